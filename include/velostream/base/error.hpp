@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/assert/source_location.hpp>
+#include <boost/system/error_code.hpp>
+#include <concepts>
+#include <cstdint>
+#include <exception>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "velostream/base/errc.hpp"
+#include "velostream/base/error_type.hpp"
+#include "velostream/base/units.hpp"
+
+namespace velostream {
+
+template <class Enum>
+concept ErrorEnum = boost::system::is_error_code_enum<Enum>::value ||
+                    boost::system::is_error_condition_enum<Enum>::value;
+
+/// Why something failed: a code to decide by, and what people want to read beside it.
+///
+/// Copies are cheap: the texts are shared, and a refusal such as an open circuit allocates nothing. Compare with codes
+/// and conditions: `error == Errc::circuit_open`, `error == ErrorType::network`,
+/// `error == CircuitBreakerError::open`.
+///
+/// Threads: an `Error` is a value; copies in different threads are independent.
+class Error {
+  public:
+    /// No error: the code of success. What `result.error()` answers for a value.
+    Error() noexcept = default;
+    explicit(false) Error(Errc code) noexcept : code_(make_error_code(code)) {}
+    explicit(false) Error(const boost::system::error_code& code) noexcept : code_(code) {}
+    explicit(false) Error(const std::error_code& code) noexcept;
+    Error(const boost::system::error_code& code, std::string detail) : code_(code) { add_detail(std::move(detail)); }
+    Error(Errc code, std::string detail) : Error(make_error_code(code), std::move(detail)) {}
+
+    /// The error of a thrown exception: its code where it carries one (`system_error` of Boost or std, or one of this
+    /// library's), else `Errc::operation_failed`. The exception stays the cause. A null pointer gives `operation_failed`.
+    static Error from_exception(std::exception_ptr exception) noexcept;
+
+    const boost::system::error_code& code() const noexcept { return code_; }
+
+    /// The type of the code; `retries_exhausted` answers as its last error.
+    ErrorType type() const noexcept;
+
+    /// Names and numbers for people; empty when there are none.
+    std::string_view detail() const noexcept { return info_ ? std::string_view{info_->detail} : std::string_view{}; }
+
+    /// How many calls were made; 0 where nothing counted them.
+    std::uint32_t attempts() const noexcept { return attempts_; }
+
+    /// How long to wait before another try makes sense, if somebody knows.
+    std::optional<Duration> retry_after() const noexcept {
+        return retry_after_ == no_retry_after ? std::nullopt : std::optional{retry_after_};
+    }
+
+    /// The exception that was thrown, if one was; `result.value()` throws it again.
+    std::exception_ptr cause() const noexcept { return info_ ? info_->cause : nullptr; }
+
+    /// The error behind this one, such as the last error of exhausted retries; null if none.
+    const Error* inner() const noexcept { return info_ ? info_->inner.get() : nullptr; }
+
+    /// True if this record is bad whoever handles it (`bad_request`, `unknown`, a refused new group, marked by the user);
+    /// false if a dependency or a limit is to blame, and the record should be held and tried again.
+    /// `retries_exhausted` answers as its last error.
+    bool blames_record() const noexcept;
+
+    /// `code().message()`, the detail and the error behind it, as one line.
+    std::string message() const;
+
+    Error with_detail(std::string detail) const&;
+    Error with_cause(std::exception_ptr cause) const;
+    Error with_inner(Error inner) const;
+    /// Overrules `blames_record()`.
+    Error blaming_record(bool blames) const;
+    Error with_attempts(std::uint32_t attempts) const noexcept {
+        auto changed = *this;
+        changed.attempts_ = attempts;
+        return changed;
+    }
+    Error with_retry_after(Duration wait) const noexcept {
+        auto changed = *this;
+        changed.retry_after_ = wait;
+        return changed;
+    }
+
+    /// Texts that a component made once and shares between all its errors, so that a refusal allocates nothing.
+    class SharedText;
+    Error(Errc code, const SharedText& text) noexcept;
+
+    friend bool operator==(const Error& error, const boost::system::error_code& code) noexcept {
+        return error.code_ == code;
+    }
+    friend bool operator==(const Error& error, const boost::system::error_condition& condition) noexcept {
+        return error.code_ == condition;
+    }
+    friend bool operator==(const Error& error, ErrorType type) noexcept { return error.type() == type; }
+    template <ErrorEnum Enum>
+        requires(!std::same_as<Enum, ErrorType>)
+    friend bool operator==(const Error& error, Enum value) noexcept {
+        return error.code_ == value;
+    }
+
+  private:
+    struct Info {
+        std::string detail;
+        std::exception_ptr cause;
+        std::shared_ptr<const Error> inner;
+        std::optional<bool> blames_record;
+    };
+    static constexpr Duration no_retry_after = Duration::min();
+
+    void add_detail(std::string detail);
+    template <class Change>
+    Error changed(Change change) const;
+
+    boost::system::error_code code_;
+    std::shared_ptr<const Info> info_; // never written once shared
+    Duration retry_after_ = no_retry_after;
+    std::uint32_t attempts_ = 0;
+};
+
+class Error::SharedText {
+  public:
+    explicit SharedText(std::string detail);
+
+  private:
+    friend class Error;
+    std::shared_ptr<const Info> info_;
+};
+
+inline Error::Error(Errc code, const SharedText& text) noexcept : code_(make_error_code(code)), info_(text.info_) {}
+
+std::ostream& operator<<(std::ostream& out, const Error& error);
+std::ostream& operator<<(std::ostream& out, ErrorType type);
+
+/// What `.value()` throws for an error that began without an exception.
+class ErrorException : public std::system_error {
+  public:
+    explicit ErrorException(Error error);
+    const Error& error() const noexcept { return error_; }
+
+  private:
+    Error error_;
+};
+
+/// Called by `Result<T>::value()`: throws the cause again, or an `ErrorException`.
+[[noreturn]] void throw_exception_from_error(const Error& error, const boost::source_location& where);
+
+} // namespace velostream

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "velostream/base/error.hpp"
+#include "velostream/base/units.hpp"
+
+namespace velostream {
+
+/// The states of a circuit. The last three are set by hand.
+enum class CircuitState : std::uint8_t { closed, open, half_open, forced_open, disabled, metrics_only };
+
+/// How near the memory limit is. Ordered: a later level is worse.
+enum class PressureLevel : std::uint8_t { normal, high, critical };
+
+std::string_view to_string(CircuitState state) noexcept;
+std::string_view to_string(PressureLevel level) noexcept;
+
+// What happened, in the past tense. The views are valid during the call only.
+
+struct MemoryAllocated {
+    std::string_view account, name;
+    Bytes bytes, used;
+    std::optional<Bytes> limit;
+};
+struct MemoryReleased {
+    std::string_view account, name;
+    Bytes bytes, used;
+};
+struct MemoryRefused {
+    std::string_view account, name;
+    Bytes asked;
+    const Error& error;
+};
+struct PressureChanged {
+    PressureLevel from, to;
+    double pressure_percentage;
+};
+struct CircuitStateChanged {
+    std::string_view breaker;
+    CircuitState from, to;
+    std::string_view why;
+    TimePoint at;
+};
+struct CallRejected {
+    std::string_view breaker;
+    std::optional<Duration> retry_after;
+};
+struct RetryScheduled {
+    std::uint32_t failed_attempts;
+    Duration delay;
+    const Error& error;
+};
+struct RetryGivenUp {
+    std::uint32_t attempts;
+    std::string_view why;
+    const Error& error;
+};
+struct DeadLetterStored {
+    std::string_view topic;
+    const Error& error;
+};
+struct DeadLetterDelayed {
+    std::string_view topic;
+    std::uint32_t failed_deliveries;
+    const Error& delivery_error;
+};
+
+/// Is told what the library does. Override what you want to know; the rest does nothing.
+///
+/// Threads:      called from any thread that makes an event happen, never under a lock of this library.
+/// Errors:       must not throw: an exception that leaves it ends the program, as with any `noexcept` function.
+/// Lifetime:     components share ownership of their observer.
+class Observer {
+  public:
+    virtual ~Observer() = default;
+
+    virtual void on_memory_allocated(const MemoryAllocated&) noexcept {}
+    virtual void on_memory_released(const MemoryReleased&) noexcept {}
+    virtual void on_memory_refused(const MemoryRefused&) noexcept {}
+    virtual void on_pressure_changed(const PressureChanged&) noexcept {}
+    virtual void on_circuit_state_changed(const CircuitStateChanged&) noexcept {}
+    virtual void on_call_rejected(const CallRejected&) noexcept {}
+    virtual void on_retry_scheduled(const RetryScheduled&) noexcept {}
+    virtual void on_retry_given_up(const RetryGivenUp&) noexcept {}
+    virtual void on_dead_letter_stored(const DeadLetterStored&) noexcept {}
+    virtual void on_dead_letter_delayed(const DeadLetterDelayed&) noexcept {}
+};
+
+} // namespace velostream

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/base/error.hpp"
+
+#include <boost/system/system_error.hpp>
+#include <ostream>
+
+namespace velostream {
+
+namespace {
+
+// std's two errno categories become Boost's, so that one table classifies both.
+boost::system::error_code boosted(const std::error_code& code) noexcept {
+    if (code.category() == std::generic_category()) return {code.value(), boost::system::generic_category()};
+    if (code.category() == std::system_category()) return {code.value(), boost::system::system_category()};
+    return code;
+}
+
+} // namespace
+
+Error::Error(const std::error_code& code) noexcept : code_(boosted(code)) {}
+
+Error Error::from_exception(std::exception_ptr exception) noexcept {
+    if (!exception) return Errc::operation_failed;
+    try {
+        std::rethrow_exception(exception);
+    } catch (const ErrorException& thrown) {
+        return thrown.error();
+    } catch (const boost::system::system_error& thrown) {
+        return Error{thrown.code()}.with_detail(thrown.what()).with_cause(exception);
+    } catch (const std::system_error& thrown) {
+        return Error{thrown.code()}.with_detail(thrown.what()).with_cause(exception);
+    } catch (const std::exception& thrown) {
+        return Error{Errc::operation_failed}.with_detail(thrown.what()).with_cause(exception);
+    } catch (...) {
+        return Error{Errc::operation_failed}.with_cause(exception);
+    }
+}
+
+template <class Change>
+Error Error::changed(Change change) const {
+    auto info = info_ ? std::make_shared<Info>(*info_) : std::make_shared<Info>();
+    change(*info);
+    auto result = *this;
+    result.info_ = std::move(info);
+    return result;
+}
+
+void Error::add_detail(std::string detail) { *this = with_detail(std::move(detail)); }
+
+Error Error::with_detail(std::string detail) const& {
+    return changed([&](Info& info) { info.detail = std::move(detail); });
+}
+
+Error Error::with_cause(std::exception_ptr cause) const {
+    return changed([&](Info& info) { info.cause = std::move(cause); });
+}
+
+Error Error::with_inner(Error inner) const {
+    return changed([&](Info& info) { info.inner = std::make_shared<const Error>(std::move(inner)); });
+}
+
+Error Error::blaming_record(bool blames) const {
+    return changed([&](Info& info) { info.blames_record = blames; });
+}
+
+ErrorType Error::type() const noexcept {
+    if (code_ == Errc::retries_exhausted && inner()) return inner()->type();
+    return classify(code_);
+}
+
+bool Error::blames_record() const noexcept {
+    if (info_ && info_->blames_record) return *info_->blames_record;
+    if (code_ == Errc::retries_exhausted && inner()) return inner()->blames_record();
+    if (code_ == Errc::group_refused) return true;
+    if (code_ == Errc::record_not_to_blame) return false;
+    const auto type = classify(code_);
+    return type == ErrorType::bad_request || type == ErrorType::unknown;
+}
+
+std::string Error::message() const {
+    auto text = code_.message();
+    if (!detail().empty()) text.append(": ").append(detail());
+    if (const auto* behind = inner()) text.append(" (").append(behind->message()).append(")");
+    return text;
+}
+
+Error::SharedText::SharedText(std::string detail) {
+    auto info = std::make_shared<Info>();
+    info->detail = std::move(detail);
+    info_ = std::move(info);
+}
+
+std::ostream& operator<<(std::ostream& out, const Error& error) { return out << error.message(); }
+std::ostream& operator<<(std::ostream& out, ErrorType type) { return out << to_string(type); }
+
+ErrorException::ErrorException(Error error)
+    : std::system_error(static_cast<std::error_code>(error.code()), error.message()), error_(std::move(error)) {}
+
+void throw_exception_from_error(const Error& error, const boost::source_location&) {
+    if (const auto cause = error.cause()) std::rethrow_exception(cause);
+    throw ErrorException(error);
+}
+
+} // namespace velostream

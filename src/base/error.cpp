@@ -45,7 +45,9 @@ Error Error::changed(Change change) const {
     return result;
 }
 
-void Error::add_detail(std::string detail) { *this = with_detail(std::move(detail)); }
+void Error::add_detail(std::string detail) {
+    *this = with_detail(std::move(detail));
+}
 
 Error Error::with_detail(std::string detail) const& {
     return changed([&](Info& info) { info.detail = std::move(detail); });
@@ -90,8 +92,12 @@ Error::SharedText::SharedText(std::string detail) {
     info_ = std::move(info);
 }
 
-std::ostream& operator<<(std::ostream& out, const Error& error) { return out << error.message(); }
-std::ostream& operator<<(std::ostream& out, ErrorType type) { return out << to_string(type); }
+std::ostream& operator<<(std::ostream& out, const Error& error) {
+    return out << error.message();
+}
+std::ostream& operator<<(std::ostream& out, ErrorType type) {
+    return out << to_string(type);
+}
 
 ErrorException::ErrorException(Error error)
     : std::system_error(static_cast<std::error_code>(error.code()), error.message()), error_(std::move(error)) {}

@@ -22,21 +22,28 @@ ErrorType type_of(Errc code) noexcept {
         case Errc::bulkhead_full:
         case Errc::rate_limited:
         case Errc::pool_timeout:
-        case Errc::pool_exhausted: return ErrorType::resource_exhausted;
+        case Errc::pool_exhausted:
+            return ErrorType::resource_exhausted;
         case Errc::deadline_exceeded:
-        case Errc::send_timeout: return ErrorType::timeout;
+        case Errc::send_timeout:
+            return ErrorType::timeout;
         case Errc::connect_failed:
-        case Errc::broker_unreachable: return ErrorType::network;
-        case Errc::send_outcome_unknown: return ErrorType::outcome_unknown;
+        case Errc::broker_unreachable:
+            return ErrorType::network;
+        case Errc::send_outcome_unknown:
+            return ErrorType::outcome_unknown;
         case Errc::cancelled:
         case Errc::pool_closed:
         case Errc::producer_closed:
-        case Errc::consumer_closed: return ErrorType::cancelled;
+        case Errc::consumer_closed:
+            return ErrorType::cancelled;
         case Errc::invalid_configuration:
-        case Errc::dead_letter_lost: return ErrorType::fatal;
+        case Errc::dead_letter_lost:
+            return ErrorType::fatal;
         case Errc::retries_exhausted:
         case Errc::operation_failed:
-        case Errc::record_not_to_blame: return ErrorType::unknown;
+        case Errc::record_not_to_blame:
+            return ErrorType::unknown;
     }
     return ErrorType::unknown;
 }
@@ -53,26 +60,34 @@ ErrorType type_of_errno(int value) noexcept {
         case ENETRESET:
         case EHOSTUNREACH:
         case EHOSTDOWN:
-        case EADDRNOTAVAIL: return ErrorType::network;
+        case EADDRNOTAVAIL:
+            return ErrorType::network;
         case ETIMEDOUT:
-        case ETIME: return ErrorType::timeout;
+        case ETIME:
+            return ErrorType::timeout;
         case EAGAIN:
-        case EBUSY: return ErrorType::service_unavailable;
+        case EBUSY:
+            return ErrorType::service_unavailable;
         case EACCES:
-        case EPERM: return ErrorType::authorization;
+        case EPERM:
+            return ErrorType::authorization;
         case EINVAL:
         case EMSGSIZE:
         case EDOM:
         case ERANGE:
-        case EILSEQ: return ErrorType::bad_request;
+        case EILSEQ:
+            return ErrorType::bad_request;
         case ENOMEM:
         case ENOSPC:
         case EMFILE:
         case ENFILE:
         case ENOBUFS:
-        case EDQUOT: return ErrorType::resource_exhausted;
-        case ECANCELED: return ErrorType::cancelled;
-        default: return ErrorType::unknown;
+        case EDQUOT:
+            return ErrorType::resource_exhausted;
+        case ECANCELED:
+            return ErrorType::cancelled;
+        default:
+            return ErrorType::unknown;
     }
 }
 
@@ -102,17 +117,28 @@ class ErrorTypeCategory final : public boost::system::error_category {
 
 std::string_view to_string(ErrorType type) noexcept {
     switch (type) {
-        case ErrorType::network: return "network";
-        case ErrorType::timeout: return "timeout";
-        case ErrorType::service_unavailable: return "service_unavailable";
-        case ErrorType::authentication: return "authentication";
-        case ErrorType::authorization: return "authorization";
-        case ErrorType::bad_request: return "bad_request";
-        case ErrorType::resource_exhausted: return "resource_exhausted";
-        case ErrorType::cancelled: return "cancelled";
-        case ErrorType::fatal: return "fatal";
-        case ErrorType::outcome_unknown: return "outcome_unknown";
-        case ErrorType::unknown: return "unknown";
+        case ErrorType::network:
+            return "network";
+        case ErrorType::timeout:
+            return "timeout";
+        case ErrorType::service_unavailable:
+            return "service_unavailable";
+        case ErrorType::authentication:
+            return "authentication";
+        case ErrorType::authorization:
+            return "authorization";
+        case ErrorType::bad_request:
+            return "bad_request";
+        case ErrorType::resource_exhausted:
+            return "resource_exhausted";
+        case ErrorType::cancelled:
+            return "cancelled";
+        case ErrorType::fatal:
+            return "fatal";
+        case ErrorType::outcome_unknown:
+            return "outcome_unknown";
+        case ErrorType::unknown:
+            return "unknown";
     }
     return "unknown";
 }
@@ -124,10 +150,10 @@ const boost::system::error_category& error_type_category() noexcept {
 
 ErrorType classify(const boost::system::error_code& code) noexcept {
     if (const auto known = known_type(code); known != ErrorType::unknown) return known;
-    constexpr std::array types{ErrorType::network,        ErrorType::timeout,     ErrorType::service_unavailable,
-                               ErrorType::authentication, ErrorType::authorization, ErrorType::bad_request,
-                               ErrorType::resource_exhausted, ErrorType::cancelled, ErrorType::fatal,
-                               ErrorType::outcome_unknown};
+    constexpr std::array types{
+        ErrorType::network,       ErrorType::timeout,        ErrorType::service_unavailable, ErrorType::authentication,
+        ErrorType::authorization, ErrorType::bad_request,    ErrorType::resource_exhausted,  ErrorType::cancelled,
+        ErrorType::fatal,         ErrorType::outcome_unknown};
     for (const auto type : types)
         if (code == make_error_condition(type)) return type;
     return ErrorType::unknown;

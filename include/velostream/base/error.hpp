@@ -21,8 +21,8 @@
 namespace velostream {
 
 template <class Enum>
-concept ErrorEnum = boost::system::is_error_code_enum<Enum>::value ||
-                    boost::system::is_error_condition_enum<Enum>::value;
+concept ErrorEnum =
+    boost::system::is_error_code_enum<Enum>::value || boost::system::is_error_condition_enum<Enum>::value;
 
 /// Why something failed: a code to decide by, and what people want to read beside it.
 ///
@@ -42,7 +42,8 @@ class Error {
     Error(Errc code, std::string detail) : Error(make_error_code(code), std::move(detail)) {}
 
     /// The error of a thrown exception: its code where it carries one (`system_error` of Boost or std, or one of this
-    /// library's), else `Errc::operation_failed`. The exception stays the cause. A null pointer gives `operation_failed`.
+    /// library's), else `Errc::operation_failed`. The exception stays the cause. A null pointer gives
+    /// `operation_failed`.
     static Error from_exception(std::exception_ptr exception) noexcept;
 
     const boost::system::error_code& code() const noexcept { return code_; }
@@ -67,8 +68,8 @@ class Error {
     /// The error behind this one, such as the last error of exhausted retries; null if none.
     const Error* inner() const noexcept { return info_ ? info_->inner.get() : nullptr; }
 
-    /// True if this record is bad whoever handles it (`bad_request`, `unknown`, a refused new group, marked by the user);
-    /// false if a dependency or a limit is to blame, and the record should be held and tried again.
+    /// True if this record is bad whoever handles it (`bad_request`, `unknown`, a refused new group, marked by the
+    /// user); false if a dependency or a limit is to blame, and the record should be held and tried again.
     /// `retries_exhausted` answers as its last error.
     bool blames_record() const noexcept;
 

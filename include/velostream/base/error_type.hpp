@@ -8,8 +8,8 @@
 
 namespace velostream {
 
-/// What kind of failure an error is, whatever library reported it. Retry lists, breakers and the dead letter queue decide
-/// by this.
+/// What kind of failure an error is, whatever library reported it. Retry lists, breakers and the dead letter queue
+/// decide by this.
 ///
 /// It is an error *condition*: `code == ErrorType::network` holds for codes of any category that is known to belong
 /// there (errno, Asio, name resolution, this library's own). A user's category joins in by answering

@@ -20,9 +20,15 @@ using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 
 inline namespace literals {
 
-constexpr Bytes operator""_KiB(unsigned long long count) noexcept { return Bytes{count} * 1024; }
-constexpr Bytes operator""_MiB(unsigned long long count) noexcept { return Bytes{count} * mebibyte; }
-constexpr Bytes operator""_GiB(unsigned long long count) noexcept { return Bytes{count} * 1024 * mebibyte; }
+constexpr Bytes operator""_KiB(unsigned long long count) noexcept {
+    return Bytes{count} * 1024;
+}
+constexpr Bytes operator""_MiB(unsigned long long count) noexcept {
+    return Bytes{count} * mebibyte;
+}
+constexpr Bytes operator""_GiB(unsigned long long count) noexcept {
+    return Bytes{count} * 1024 * mebibyte;
+}
 
 } // namespace literals
 

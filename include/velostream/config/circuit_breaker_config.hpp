@@ -37,8 +37,8 @@ struct CircuitBreakerConfig {
     /// The fraction of slow calls that opens the circuit. Legal: 0 < x ≤ 1. Default 0.5.
     double slow_call_rate_threshold = 0.5;
 
-    /// The fraction of failures that opens the circuit, beside the count. Legal: 0 < x ≤ 1. Unset: only the count rules.
-    /// With high traffic set this, and a `failure_threshold` as large as the window.
+    /// The fraction of failures that opens the circuit, beside the count. Legal: 0 < x ≤ 1. Unset: only the count
+    /// rules. With high traffic set this, and a `failure_threshold` as large as the window.
     std::optional<double> failure_rate_threshold = std::nullopt;
 
     /// A half-open state with a probe out for longer opens again. Legal: > 0. Unset: the larger of `timeout` and 60 s.

@@ -11,7 +11,8 @@
 
 namespace velostream {
 
-/// Delay before retry i (from 0): min(`max_delay`, `initial_delay` × `multiplier`^i). With the defaults 100, 200, 400 ms.
+/// Delay before retry i (from 0): min(`max_delay`, `initial_delay` × `multiplier`^i). With the defaults 100, 200, 400
+/// ms.
 struct ExponentialBackoff {
     Duration initial_delay = std::chrono::milliseconds{100}; ///< Legal: > 0.
     Duration max_delay = std::chrono::seconds{30};           ///< Legal: > 0. Caps the first delay too.

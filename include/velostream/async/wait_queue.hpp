@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/any_completion_handler.hpp>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
+#include <boost/asio/prefer.hpp>
+#include <concepts>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "velostream/base/error.hpp"
+
+namespace velostream {
+
+namespace asio = boost::asio;
+
+/// Coroutines that wait for their turn, first come first served.
+///
+/// Whoever has something to give calls `wake_one`; the waiter resumes through its own executor, never inside the call.
+///
+/// Threads:      safe. No user code runs under the lock.
+/// Cancellation: all kinds, O(1); a cancelled waiter is no longer counted and takes no turn.
+/// Lifetime:     destruction completes everybody with `operation_aborted`.
+class WaitQueue {
+  public:
+    using Signature = void(boost::system::error_code);
+
+    WaitQueue() : state_(std::make_shared<State>()) {}
+    WaitQueue(const WaitQueue&) = delete;
+    WaitQueue& operator=(const WaitQueue&) = delete;
+    ~WaitQueue() { wake_all(asio::error::operation_aborted); }
+
+    /// Waits for a turn, unless `ready()` says, under the queue's lock, that there is nothing to wait for: then it
+    /// completes at once (through the executor). `ready` must be quick, must not throw and must not call this queue.
+    ///
+    /// Completes with: `error_code`: success for a turn, `operation_aborted` for cancellation, or what `wake_all` was
+    /// given.
+    template <std::predicate Ready, asio::completion_token_for<Signature> Token>
+    auto async_wait_unless(Ready ready, Token&& token) {
+        return asio::async_initiate<Token, Signature>(
+            [](auto handler, std::shared_ptr<State> state, Ready is_ready) {
+                auto executor = asio::any_io_executor{asio::get_associated_executor(handler)};
+                auto slot = asio::get_associated_cancellation_slot(handler);
+                auto waiter = std::make_shared<Waiter>(std::move(executor), std::move(handler));
+                enqueue(state, waiter, slot, is_ready);
+            },
+            token, state_, std::move(ready));
+    }
+
+    template <asio::completion_token_for<Signature> Token>
+    auto async_wait(Token&& token) {
+        return async_wait_unless([]() noexcept { return false; }, std::forward<Token>(token));
+    }
+
+    /// Gives the turn to the one who waits longest. False if nobody waits.
+    bool wake_one();
+
+    /// Completes everybody who waits now with `code`. Returns how many.
+    std::size_t wake_all(boost::system::error_code code = {});
+
+    /// How many wait now.
+    std::size_t size() const;
+
+  private:
+    struct Waiter : std::enable_shared_from_this<Waiter> {
+        template <class Handler>
+        Waiter(asio::any_io_executor on, Handler&& then)
+            : executor(asio::prefer(std::move(on), asio::execution::outstanding_work.tracked)),
+              handler(std::forward<Handler>(then)) {}
+
+        asio::any_io_executor executor;
+        asio::any_completion_handler<Signature> handler;
+        std::list<std::shared_ptr<Waiter>>::iterator place; // valid while queued
+        bool queued = false;                                // guarded by State::mutex
+    };
+
+    struct State {
+        std::mutex mutex;
+        std::list<std::shared_ptr<Waiter>> waiters;
+    };
+
+    template <class Slot, class Ready>
+    static void enqueue(const std::shared_ptr<State>& state, const std::shared_ptr<Waiter>& waiter, Slot slot,
+                        Ready& ready) {
+        // The handler must be in its slot before another thread can complete the wait.
+        if (slot.is_connected()) {
+            slot.assign([weak_state = std::weak_ptr{state}, weak = std::weak_ptr{waiter}](asio::cancellation_type) {
+                if (const auto owner = weak_state.lock())
+                    if (const auto cancelled = weak.lock()) cancel(*owner, cancelled);
+            });
+        }
+        std::unique_lock lock{state->mutex};
+        if (ready()) {
+            lock.unlock();
+            return complete(waiter, {});
+        }
+        waiter->place = state->waiters.insert(state->waiters.end(), waiter);
+        waiter->queued = true;
+    }
+
+    static void cancel(State& state, const std::shared_ptr<Waiter>& waiter);
+    static void complete(const std::shared_ptr<Waiter>& waiter, boost::system::error_code code);
+    static std::shared_ptr<Waiter> pop(State& state);
+
+    std::shared_ptr<State> state_;
+};
+
+} // namespace velostream

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests are found by folder: every folder under tests/<kind> that holds .cpp files becomes one executable.
+include(GoogleTest)
+
+# A header that most tests need is compiled once. It holds nothing of ours, so that a change of ours rebuilds only what includes it.
+function(velostream_test_precompiled_header)
+    file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp" CONTENT "// Gives the precompiled header a target.\n")
+    add_library(velostream_test_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp")
+    target_link_libraries(velostream_test_precompiled PRIVATE velostream::core GTest::gmock)
+    velostream_compile_settings(velostream_test_precompiled)
+    target_precompile_headers(velostream_test_precompiled PRIVATE
+        <boost/asio/awaitable.hpp> <boost/asio/co_spawn.hpp> <boost/asio/io_context.hpp> <gmock/gmock.h> <gtest/gtest.h>)
+endfunction()
+
+# velostream_tests(<kind> LABEL <label> [TIMEOUT <seconds>] [SERIAL])
+#
+# tests/<kind>/*.cpp becomes the executable <kind>, tests/<kind>/<folder>/*.cpp becomes <kind>_<folder>. A folder, or a file whose name
+# begins with <folder>_, that belongs to a library which is not built is left out.
+function(velostream_tests kind)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "LABEL;TIMEOUT" "")
+    set(root "${CMAKE_CURRENT_SOURCE_DIR}/${kind}")
+    file(GLOB files CONFIGURE_DEPENDS "${root}/*.cpp")
+    velostream_test_executable(${kind} "${files}")
+
+    file(GLOB entries LIST_DIRECTORIES true CONFIGURE_DEPENDS "${root}/*")
+    foreach(folder IN LISTS entries)
+        cmake_path(GET folder FILENAME name)
+        velostream_is_left_out(left_out ${name})
+        if(IS_DIRECTORY "${folder}" AND NOT left_out)
+            file(GLOB files CONFIGURE_DEPENDS "${folder}/*.cpp")
+            velostream_test_executable(${kind}_${name} "${files}")
+        endif()
+    endforeach()
+endfunction()
+
+# velostream_is_left_out(<variable> <folder>): true if the folder belongs to an optional library that this build leaves out.
+function(velostream_is_left_out variable folder)
+    set(result FALSE)
+    if(EXISTS "${PROJECT_SOURCE_DIR}/include/velostream/${folder}")
+        get_property(library GLOBAL PROPERTY "velostream_library_of_${folder}")
+        if(NOT library)
+            set(result TRUE)
+        endif()
+    endif()
+    set(${variable} ${result} PARENT_SCOPE)
+endfunction()
+
+# velostream_test_executable(<name> <files>): part of velostream_tests, whose arguments it reads.
+function(velostream_test_executable name files)
+    foreach(file IN LISTS files)
+        cmake_path(GET file STEM stem)
+        string(REGEX MATCH "^[a-z]+" folder "${stem}")
+        velostream_is_left_out(left_out "${folder}")
+        if(left_out)
+            list(REMOVE_ITEM files "${file}")
+        endif()
+    endforeach()
+    if(NOT files)
+        return()
+    endif()
+
+    velostream_built_libraries(libraries)
+    velostream_program(${name} SOURCES ${files} LIBRARIES ${libraries} GTest::gmock_main GROUP velostream_tests)
+    if(TARGET RdKafka::rdkafka)
+        target_link_libraries(${name} PRIVATE RdKafka::rdkafka)
+    endif()
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/src")
+    target_precompile_headers(${name} REUSE_FROM velostream_test_precompiled)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+
+    set(properties LABELS ${arg_LABEL})
+    if(arg_TIMEOUT)
+        list(APPEND properties TIMEOUT ${arg_TIMEOUT})
+    endif()
+    if(arg_SERIAL)
+        list(APPEND properties RUN_SERIAL TRUE)
+    endif()
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}." PROPERTIES ${properties})
+endfunction()

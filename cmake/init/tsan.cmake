@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -C cmake/init/tsan.cmake -S . -B .build/tsan
+#
+# ThreadSanitizer. A report makes the program exit with 66.
+set(CMAKE_BUILD_TYPE Debug CACHE STRING "")
+set(CMAKE_CXX_FLAGS "-fsanitize=thread -fno-omit-frame-pointer" CACHE STRING "")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1" CACHE STRING "")
+set(VELOSTREAM_BUILD_BENCHMARKS OFF CACHE BOOL "")

@@ -47,7 +47,7 @@ function(velostream_compile_settings target)
 
     if(CMAKE_CXX_COMPILER_ID MATCHES "^(GNU|Clang)$")
         target_compile_options(${target} PRIVATE
-            -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+            -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Woverloaded-virtual
             -Wcast-align -Wextra-semi -Wimplicit-fallthrough
             # Config structs are filled in part, by designated initializers: that is what their defaults are for.
             -Wno-missing-field-initializers)

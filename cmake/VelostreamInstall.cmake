@@ -73,7 +73,13 @@ function(velostream_install_package)
     get_property(velostream_components GLOBAL PROPERTY velostream_libraries)
     configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/velostreamConfig.cmake.in"
         "${PROJECT_BINARY_DIR}/package/velostreamConfig.cmake" INSTALL_DESTINATION "${velostream_package_dir}")
-    write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/velostreamConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+
+    # docs/versioning.md: before 1.0 every minor version may change the interface.
+    set(compatibility SameMajorVersion)
+    if(PROJECT_VERSION_MAJOR EQUAL 0)
+        set(compatibility SameMinorVersion)
+    endif()
+    write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/velostreamConfigVersion.cmake" COMPATIBILITY ${compatibility})
     install(FILES
         "${PROJECT_BINARY_DIR}/package/velostreamConfig.cmake"
         "${PROJECT_BINARY_DIR}/package/velostreamConfigVersion.cmake"

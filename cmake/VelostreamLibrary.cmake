@@ -35,6 +35,10 @@ function(velostream_library name)
         POSITION_INDEPENDENT_CODE ON
         VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})
 
+    add_dependencies(velostream_libraries ${target})
+    if(PROJECT_IS_TOP_LEVEL AND headers)
+        add_dependencies(velostream_header_check ${target}_verify_interface_header_sets) # CMake's name for it
+    endif()
     set_property(GLOBAL APPEND PROPERTY velostream_libraries ${name})
     foreach(folder IN LISTS arg_FOLDERS)
         set_property(GLOBAL PROPERTY "velostream_library_of_${folder}" ${name})

@@ -2,6 +2,8 @@
 # Programs of this project: tools, examples, benchmarks and tests, all found by folder.
 
 # Targets that build one part each, so that a command builds what it needs in a tree that is configured for more.
+add_custom_target(velostream_libraries)
+add_custom_target(velostream_header_check) # compiles every public header alone
 add_custom_target(velostream_tools)
 add_custom_target(velostream_examples)
 add_custom_target(velostream_benchmarks)
@@ -39,6 +41,10 @@ function(velostream_programs folder)
         cmake_path(GET entry STEM name)
         if(EXISTS "${entry}/CMakeLists.txt")
             add_subdirectory("${entry}" "${CMAKE_CURRENT_BINARY_DIR}/${name}")
+            get_property(targets DIRECTORY "${entry}" PROPERTY BUILDSYSTEM_TARGETS)
+            if(targets AND arg_GROUP)
+                add_dependencies(${arg_GROUP} ${targets})
+            endif()
             continue()
         elseif(IS_DIRECTORY "${entry}")
             file(GLOB sources CONFIGURE_DEPENDS "${entry}/*.cpp")

@@ -179,9 +179,11 @@ as_root() {
 # Asks for the password now, on the terminal, so that no step waits for it behind its one line.
 become_root() {
     if [ "$(id -u)" -eq 0 ] || { has_command sudo && sudo -n true 2> /dev/null; }; then return 0; fi
-    say "installing packages needs root: $missing"
-    if has_command sudo && [ -t 0 ] && sudo -v; then return 0; fi
-    fail "run as root:  apt-get install --no-install-recommends --no-remove $missing"
+    if has_command sudo && [ -t 0 ]; then
+        say "installing needs root: $missing"
+        if sudo -v; then return 0; fi
+    fi
+    fail "installing needs root; run as root:  apt-get install --no-install-recommends --no-remove $missing"
 }
 
 knows_packages() {

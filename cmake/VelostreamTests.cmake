@@ -33,7 +33,7 @@ function(velostream_tests kind)
     endforeach()
 endfunction()
 
-# velostream_is_left_out(<variable> <folder>): true if the folder belongs to an optional library that this build leaves out.
+# velostream_is_left_out(<variable> <folder>): true if the folder belongs to something optional that this build leaves out.
 function(velostream_is_left_out variable folder)
     set(result FALSE)
     if(EXISTS "${PROJECT_SOURCE_DIR}/include/velostream/${folder}")
@@ -41,6 +41,8 @@ function(velostream_is_left_out variable folder)
         if(NOT library)
             set(result TRUE)
         endif()
+    elseif(folder STREQUAL "benchmarks" AND NOT TARGET velostream_bench_figures)
+        set(result TRUE)
     endif()
     set(${variable} ${result} PARENT_SCOPE)
 endfunction()

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "figures/goals.hpp"
+
+namespace velostream::bench {
+
+std::span<const Goal> project_goals() {
+    using namespace std::chrono_literals;
+
+    static const std::vector<Goal> goals{
+        // Memory: what a reservation costs, and that a second thread does not make it dearer.
+        {.name = "memory/reserve_release",
+         .threads = 1,
+         .floor = "floor/fetch_add_pair",
+         .promises = {wall_times(1.3)}},
+        {.name = "memory/reserve_release",
+         .threads = 2,
+         .floor = "memory/reserve_release",
+         .floor_threads = 1,
+         .promises = {cpu_times(1.15)}},
+        {.name = "memory/reserve_near_limit", .floor = "floor/cas_loop_pair", .promises = {wall_times(4)}},
+        {.name = "memory/pmr_map_insert", .floor = "floor/pmr_map_plain", .promises = {wall_times(1.10)}},
+
+        // Breaker and pipeline.
+        {.name = "breaker/permit_record_closed",
+         .threads = 1,
+         .floor = "floor/mutex_ring_100",
+         .promises = {wall_times(1.2)}},
+        {.name = "breaker/permit_record_closed",
+         .threads = 2,
+         .floor = "floor/mutex_ring_100",
+         .promises = {wall_times(0.35)}},
+        {.name = "breaker/reject_open", .floor = "floor/atomic_load", .promises = {wall_times(2), no_allocations()}},
+        {.name = "pipeline/five_policies",
+         .floor = "floor/await_leaf",
+         .promises = {wall_times(3.5), no_allocations()}},
+        {.name = "pipeline/timeout_of_plain_operation",
+         .floor = "floor/co_spawn_with_slot",
+         .promises = {wall_times(1.3)}},
+
+        // Retry and pool.
+        {.name = "retry/success_first_try",
+         .floor = "floor/await_leaf",
+         .promises = {wall_times(2.5), no_allocations()}},
+        {.name = "pool/borrow_return", .floor = "floor/mutex_pair", .promises = {wall_times(2)}},
+        {.name = "pool/hand_over", .promises = {wall_at_most(1us)}},
+
+        // Kafka: what the wrapper adds to a send.
+        {.name = "kafka/send_callback",
+         .floor = "floor/librdkafka_bare",
+         .promises = {cpu_plus(80ns), rate_at_least(0.95)}},
+        {.name = "kafka/send_coroutine",
+         .floor = "floor/librdkafka_bare",
+         .promises = {cpu_plus(150ns), rate_at_least(0.90)}},
+        {.name = "kafka/send_guarded",
+         .floor = "floor/librdkafka_bare",
+         .promises = {cpu_plus(250ns), rate_at_least(0.85)}},
+
+        // The main job, end to end.
+        {.name = "job/orders_mock", .floor = "floor/bare_loop", .promises = {wall_times(1.10), cpu_times(1.10)}},
+        {.name = "job/orders_broker",
+         .floor = "floor/bare_loop_broker",
+         .promises = {wall_times(1.10), cpu_times(1.10)}},
+        {.name = "job/orders_broker_vs_defaults",
+         .floor = "floor/bare_loop_defaults",
+         .promises = {wall_times(0.55), cpu_times(1.10)}},
+    };
+    return goals;
+}
+
+} // namespace velostream::bench

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the library adds to a send: 100 bytes, at most 10 000 messages in flight, to librdkafka's mock cluster in this
+// process.
+//
+// A contender sends `messages(suite)` messages of `payload` to `topic`, with `client_settings` and nothing else
+// changed in its client, never more than `window` of them unacknowledged. Its clock runs from the first send to the
+// last acknowledgement; making the client, the first connection and destroying the client stay outside. So that CPU
+// time is that of librdkafka's threads too, and of the mock cluster, which is the same for all, it is added like this:
+//
+//     suite.add("kafka/send_callback", send_callback, measure(suite));
+#include <benchmark/benchmark.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "support/allocations.hpp"
+#include "support/suite.hpp"
+
+namespace velostream::bench {
+
+namespace {
+
+constexpr std::array<std::pair<const char*, const char*>, 4> client_settings{{
+    {"enable.idempotence", "true"},
+    {"linger.ms", "5"},
+    {"queue.buffering.max.messages", "1000000"}, // the window below is the only limit
+    {"socket.nagle.disable", "true"},
+}};
+constexpr const char* topic = "sends";
+constexpr std::int64_t window = 10'000;
+constexpr std::array<char, 100> payload{};
+
+std::int64_t messages(const Suite& suite) {
+    return suite.is_smoke() ? 20'000 : 400'000;
+}
+
+Measure measure(const Suite& suite) {
+    return {.threads = {1}, .whole_process = true, .iterations = messages(suite)};
+}
+
+struct Destroy {
+    void operator()(rd_kafka_t* client) const { rd_kafka_destroy(client); }
+    void operator()(rd_kafka_topic_t* handle) const { rd_kafka_topic_destroy(handle); }
+    void operator()(rd_kafka_mock_cluster_t* cluster) const { rd_kafka_mock_cluster_destroy(cluster); }
+};
+template <class T>
+using Owned = std::unique_ptr<T, Destroy>;
+
+Owned<rd_kafka_t> make_client(rd_kafka_conf_t* conf) {
+    std::array<char, 512> error{};
+    auto* client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error.data(), error.size());
+    if (client == nullptr) throw std::runtime_error{error.data()};
+    return Owned<rd_kafka_t>{client};
+}
+
+/// Three brokers that every contender of this program sends to.
+const std::string& bootstrap_servers() {
+    static const auto host = [] {
+        auto* conf = rd_kafka_conf_new();
+        rd_kafka_conf_set(conf, "log_level", "2", nullptr, 0); // it has no brokers and needs none
+        return make_client(conf);
+    }();
+    static const Owned<rd_kafka_mock_cluster_t> cluster{rd_kafka_mock_cluster_new(host.get(), 3)};
+    static const std::string servers = rd_kafka_mock_cluster_bootstraps(cluster.get());
+    return servers;
+}
+
+// --- floor/librdkafka_bare: the C interface, a delivery report callback and a poll loop
+
+struct InFlight {
+    std::int64_t count = 0;
+    std::int64_t failed = 0;
+};
+
+void on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
+    auto& in_flight = *static_cast<InFlight*>(opaque);
+    --in_flight.count;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) ++in_flight.failed;
+}
+
+Owned<rd_kafka_t> bare_client(InFlight& in_flight) {
+    auto* conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_opaque(conf, &in_flight);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    std::array<char, 512> error{};
+    const auto set = [&](const char* name, const char* value) {
+        if (rd_kafka_conf_set(conf, name, value, error.data(), error.size()) != RD_KAFKA_CONF_OK)
+            throw std::runtime_error{error.data()};
+    };
+    set("bootstrap.servers", bootstrap_servers().c_str());
+    for (const auto& [name, value] : client_settings) set(name, value);
+    return make_client(conf);
+}
+
+void wait_until_at_most(std::int64_t in_flight_allowed, const InFlight& in_flight, rd_kafka_t* client) {
+    while (in_flight.count > in_flight_allowed) rd_kafka_poll(client, 100);
+}
+
+void librdkafka_bare(benchmark::State& state) {
+    InFlight in_flight;
+    const auto client = bare_client(in_flight);
+    const Owned<rd_kafka_topic_t> handle{rd_kafka_topic_new(client.get(), topic, nullptr)};
+    const auto send = [&] {
+        // The payload is copied, as by any client whose caller may change it after the send.
+        if (rd_kafka_produce(handle.get(), RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
+                             const_cast<char*>(payload.data()), payload.size(), nullptr, 0, nullptr) != 0)
+            throw std::runtime_error{rd_kafka_err2str(rd_kafka_last_error())};
+        ++in_flight.count;
+    };
+    send(); // the first one connects
+    wait_until_at_most(0, in_flight, client.get());
+
+    {
+        const CountAllocations count{state};
+        while (state.KeepRunningBatch(state.max_iterations)) {
+            for (benchmark::IterationCount i = 0; i < state.max_iterations; ++i) {
+                wait_until_at_most(window - 1, in_flight, client.get());
+                send();
+            }
+            wait_until_at_most(0, in_flight, client.get());
+        }
+    }
+    if (in_flight.failed > 0) state.SkipWithError("a message was not delivered");
+}
+
+} // namespace
+
+void declare(Suite& suite) {
+    suite.add("floor/librdkafka_bare", librdkafka_bare, measure(suite));
+}
+
+} // namespace velostream::bench

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "byte_source.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace orders {
+
+namespace {
+
+using velostream::Error;
+using velostream::Result;
+
+Error system_error(const std::string& what) {
+    return {boost::system::error_code{errno, boost::system::system_category()}, what};
+}
+
+class FileBytes final : public ByteSource {
+  public:
+    FileBytes(int descriptor, std::string name, std::uint64_t size, const std::atomic<bool>& stopped)
+        : descriptor_(descriptor), name_(std::move(name)), size_(size), stopped_(stopped) {}
+    FileBytes(const FileBytes&) = delete;
+    FileBytes& operator=(const FileBytes&) = delete;
+    ~FileBytes() override {
+        if (descriptor_ != STDIN_FILENO) ::close(descriptor_);
+    }
+
+    Result<std::size_t> read(char* buffer, std::size_t capacity) override {
+        constexpr int look_up_ms = 100; // how often a silent pipe looks whether it is still wanted
+        while (!stopped_) {
+            pollfd waiting{descriptor_, POLLIN, 0};
+            const int ready = ::poll(&waiting, 1, look_up_ms);
+            if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+            const auto got = ::read(descriptor_, buffer, capacity);
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) return system_error(name_);
+            read_ += static_cast<std::uint64_t>(got);
+            return static_cast<std::size_t>(got);
+        }
+        return std::size_t{0};
+    }
+    std::optional<double> progress() const override {
+        if (size_ == 0) return std::nullopt;
+        return static_cast<double>(read_) / static_cast<double>(size_);
+    }
+
+  private:
+    int descriptor_;
+    std::string name_;
+    std::uint64_t size_;
+    const std::atomic<bool>& stopped_;
+    std::atomic<std::uint64_t> read_{0};
+};
+
+class ZstdBytes final : public ByteSource {
+  public:
+    ZstdBytes(std::unique_ptr<ByteSource> packed, std::string name)
+        : packed_(std::move(packed)),
+          name_(std::move(name)),
+          stream_(ZSTD_createDStream()),
+          in_(ZSTD_DStreamInSize()) {}
+    ZstdBytes(const ZstdBytes&) = delete;
+    ZstdBytes& operator=(const ZstdBytes&) = delete;
+    ~ZstdBytes() override { ZSTD_freeDStream(stream_); }
+
+    Result<std::size_t> read(char* buffer, std::size_t capacity) override {
+        ZSTD_outBuffer out{buffer, capacity, 0};
+        while (out.pos == 0) {
+            if (input_.pos == input_.size) {
+                auto got = packed_->read(in_.data(), in_.size());
+                if (!got) return got.error();
+                if (*got == 0) {
+                    if (inside_frame_) return broken("ends in the middle of a frame");
+                    return std::size_t{0};
+                }
+                input_ = {in_.data(), *got, 0};
+            }
+            const auto hint = ZSTD_decompressStream(stream_, &out, &input_);
+            if (ZSTD_isError(hint) != 0) return broken(ZSTD_getErrorName(hint));
+            inside_frame_ = hint != 0;
+        }
+        return out.pos;
+    }
+    std::optional<double> progress() const override { return packed_->progress(); }
+
+  private:
+    Error broken(const char* why) const {
+        return {boost::system::errc::make_error_code(boost::system::errc::illegal_byte_sequence),
+                name_ + ": not a whole zstd file: " + why};
+    }
+
+    std::unique_ptr<ByteSource> packed_;
+    std::string name_;
+    ZSTD_DStream* stream_;
+    std::vector<char> in_;
+    ZSTD_inBuffer input_{nullptr, 0, 0};
+    bool inside_frame_ = false;
+};
+
+} // namespace
+
+Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, const std::atomic<bool>& stopped) {
+    const bool standard_input = path == "-";
+    const int descriptor = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return system_error(path);
+    struct stat status{};
+    if (::fstat(descriptor, &status) != 0) return system_error(path);
+    if (S_ISDIR(status.st_mode)) {
+        ::close(descriptor);
+        errno = EISDIR;
+        return system_error(path);
+    }
+    const auto size = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
+    std::unique_ptr<ByteSource> bytes =
+        std::make_unique<FileBytes>(descriptor, standard_input ? "standard input" : path, size, stopped);
+    if (path.ends_with(".zst")) bytes = std::make_unique<ZstdBytes>(std::move(bytes), path);
+    return bytes;
+}
+
+} // namespace orders

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "figures.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace orders {
+
+namespace {
+
+constexpr double bytes_per_mebibyte = 1024.0 * 1024.0;
+
+double mebibytes(std::uint64_t bytes) {
+    return static_cast<double>(bytes) / bytes_per_mebibyte;
+}
+
+std::string grouped_amount(Thousandths amount) {
+    auto text = to_string(amount);
+    const auto point = text.find('.');
+    const auto first = text.front() == '-' ? 1U : 0U;
+    for (auto at = point; at > first + 3; text.insert(at -= 3, " ")) {
+    }
+    return text;
+}
+
+} // namespace
+
+std::string grouped(std::uint64_t number) {
+    auto text = std::to_string(number);
+    for (auto at = text.size(); at > 3; text.insert(at -= 3, " ")) {
+    }
+    return text;
+}
+
+std::vector<std::string> Figures::discrepancies() const {
+    std::vector<std::string> found;
+    if (lines != read) found.push_back(fmt::format("{} lines read, but {} processed", read, lines));
+    if (lines != valid + dead_letters_total())
+        found.push_back(fmt::format("{} lines, but {} valid + {} dead letters", lines, valid, dead_letters_total()));
+    if (totals_acknowledged != totals_sent)
+        found.push_back(fmt::format("{} totals sent, but {} acknowledged", totals_sent, totals_acknowledged));
+    return found;
+}
+
+std::string report_json(const Figures& figures) {
+    nlohmann::ordered_json report;
+    report["lines"] = figures.lines;
+    report["valid"] = figures.valid;
+    auto& dead = report["dead_letters"];
+    dead["total"] = figures.dead_letters_total();
+    for (std::size_t reason = 0; reason < dead_reason_words.size(); ++reason)
+        dead["by_reason"][std::string{dead_reason_words[reason]}] = figures.dead_letters[reason];
+    report["customers"] = figures.customers;
+    report["grand_total"] = to_string(figures.grand_total);
+    report["top"] = nlohmann::ordered_json::array();
+    for (const auto& [customer, lines, total] : figures.top)
+        report["top"].push_back({{"customer", customer}, {"lines", lines}, {"total", to_string(total)}});
+    report["retries"] = figures.retries;
+    report["breaker"] = {{"opened", figures.opened}, {"state", to_string(figures.breaker)}};
+    report["memory"] = {{"limit_bytes", figures.memory_limit}, {"peak_bytes", figures.memory_peak}};
+    report["seconds"] = figures.seconds;
+    constexpr int indent = 2;
+    return report.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string summary(const Figures& figures) {
+    std::string text;
+    const auto row = [&text](std::string_view name, std::string value) {
+        text += fmt::format("  {:<14}{}\n", name, value);
+    };
+    const auto share =
+        figures.lines == 0 ? 0.0 : 100.0 * static_cast<double>(figures.valid) / static_cast<double>(figures.lines);
+    text += figures.interrupted ? "Orders per customer (interrupted: what was read is finished)\n"
+                                : "Orders per customer\n";
+    row("lines", grouped(figures.lines));
+    row("valid", fmt::format("{}  ({:.1f} %)", grouped(figures.valid), share));
+    row("dead letters", grouped(figures.dead_letters_total()));
+    for (std::size_t reason = 0; reason < dead_reason_words.size(); ++reason)
+        if (figures.dead_letters[reason] > 0)
+            row("", fmt::format("{:<11} {:>10}", dead_reason_words[reason], grouped(figures.dead_letters[reason])));
+    row("customers", grouped(figures.customers));
+    row("grand total", grouped_amount(figures.grand_total));
+    if (!figures.top.empty()) text += fmt::format("\n  {:<14}{:>10}{:>18}\n", "top customers", "lines", "total");
+    for (const auto& [customer, lines, total] : figures.top)
+        text += fmt::format("  {:<14}{:>10}{:>18}\n", customer, grouped(lines), grouped_amount(total));
+    text += '\n';
+    row("totals sent", fmt::format("{}, all acknowledged: {}", grouped(figures.totals_sent),
+                                   figures.totals_sent == figures.totals_acknowledged ? "yes" : "NO"));
+    row("retries", grouped(figures.retries));
+    if (figures.repeated > 0)
+        row("repeated", fmt::format("{} records came twice and were counted once", grouped(figures.repeated)));
+    row("breaker", fmt::format("{}, opened {} time{}", to_string(figures.breaker), figures.opened,
+                               figures.opened == 1 ? "" : "s"));
+    constexpr std::size_t shown = 12;
+    for (std::size_t at = 0; at < figures.transitions.size() && at < shown; ++at) {
+        const auto& [when, from, to, why] = figures.transitions[at];
+        row("", fmt::format("{:>8.3f} s  {} -> {}{}", std::chrono::duration<double>(when).count(), to_string(from),
+                            to_string(to), why.empty() ? "" : "  (" + why + ")"));
+    }
+    if (figures.transitions.size() > shown) row("", fmt::format("and {} more", figures.transitions.size() - shown));
+    row("peak memory",
+        fmt::format("{:.2f} MiB of {:.0f} MiB", mebibytes(figures.memory_peak), mebibytes(figures.memory_limit)));
+    const auto rate = figures.seconds > 0 ? static_cast<double>(figures.lines) / figures.seconds : 0.0;
+    row("time", fmt::format("{:.2f} s, {} lines/s", figures.seconds, grouped(static_cast<std::uint64_t>(rate))));
+    return text;
+}
+
+} // namespace orders

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "decimal.hpp"
+#include "velostream/base/observer.hpp"
+
+namespace orders {
+
+/// Why a line became a dead letter, in the order in which reports name it.
+enum class DeadReason : std::uint8_t { line, customer_id, quantity, unit_price, memory };
+inline constexpr std::array<std::string_view, 5> dead_reason_words{"line", "CustomerID", "Quantity", "UnitPrice",
+                                                                   "memory"};
+
+struct CustomerFigure {
+    std::string customer;
+    std::uint64_t lines;
+    Thousandths total;
+};
+
+struct BreakerTransition {
+    std::chrono::nanoseconds at; ///< since the start of the run
+    velostream::CircuitState from, to;
+    std::string why;
+};
+
+/// Everything that the job counts. Written and read by the io thread only.
+struct Figures {
+    std::uint64_t read = 0;        ///< lines that the source took from the input
+    std::uint64_t lines = 0;       ///< lines that were processed
+    std::uint64_t valid = 0;       ///< of these, lines that reached a total
+    std::uint64_t repeated = 0;    ///< records that Kafka handed out twice, recognised and skipped
+    std::uint64_t totals_sent = 0; ///< totals whose sending began
+    std::uint64_t totals_acknowledged = 0;
+    std::array<std::uint64_t, dead_reason_words.size()> dead_letters{};
+    std::uint64_t retries = 0;
+    std::uint64_t opened = 0;
+    std::vector<BreakerTransition> transitions;
+    velostream::CircuitState breaker = velostream::CircuitState::closed;
+    std::size_t customers = 0;
+    Thousandths grand_total = 0;
+    std::vector<CustomerFigure> top; ///< filled at the end
+    std::uint64_t memory_used = 0, memory_peak = 0, memory_limit = 0;
+    double seconds = 0;
+    bool interrupted = false;
+
+    std::uint64_t dead_letters_total() const {
+        std::uint64_t sum = 0;
+        for (const auto count : dead_letters) sum += count;
+        return sum;
+    }
+    /// What is wrong with the counts; empty if lines = valid + dead letters, nothing read was lost on the way, and
+    /// every total sent was acknowledged.
+    std::vector<std::string> discrepancies() const;
+};
+
+/// The report with its stable keys.
+std::string report_json(const Figures& figures);
+
+/// The summary for people.
+std::string summary(const Figures& figures);
+
+/// `1234567` as `1 234 567`.
+std::string grouped(std::uint64_t number);
+
+} // namespace orders

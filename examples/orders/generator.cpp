@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "generator.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace orders {
+
+namespace {
+
+constexpr std::uint64_t first_customer = 10'000;
+constexpr std::array descriptions{"WHITE METAL LANTERN",       "RED WOOLLY HOTTIE WHITE HEART",
+                                  "\"SET 7, BABUSHKA BOXES\"", "\"JUMBO BAG \"\"PINK\"\" POLKADOT\"",
+                                  "REGENCY CAKESTAND 3 TIER",  "ALARM CLOCK BAKELIKE GREEN"};
+constexpr std::array countries{"United Kingdom", "Germany", "France", "EIRE", "Spain"};
+
+std::string two_digits(std::uint64_t value) {
+    auto text = std::to_string(value);
+    return value < 10 ? "0" + text : text;
+}
+
+} // namespace
+
+OrderGenerator::OrderGenerator(std::uint64_t lines, std::uint64_t customers, std::uint64_t seed)
+    : lines_(lines), customers_(customers), random_(seed) {}
+
+// New customers come evenly over the first half of the lines, whatever the dirt does, so that all of them have appeared
+// long before the end; old ones come back, early ones more often.
+std::uint64_t OrderGenerator::pick_customer() {
+    const auto due = made_ >= lines_ / 2 ? customers_ : 1 + (customers_ - 1) * (2 * made_) / lines_;
+    if (introduced_ < due) return introduced_++;
+    return std::min(below(introduced_), below(introduced_));
+}
+
+std::string_view OrderGenerator::next() {
+    constexpr std::uint64_t hours_in_a_year = 365 * 24;
+    const auto number = made_;
+    const auto hour = number * hours_in_a_year / lines_;
+    const bool cancelled = one_in(50);
+    line_ = (cancelled ? "C" : "") + std::to_string(536'365 + number / 20);
+    line_ += ',' + std::to_string(20'000 + below(4'000)) + ',' + descriptions[below(descriptions.size())] + ',';
+
+    if (one_in(2'000))
+        line_ += "many";
+    else if (one_in(2'000))
+        line_ += '0';
+    else
+        line_ += (cancelled ? "-" : "") + std::to_string(1 + below(24));
+
+    line_ += ",2011-" + two_digits(1 + hour * 12 / hours_in_a_year) + '-' + two_digits(1 + (hour / 24) % 28) + ' ' +
+             two_digits(hour % 24) + ":00:00,";
+
+    if (one_in(250))
+        line_ += '0';
+    else if (one_in(100'000))
+        line_ += "-11062.06";
+    else
+        line_ += std::to_string(below(20)) + '.' + two_digits(1 + below(99));
+
+    line_ += ',';
+    if (!one_in(4)) line_ += std::to_string(first_customer + pick_customer()) + ".0";
+    line_ += ',';
+    if (!one_in(5'000))
+        line_ += countries[below(countries.size())];
+    else
+        line_ = line_.substr(0, line_.size() / 2); // torn in the middle
+    ++made_;
+    return line_;
+}
+
+} // namespace orders

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "line_reader.hpp"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+namespace orders {
+
+using velostream::Result;
+
+namespace {
+
+constexpr std::size_t batch_lines = 256;
+constexpr std::size_t batches_ahead = 16;
+
+} // namespace
+
+LineReader::LineReader(std::unique_ptr<Lines> lines) : lines_(std::move(lines)), thread_([this] { run(); }) {}
+
+LineReader::~LineReader() {
+    stop();
+    thread_.join();
+}
+
+void LineReader::stop() {
+    lines_->stop();
+    {
+        const std::lock_guard lock{mutex_};
+        stopped_ = true;
+    }
+    room_.notify_one();
+}
+
+void LineReader::run() {
+    for (bool more = true; more;) {
+        LineBatch batch;
+        std::optional<velostream::Error> failure;
+        while (more && batch.size() < batch_lines) {
+            const auto appended = lines_->append_to(batch);
+            if (!appended) failure = appended.error();
+            more = appended.has_value() && *appended;
+        }
+        {
+            std::unique_lock lock{mutex_};
+            room_.wait(lock, [this] { return batches_.size() < batches_ahead || stopped_; });
+            more = more && !stopped_;
+            if (batch.size() > 0) batches_.push_back(std::move(batch));
+            failure_ = failure;
+            ended_ = !more;
+        }
+        available_.wake_one();
+    }
+}
+
+asio::awaitable<Result<std::optional<LineBatch>>> LineReader::next() {
+    const auto ready = [this] {
+        const std::lock_guard lock{mutex_};
+        return !batches_.empty() || ended_;
+    };
+    boost::system::error_code cancelled;
+    auto token = asio::redirect_error(asio::use_awaitable, cancelled);
+    co_await available_.async_wait_unless(ready, token);
+    if (cancelled) co_return velostream::Error{cancelled};
+
+    std::optional<LineBatch> batch;
+    {
+        const std::lock_guard lock{mutex_};
+        if (batches_.empty() && failure_) co_return *failure_;
+        if (batches_.empty()) co_return batch;
+        batch = std::move(batches_.front());
+        batches_.pop_front();
+    }
+    room_.notify_one();
+    co_return batch;
+}
+
+} // namespace orders

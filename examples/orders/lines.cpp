@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lines.hpp"
+
+#include <vector>
+
+#include "byte_source.hpp"
+#include "csv.hpp"
+#include "generator.hpp"
+#include "order_line.hpp"
+
+namespace orders {
+
+using velostream::Error;
+using velostream::Result;
+
+namespace {
+
+constexpr std::size_t block_size = 256 * 1024;
+
+Error bad_input(std::string what) {
+    return {boost::system::errc::make_error_code(boost::system::errc::illegal_byte_sequence), std::move(what)};
+}
+
+bool is_header(std::string_view line) {
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    if (line.starts_with(byte_order_mark)) line.remove_prefix(byte_order_mark.size());
+    const RecordFields expected{header_line};
+    const RecordFields found{line};
+    if (found.count() != expected.count()) return false;
+    for (std::size_t column = 0; column < expected.count(); ++column)
+        if (found[column] != expected[column]) return false;
+    return true;
+}
+
+class FileLines final : public Lines {
+  public:
+    explicit FileLines(std::string path) : path_(std::move(path)), block_(block_size) {}
+
+    Result<void> open() {
+        auto bytes = open_bytes(path_, stopped());
+        if (!bytes) return bytes.error();
+        bytes_ = std::move(*bytes);
+        auto header = next_line();
+        if (!header) return header.error();
+        if (*header && is_header(**header)) return {};
+        return bad_input(path_ + ": the first line must be " + std::string{header_line});
+    }
+
+    Result<bool> append_to(LineBatch& batch) override {
+        auto line = next_line();
+        if (!line) return line.error();
+        if (!*line) return false;
+        batch.append(**line);
+        return true;
+    }
+    std::optional<double> progress() const override { return bytes_->progress(); }
+
+  private:
+    Result<std::optional<std::string_view>> next_line() {
+        for (;;) {
+            if (const auto record = splitter_.next()) {
+                ++lines_;
+                return std::optional{*record};
+            }
+            if (splitter_.overlong())
+                return bad_input(path_ + ": line " + std::to_string(lines_ + 1) + " is longer than " +
+                                 std::to_string(RecordSplitter::longest_record) +
+                                 " bytes: a quote that is never closed?");
+            if (ended_) return std::optional<std::string_view>{};
+            auto got = bytes_->read(block_.data(), block_.size());
+            if (!got) return got.error();
+            ended_ = *got == 0;
+            if (ended_)
+                splitter_.finish();
+            else
+                splitter_.feed({block_.data(), *got});
+        }
+    }
+
+    std::string path_;
+    std::unique_ptr<ByteSource> bytes_;
+    RecordSplitter splitter_;
+    std::vector<char> block_;
+    std::uint64_t lines_ = 0;
+    bool ended_ = false;
+};
+
+class GeneratedLines final : public Lines {
+  public:
+    explicit GeneratedLines(const Options& options)
+        : generator_(*options.generate, options.customers, options.seed), total_(*options.generate) {}
+
+    Result<bool> append_to(LineBatch& batch) override {
+        if (generator_.done()) return false;
+        batch.append(generator_.next());
+        ++made_;
+        return true;
+    }
+    std::optional<double> progress() const override { return static_cast<double>(made_) / static_cast<double>(total_); }
+
+  private:
+    OrderGenerator generator_;
+    std::uint64_t total_;
+    std::atomic<std::uint64_t> made_{0};
+};
+
+} // namespace
+
+Result<std::unique_ptr<Lines>> open_lines(const Options& options) {
+    if (options.generate) return std::unique_ptr<Lines>{std::make_unique<GeneratedLines>(options)};
+    auto file = std::make_unique<FileLines>(options.input);
+    if (const auto opened = file->open(); !opened) return opened.error();
+    return std::unique_ptr<Lines>{std::move(file)};
+}
+
+Result<std::uint64_t> count_lines(const Options& options) {
+    if (options.generate) return *options.generate;
+    auto lines = open_lines(options);
+    if (!lines) return lines.error();
+    std::uint64_t count = 0;
+    for (;;) {
+        LineBatch line;
+        auto appended = (*lines)->append_to(line);
+        if (!appended) return appended.error();
+        if (!*appended) return count;
+        ++count;
+    }
+}
+
+} // namespace orders

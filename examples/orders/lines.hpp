@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "options.hpp"
+#include "velostream/base/result.hpp"
+
+namespace orders {
+
+/// Some consecutive order lines in one piece of memory.
+class LineBatch {
+  public:
+    void append(std::string_view line) {
+        text_.append(line);
+        ends_.push_back(text_.size());
+    }
+    std::size_t size() const { return ends_.size(); }
+    std::string_view operator[](std::size_t index) const {
+        const auto begin = index == 0 ? 0 : ends_[index - 1];
+        return std::string_view{text_}.substr(begin, ends_[index] - begin);
+    }
+
+  private:
+    std::string text_;
+    std::vector<std::size_t> ends_;
+};
+
+/// Where order lines come from: a file, standard input or the generator. Used by one thread, except `stop` and
+/// `progress`.
+class Lines {
+  public:
+    virtual ~Lines() = default;
+    /// Appends the next line to the batch; false at the end. An error is the input's: unreadable, or a line that never
+    /// ends.
+    virtual velostream::Result<bool> append_to(LineBatch& batch) = 0;
+    /// How much of the input was read, 0 to 1; nothing where its length is unknown.
+    virtual std::optional<double> progress() const = 0;
+    /// Ends a wait for a silent pipe; what was read already still comes.
+    void stop() { stopped_ = true; }
+
+  protected:
+    const std::atomic<bool>& stopped() const { return stopped_; }
+
+  private:
+    std::atomic<bool> stopped_{false};
+};
+
+/// Opens what the options name and checks the header line; the error says what is wrong with the input.
+velostream::Result<std::unique_ptr<Lines>> open_lines(const Options& options);
+
+/// How many lines the input of these options has, by reading it once; an error as from reading it.
+velostream::Result<std::uint64_t> count_lines(const Options& options);
+
+} // namespace orders

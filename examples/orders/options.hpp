@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "velostream/base/units.hpp"
+
+namespace orders {
+
+/// All mock brokers go down when this much of the input is consumed, and come back after `length`.
+struct Outage {
+    std::uint64_t at = 0;    ///< per cent of the lines, or a number of lines
+    bool at_percent = false; ///< which of the two
+    velostream::Duration length{};
+};
+
+/// What the command line asks for.
+struct Options {
+    std::optional<std::string> brokers; ///< unset: an embedded mock cluster
+    std::string prefix;                 ///< of topics and group on a real cluster; default a run id
+    bool clean = false;                 ///< delete the topics afterwards
+    std::string input;                  ///< a file, or `-`
+    std::optional<std::uint64_t> generate;
+    std::uint64_t customers = 4'000;
+    std::optional<std::string> write_orders;
+    std::optional<Outage> outage;
+    double fail_rate = 0;
+    std::uint64_t memory_mb = 256;
+    int partitions = 8;
+    std::uint64_t seed = 1;
+    std::optional<std::string> report;
+    bool quiet = false;
+};
+
+/// `40%+3s`, `200000+500ms`; nothing if it is neither.
+std::optional<Outage> parse_outage(const std::string& text);
+
+/// Reads the command line. Prints help (exit code 0) or one line that says what is wrong (exit code 2) and gives the
+/// exit code instead of options then.
+struct ParsedOptions {
+    Options options;
+    std::optional<int> exit_code;
+};
+ParsedOptions parse_options(int argc, const char* const* argv, const std::string& default_input);
+
+} // namespace orders

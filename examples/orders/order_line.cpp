@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "order_line.hpp"
+
+#include "csv.hpp"
+#include "velostream/base/error_type.hpp"
+
+namespace orders {
+
+namespace {
+
+enum Column : std::size_t { quantity_column = 3, unit_price_column = 5, customer_id_column = 6 };
+
+class OrderFaultCategory final : public boost::system::error_category {
+  public:
+    const char* name() const noexcept override { return "orders"; }
+    std::string message(int value) const override {
+        return "bad order line (" + std::string{to_string(static_cast<OrderFault>(value))} + ")";
+    }
+    boost::system::error_condition default_error_condition(int) const noexcept override {
+        return velostream::ErrorType::bad_request;
+    }
+};
+
+const OrderFaultCategory& order_fault_category() {
+    static const OrderFaultCategory category;
+    return category;
+}
+
+velostream::Error fault(OrderFault fault, std::string_view value, std::string_view rule) {
+    std::string detail{to_string(fault)};
+    detail.append(" is \"").append(value).append("\": ").append(rule);
+    return {make_error_code(fault), std::move(detail)};
+}
+
+std::string_view customer_in(const RecordFields& fields) {
+    auto customer = trim(fields[customer_id_column]);
+    if (customer.ends_with(".0")) customer.remove_suffix(2);
+    return customer;
+}
+
+} // namespace
+
+std::string_view to_string(OrderFault fault) {
+    switch (fault) {
+        case OrderFault::line:
+            return "line";
+        case OrderFault::customer_id:
+            return "CustomerID";
+        case OrderFault::quantity:
+            return "Quantity";
+        case OrderFault::unit_price:
+            return "UnitPrice";
+    }
+    return "line";
+}
+
+boost::system::error_code make_error_code(OrderFault fault) {
+    return {static_cast<int>(fault), order_fault_category()};
+}
+
+std::optional<OrderFault> fault_of(const velostream::Error& error) {
+    if (error.code().category() != order_fault_category()) return std::nullopt;
+    return static_cast<OrderFault>(error.code().value());
+}
+
+velostream::Result<Order> parse_order(std::string_view line) {
+    const RecordFields fields{line};
+    if (fields.count() != RecordFields::capacity)
+        return velostream::Error{make_error_code(OrderFault::line),
+                                 "line has " + std::to_string(fields.count()) + " fields: must have 8"};
+    if (trim(fields[customer_id_column]).empty())
+        return fault(OrderFault::customer_id, fields[customer_id_column], "must not be empty");
+    const auto quantity = parse_integer(fields[quantity_column]);
+    if (!quantity || *quantity == 0)
+        return fault(OrderFault::quantity, fields[quantity_column], "must be a whole number other than 0");
+    const auto price = parse_price(fields[unit_price_column]);
+    if (!price || price->sign <= 0)
+        return fault(OrderFault::unit_price, fields[unit_price_column], "must be a number above 0");
+    return Order{std::string{customer_in(fields)}, Thousandths{*quantity} * price->thousandths};
+}
+
+std::string customer_of(std::string_view line) {
+    const RecordFields fields{line};
+    if (fields.count() != RecordFields::capacity) return {};
+    return std::string{customer_in(fields)};
+}
+
+} // namespace orders

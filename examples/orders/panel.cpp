@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "panel.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+namespace orders {
+
+namespace {
+
+constexpr int panel_rows = 5;
+
+double mebibytes(std::uint64_t bytes) {
+    return static_cast<double>(bytes) / 1024.0 / 1024.0;
+}
+
+std::string bar(std::optional<double> progress) {
+    constexpr int width = 30;
+    if (!progress) return {};
+    const auto fraction = std::clamp(*progress, 0.0, 1.0);
+    const auto filled = static_cast<std::size_t>(fraction * width);
+    return fmt::format("[{}{}] {:>3.0f} %  ", std::string(filled, '#'), std::string(width - filled, '.'),
+                       fraction * 100);
+}
+
+std::string dead_letter_reasons(const Figures& figures) {
+    std::string text;
+    for (std::size_t reason = 0; reason < dead_reason_words.size(); ++reason)
+        if (figures.dead_letters[reason] > 0)
+            text += fmt::format("{}{} {}", text.empty() ? "" : ", ", dead_reason_words[reason],
+                                grouped(figures.dead_letters[reason]));
+    return text;
+}
+
+void put(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+}
+
+} // namespace
+
+Panel::Panel(bool quiet)
+    : quiet_(quiet),
+      terminal_(::isatty(STDOUT_FILENO) == 1),
+      colours_(terminal_ && std::getenv("NO_COLOR") == nullptr) {}
+
+std::chrono::milliseconds Panel::interval() const {
+    return terminal_ ? std::chrono::milliseconds{100} : std::chrono::milliseconds{2'000};
+}
+
+void Panel::show(const Figures& figures, std::optional<double> progress, std::chrono::nanoseconds elapsed) {
+    if (quiet_) return;
+    const auto since_last = std::chrono::duration<double>(elapsed - last_elapsed_).count();
+    const auto rate = since_last > 0 ? static_cast<double>(figures.lines - last_lines_) / since_last : 0.0;
+    last_lines_ = figures.lines;
+    last_elapsed_ = elapsed;
+    if (terminal_)
+        draw_panel(figures, progress, rate);
+    else
+        print_line(figures, progress, rate, std::chrono::duration<double>(elapsed).count());
+}
+
+void Panel::draw_panel(const Figures& figures, std::optional<double> progress, double rate) {
+    const bool closed = figures.breaker == velostream::CircuitState::closed;
+    const auto state = fmt::format("{}{}{}", colours_ ? (closed ? "\x1b[32m" : "\x1b[1;31m") : "",
+                                   to_string(figures.breaker), colours_ ? "\x1b[0m" : "");
+    const auto memory_bar =
+        bar(figures.memory_limit == 0
+                ? std::nullopt
+                : std::optional{static_cast<double>(figures.memory_used) / static_cast<double>(figures.memory_limit)});
+    std::string text = drawn_ ? fmt::format("\x1b[{}A", panel_rows) : "";
+    const auto row = [&text](std::string_view name, const std::string& value) {
+        text += fmt::format("\r\x1b[2K{:<13}{}\n", name, value);
+    };
+    row("orders", fmt::format("{}{} lines, {}/s", bar(progress), grouped(figures.lines),
+                              grouped(static_cast<std::uint64_t>(rate))));
+    row("totals", fmt::format("{} sent, {} in flight, {} customers", grouped(figures.totals_acknowledged),
+                              grouped(figures.totals_sent - figures.totals_acknowledged), grouped(figures.customers)));
+    row("memory", fmt::format("{}{:.1f} of {:.0f} MiB", memory_bar, mebibytes(figures.memory_used),
+                              mebibytes(figures.memory_limit)));
+    row("breaker", fmt::format("{}, opened {} times, {} retries", state, figures.opened, grouped(figures.retries)));
+    row("dead letters", fmt::format("{}  {}", grouped(figures.dead_letters_total()), dead_letter_reasons(figures)));
+    put(text);
+    drawn_ = true;
+}
+
+void Panel::print_line(const Figures& figures, std::optional<double> progress, double rate, double seconds) {
+    const auto share = progress ? fmt::format("{:.0f} %, ", *progress * 100) : std::string{};
+    put(
+        fmt::format("{:.1f} s: {}{} lines ({}/s), {} totals, {} customers, {:.1f} of {:.0f} MiB, breaker {}, {} "
+                    "retries, {} dead letters\n",
+                    seconds, share, figures.lines, static_cast<std::uint64_t>(rate), figures.totals_acknowledged,
+                    figures.customers, mebibytes(figures.memory_used), mebibytes(figures.memory_limit),
+                    to_string(figures.breaker), figures.retries, figures.dead_letters_total()));
+}
+
+void Panel::clear() {
+    if (drawn_) put(fmt::format("\x1b[{}A\x1b[J", panel_rows));
+    drawn_ = false;
+}
+
+} // namespace orders

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "figures.hpp"
+
+namespace orders {
+
+/// Shows how the job is doing: a small live panel on a terminal, a plain line every few seconds elsewhere.
+class Panel {
+  public:
+    /// `quiet` shows nothing at all.
+    explicit Panel(bool quiet);
+
+    /// How often `show` wants to be called.
+    std::chrono::milliseconds interval() const;
+
+    /// Draws the figures; `progress` is 0 to 1 where the input's length is known, `elapsed` since the start.
+    void show(const Figures& figures, std::optional<double> progress, std::chrono::nanoseconds elapsed);
+
+    /// Takes the live panel away, so that a summary can follow.
+    void clear();
+
+  private:
+    void draw_panel(const Figures& figures, std::optional<double> progress, double rate);
+    void print_line(const Figures& figures, std::optional<double> progress, double rate, double seconds);
+
+    bool quiet_, terminal_, colours_;
+    bool drawn_ = false;
+    std::uint64_t last_lines_ = 0;
+    std::chrono::nanoseconds last_elapsed_{0};
+};
+
+} // namespace orders

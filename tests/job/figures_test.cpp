@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "figures.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace orders {
+namespace {
+
+Figures some_figures() {
+    Figures figures;
+    figures.read = figures.lines = 10;
+    figures.valid = 7;
+    figures.dead_letters = {0, 2, 0, 1, 0};
+    figures.totals_sent = figures.totals_acknowledged = 7;
+    figures.memory_limit = 1'048'576;
+    figures.memory_peak = 4'096;
+    figures.top = {{.customer = "A\"1\xFF", .lines = 7, .total = 12'340}};
+    figures.grand_total = 12'340;
+    return figures;
+}
+
+TEST(Figures, AddUpOrSayWhatDoesNot) {
+    EXPECT_TRUE(some_figures().discrepancies().empty());
+
+    auto lost = some_figures();
+    lost.read = 11;
+    EXPECT_EQ(lost.discrepancies(), std::vector<std::string>{"11 lines read, but 10 processed"});
+
+    auto unjudged = some_figures();
+    unjudged.valid = 6;
+    EXPECT_EQ(unjudged.discrepancies(), std::vector<std::string>{"10 lines, but 6 valid + 3 dead letters"});
+
+    auto unacknowledged = some_figures();
+    unacknowledged.totals_acknowledged = 5;
+    EXPECT_EQ(unacknowledged.discrepancies(), std::vector<std::string>{"7 totals sent, but 5 acknowledged"});
+}
+
+TEST(ReportJson, HasTheStableKeysAndIsValidJsonWhateverACustomerIsCalled) {
+    const auto report = nlohmann::json::parse(report_json(some_figures()));
+    EXPECT_EQ(report["lines"], 10);
+    EXPECT_EQ(report["valid"], 7);
+    EXPECT_EQ(report["dead_letters"]["total"], 3);
+    EXPECT_EQ(report["dead_letters"]["by_reason"],
+              (nlohmann::json{{"line", 0}, {"CustomerID", 2}, {"Quantity", 0}, {"UnitPrice", 1}, {"memory", 0}}));
+    EXPECT_EQ(report["grand_total"], "12.34");
+    EXPECT_EQ(report["top"][0]["lines"], 7);
+    EXPECT_EQ(report["top"][0]["total"], "12.34");
+    EXPECT_EQ(report["breaker"], (nlohmann::json{{"opened", 0}, {"state", "closed"}}));
+    EXPECT_EQ(report["memory"], (nlohmann::json{{"limit_bytes", 1'048'576}, {"peak_bytes", 4'096}}));
+    EXPECT_TRUE(report.contains("customers") && report.contains("retries") && report.contains("seconds"));
+}
+
+TEST(Grouped, PutsSpacesBetweenThousands) {
+    EXPECT_EQ(grouped(0), "0");
+    EXPECT_EQ(grouped(999), "999");
+    EXPECT_EQ(grouped(541'909), "541 909");
+    EXPECT_EQ(grouped(1'234'567), "1 234 567");
+}
+
+} // namespace
+} // namespace orders

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "order_line.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace orders {
+namespace {
+
+std::string verdict(std::string_view line) {
+    const auto order = parse_order(line);
+    if (order) return order->customer + " " + to_string(order->amount);
+    return std::string{order.error().detail()};
+}
+
+TEST(ParseOrder, MultipliesQuantityAndPriceExactly) {
+    EXPECT_EQ(verdict("536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"), "17850 15.30");
+    EXPECT_EQ(verdict("C536379,D,Discount,-1,2010-12-01 09:41:00,27.50,14527.0,United Kingdom"), "14527 -27.50");
+    EXPECT_EQ(verdict("1,2,\"SET 7, \"\"BOXES\"\"\",3,x,0.001,A-7 ,EIRE"), "A-7 0.003");
+}
+
+TEST(ParseOrder, NamesTheFirstBadColumnAndItsValue) {
+    EXPECT_EQ(verdict("1,2,3,abc,5,0,,8"), "CustomerID is \"\": must not be empty");
+    EXPECT_EQ(verdict("1,2,3,abc,5,0,7,8"), "Quantity is \"abc\": must be a whole number other than 0");
+    EXPECT_EQ(verdict("1,2,3,0,5,1,7,8"), "Quantity is \"0\": must be a whole number other than 0");
+    EXPECT_EQ(verdict("1,2,3,4.0,5,1,7,8"), "Quantity is \"4.0\": must be a whole number other than 0");
+    EXPECT_EQ(verdict("1,2,3,4,5,0,7,8"), "UnitPrice is \"0\": must be a number above 0");
+    EXPECT_EQ(verdict("1,2,3,4,5,-2,7,8"), "UnitPrice is \"-2\": must be a number above 0");
+    EXPECT_EQ(verdict("1,2,3"), "line has 3 fields: must have 8");
+    EXPECT_EQ(verdict("1,2,3,4,5,6,7,8,9"), "line has 9 fields: must have 8");
+}
+
+TEST(ParseOrder, AFaultIsABadRequestThatBlamesTheRecord) {
+    const auto order = parse_order("1,2,3,4,5,0,7,8");
+    ASSERT_FALSE(order);
+    EXPECT_EQ(order.error().type(), velostream::ErrorType::bad_request);
+    EXPECT_TRUE(order.error().blames_record());
+    EXPECT_EQ(fault_of(order.error()), OrderFault::unit_price);
+    EXPECT_EQ(fault_of(velostream::Errc::circuit_open), std::nullopt);
+}
+
+TEST(CustomerOf, IsTheKeyOfTheLineOrEmpty) {
+    EXPECT_EQ(customer_of("1,2,3,4,5,6, 17850.0 ,8"), "17850");
+    EXPECT_EQ(customer_of("1,2,3,4,5,6,,8"), "");
+    EXPECT_EQ(customer_of("1,2"), "");
+}
+
+} // namespace
+} // namespace orders

@@ -6,34 +6,56 @@
 
 namespace velostream {
 
-std::shared_ptr<WaitQueue::Waiter> WaitQueue::pop(State& state) {
-    const std::lock_guard lock{state.mutex};
-    if (state.waiters.empty()) return nullptr;
-    auto waiter = std::move(state.waiters.front());
-    state.waiters.pop_front();
-    waiter->queued = false;
-    return waiter;
+void WaitQueue::append(const std::shared_ptr<Waiter>& waiter) {
+    if (!waiter->membership.join(waiter->executor, waiter)) return; // its context is ending: the handler goes with it
+    auto& waiters = waiter->state->waiters;
+    waiter->place = waiters.insert(waiters.end(), waiter);
+    waiter->queued = true;
 }
 
-void WaitQueue::cancel(State& state, const std::shared_ptr<Waiter>& waiter) {
-    {
-        const std::lock_guard lock{state.mutex};
-        if (!waiter->queued) return; // its turn came first
-        waiter->queued = false;
-        state.waiters.erase(waiter->place);
-    }
+std::shared_ptr<WaitQueue::Waiter> WaitQueue::take(Waiter& waiter) {
+    auto taken = std::move(*waiter.place);
+    waiter.state->waiters.erase(waiter.place);
+    waiter.queued = false;
+    return taken;
+}
+
+// Posting runs no user code. It happens under the lock so that a context which ends finds a waiter either here, or
+// posted and without any other tie to it.
+void WaitQueue::complete(Waiter& waiter, boost::system::error_code code) {
+    const auto executor = std::exchange(waiter.executor, {});
+    asio::post(executor, [handler = std::move(waiter.handler), code]() mutable { std::move(handler)(code); });
+}
+
+void WaitQueue::cancel(Waiter& waiter) {
+    std::unique_lock lock{waiter.state->mutex};
+    if (!waiter.queued) return; // its turn came first
+    const auto taken = take(waiter);
     complete(waiter, asio::error::operation_aborted);
+    lock.unlock();
+    waiter.membership.leave();
 }
 
-void WaitQueue::complete(const std::shared_ptr<Waiter>& waiter, boost::system::error_code code) {
-    const auto executor = waiter->executor;
-    asio::post(executor, [handler = std::move(waiter->handler), code]() mutable { std::move(handler)(code); });
+bool WaitQueue::Waiter::detach() noexcept {
+    std::shared_ptr<Waiter> taken; // released after the lock
+    const std::lock_guard lock{state->mutex};
+    if (queued) taken = take(*this);
+    return taken != nullptr;
+}
+
+void WaitQueue::Waiter::drop() noexcept {
+    handler = nullptr;
+    executor = {};
 }
 
 bool WaitQueue::wake_one() {
-    const auto waiter = pop(*state_);
-    if (waiter) complete(waiter, {});
-    return waiter != nullptr;
+    std::unique_lock lock{state_->mutex};
+    if (state_->waiters.empty()) return false;
+    const auto waiter = take(*state_->waiters.front());
+    complete(*waiter, {});
+    lock.unlock();
+    waiter->membership.leave();
+    return true;
 }
 
 std::size_t WaitQueue::wake_all(boost::system::error_code code) {
@@ -41,9 +63,12 @@ std::size_t WaitQueue::wake_all(boost::system::error_code code) {
     {
         const std::lock_guard lock{state_->mutex};
         woken.swap(state_->waiters);
-        for (const auto& waiter : woken) waiter->queued = false;
+        for (const auto& waiter : woken) {
+            waiter->queued = false;
+            complete(*waiter, code);
+        }
     }
-    for (const auto& waiter : woken) complete(waiter, code);
+    for (const auto& waiter : woken) waiter->membership.leave();
     return woken.size();
 }
 

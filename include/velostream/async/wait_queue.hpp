@@ -15,6 +15,7 @@
 #include <mutex>
 #include <utility>
 
+#include "velostream/async/context_membership.hpp"
 #include "velostream/base/error.hpp"
 
 namespace velostream {
@@ -27,7 +28,8 @@ namespace asio = boost::asio;
 ///
 /// Threads:      safe. No user code runs under the lock.
 /// Cancellation: all kinds, O(1); a cancelled waiter is no longer counted and takes no turn.
-/// Lifetime:     destruction completes everybody with `operation_aborted`.
+/// Lifetime:     destruction completes everybody with `operation_aborted`. An execution context that ends takes its
+///               waiters with it, as it does with everything that waits inside of it.
 class WaitQueue {
   public:
     using Signature = void(boost::system::error_code);
@@ -48,8 +50,8 @@ class WaitQueue {
             [](auto handler, std::shared_ptr<State> state, Ready is_ready) {
                 auto executor = asio::any_io_executor{asio::get_associated_executor(handler)};
                 auto slot = asio::get_associated_cancellation_slot(handler);
-                auto waiter = std::make_shared<Waiter>(std::move(executor), std::move(handler));
-                enqueue(state, waiter, slot, is_ready);
+                const auto waiter = std::make_shared<Waiter>(std::move(state), std::move(executor), std::move(handler));
+                enqueue(waiter, slot, is_ready);
             },
             token, state_, std::move(ready));
     }
@@ -69,16 +71,25 @@ class WaitQueue {
     std::size_t size() const;
 
   private:
-    struct Waiter : std::enable_shared_from_this<Waiter> {
+    struct State;
+
+    struct Waiter final : ContextMember {
         template <class Handler>
-        Waiter(asio::any_io_executor on, Handler&& then)
-            : executor(asio::prefer(std::move(on), asio::execution::outstanding_work.tracked)),
+        Waiter(std::shared_ptr<State> queue, asio::any_io_executor on, Handler&& then)
+            : state(std::move(queue)),
+              executor(asio::prefer(std::move(on), asio::execution::outstanding_work.tracked)),
               handler(std::forward<Handler>(then)) {}
 
+        bool detach() noexcept override;
+        void drop() noexcept override;
+
+        const std::shared_ptr<State> state;
+        ContextMembership membership;
+        // Guarded by State::mutex from here on. Whoever makes `queued` false owns executor and handler.
         asio::any_io_executor executor;
         asio::any_completion_handler<Signature> handler;
         std::list<std::shared_ptr<Waiter>>::iterator place; // valid while queued
-        bool queued = false;                                // guarded by State::mutex
+        bool queued = false;
     };
 
     struct State {
@@ -87,27 +98,26 @@ class WaitQueue {
     };
 
     template <class Slot, class Ready>
-    static void enqueue(const std::shared_ptr<State>& state, const std::shared_ptr<Waiter>& waiter, Slot slot,
-                        Ready& ready) {
+    static void enqueue(const std::shared_ptr<Waiter>& waiter, Slot slot, Ready& ready) {
         // The handler must be in its slot before another thread can complete the wait.
         if (slot.is_connected()) {
-            slot.assign([weak_state = std::weak_ptr{state}, weak = std::weak_ptr{waiter}](asio::cancellation_type) {
-                if (const auto owner = weak_state.lock())
-                    if (const auto cancelled = weak.lock()) cancel(*owner, cancelled);
+            slot.assign([weak = std::weak_ptr{waiter}](asio::cancellation_type) {
+                if (const auto cancelled = weak.lock()) cancel(*cancelled);
             });
         }
-        std::unique_lock lock{state->mutex};
-        if (ready()) {
-            lock.unlock();
-            return complete(waiter, {});
-        }
-        waiter->place = state->waiters.insert(state->waiters.end(), waiter);
-        waiter->queued = true;
+        const std::lock_guard lock{waiter->state->mutex};
+        if (ready())
+            complete(*waiter, {});
+        else
+            append(waiter);
     }
 
-    static void cancel(State& state, const std::shared_ptr<Waiter>& waiter);
-    static void complete(const std::shared_ptr<Waiter>& waiter, boost::system::error_code code);
-    static std::shared_ptr<Waiter> pop(State& state);
+    // The three of them need the lock.
+    static void append(const std::shared_ptr<Waiter>& waiter);
+    static std::shared_ptr<Waiter> take(Waiter& waiter);
+    static void complete(Waiter& waiter, boost::system::error_code code);
+
+    static void cancel(Waiter& waiter);
 
     std::shared_ptr<State> state_;
 };

@@ -11,6 +11,8 @@ std::string_view version() noexcept {
         VELOSTREAM_VERSION_PATCH);
 }
 
-int version_number() noexcept { return VELOSTREAM_VERSION; }
+int version_number() noexcept {
+    return VELOSTREAM_VERSION;
+}
 
-}  // namespace velostream
+} // namespace velostream

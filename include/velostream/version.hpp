@@ -8,7 +8,8 @@
 #define VELOSTREAM_VERSION_PATCH 0
 
 /// The version of these headers as one number that preprocessors can compare: 0.1.0 is 100, 1.2.3 is 10203.
-#define VELOSTREAM_VERSION (VELOSTREAM_VERSION_MAJOR * 10000 + VELOSTREAM_VERSION_MINOR * 100 + VELOSTREAM_VERSION_PATCH)
+#define VELOSTREAM_VERSION \
+    (VELOSTREAM_VERSION_MAJOR * 10000 + VELOSTREAM_VERSION_MINOR * 100 + VELOSTREAM_VERSION_PATCH)
 
 namespace velostream {
 
@@ -24,6 +25,8 @@ std::string_view version() noexcept;
 int version_number() noexcept;
 
 /// True if the program was compiled against the headers of the library that it was linked with.
-inline bool version_matches_headers() noexcept { return version_number() == VELOSTREAM_VERSION; }
+inline bool version_matches_headers() noexcept {
+    return version_number() == VELOSTREAM_VERSION;
+}
 
-}  // namespace velostream
+} // namespace velostream

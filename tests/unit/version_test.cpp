@@ -18,4 +18,6 @@ TEST(Version, NumberIsComparableAcrossReleases) {
               VELOSTREAM_VERSION_MAJOR * 10000 + VELOSTREAM_VERSION_MINOR * 100 + VELOSTREAM_VERSION_PATCH);
 }
 
-TEST(Version, HeadersAndLibraryOfOneBuildMatch) { EXPECT_TRUE(velostream::version_matches_headers()); }
+TEST(Version, HeadersAndLibraryOfOneBuildMatch) {
+    EXPECT_TRUE(velostream::version_matches_headers());
+}

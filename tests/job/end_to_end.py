@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the orders job as a user does and holds its report, output and exit code against what is promised.
+
+usage: end_to_end.py JOB ORDERS.csv.zst [unittest arguments]
+"""
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+JOB, ORDERS = sys.argv[1], sys.argv[2]
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+TIMEOUT = 240  # far above what any run takes
+
+REAL = {"lines": 541909, "valid": 406789, "customers": 4371}
+
+
+class Job(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.report = self.path("report.json")
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "wb") as file:
+            file.write(text if isinstance(text, bytes) else text.encode())
+        return self.path(name)
+
+    def run_job(self, *arguments, expect=0, **keywords):
+        run = subprocess.run([JOB, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             timeout=TIMEOUT, **keywords)
+        run.stdout, run.stderr = run.stdout.decode(errors="replace"), run.stderr.decode(errors="replace")
+        self.assertEqual(run.returncode, expect, f"{arguments}\n{run.stdout}\n{run.stderr}")
+        return run
+
+    def read_report(self):
+        with open(self.report, encoding="utf-8") as file:
+            return json.load(file)
+
+    def assert_recomputed(self, orders, report=None):
+        checked = subprocess.run([sys.executable, os.path.join(HERE, "recompute.py"), orders, report or self.report],
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT)
+        self.assertEqual(checked.returncode, 0, checked.stdout.decode())
+
+
+class Usage(Job):
+    def assert_refused(self, arguments, *words):
+        run = self.run_job(*arguments, expect=2, stdin=subprocess.DEVNULL)
+        self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+        for word in words:
+            self.assertIn(word, run.stderr)
+        self.assertEqual(run.stdout, "")
+
+    def test_help_names_every_option(self):
+        text = self.run_job("--help").stdout
+        for option in ("brokers", "prefix", "clean", "input", "generate", "customers", "write-orders", "outage", "fail-rate",
+                       "memory-mb", "partitions", "seed", "report", "quiet", "help"):
+            self.assertIn("--" + option, text)
+
+    def test_a_wrong_option_is_one_clear_line_and_exit_code_2(self):
+        for arguments in (["--bogus"], ["surplus"], ["--memory-mb"], ["--memory-mb", "0"], ["--memory-mb", "much"],
+                          ["--memory-mb", "-1"], ["--partitions", "0"], ["--partitions", "1001"], ["--fail-rate", "1"],
+                          ["--fail-rate", "-0.1"], ["--fail-rate", "x"], ["--generate", "0"], ["--generate", "1e3"],
+                          ["--outage", "40%"], ["--outage", "101%+3s"], ["--outage", "40%+3"], ["--seed", "-1"],
+                          ["--customers", "0", "--generate", "5"], ["--report"], ["--input"], ["--seed", "1", "--seed", "2"]):
+            with self.subTest(arguments):
+                self.assert_refused(arguments, arguments[0])
+
+    def test_options_that_exclude_each_other_say_so(self):
+        for arguments, words in (
+            (["--input", "x.csv", "--generate", "5"], ("--input", "--generate")),
+            (["--customers", "5"], ("--customers", "--generate")),
+            (["--customers", "6", "--generate", "5"], ("--customers", "--generate")),
+            (["--brokers", "localhost:1", "--outage", "40%+3s"], ("--outage", "--brokers")),
+            (["--brokers", "localhost:1", "--fail-rate", "0.1"], ("--fail-rate", "--brokers")),
+            (["--clean"], ("--clean", "--brokers")),
+            (["--prefix", "mine"], ("--prefix", "--brokers")),
+            (["--brokers", "localhost:1", "--prefix", "not legal"], ("--prefix",)),
+            (["--input", "-", "--outage", "40%+3s"], ("--outage", "-")),
+        ):
+            with self.subTest(arguments):
+                self.assert_refused(arguments, *words)
+
+    def test_an_output_that_cannot_be_written_is_said_before_the_work(self):
+        self.assert_refused(["--generate", "5", "--customers", "2", "--report", self.path("no/such/folder.json")], "--report")
+        self.assert_refused(["--generate", "5", "--customers", "2", "--write-orders", self.folder.name], "--write-orders")
+
+    def test_unreadable_input_is_exit_code_3(self):
+        with open(ORDERS, "rb") as file:
+            packed = file.read()
+        row = "1,2,3,4,5,6,7,8\n"
+        for name, content, words in (
+            ("missing.csv", None, "No such file"),
+            ("header.csv", "InvoiceNo,StockCode\n" + row, "first line"),
+            ("order.csv", HEADER.replace("Quantity,InvoiceDate", "InvoiceDate,Quantity") + "\n" + row, "first line"),
+            ("empty.csv", "", "first line"),
+            ("torn.csv.zst", packed[:len(packed) // 2], "zstd"),
+            ("text.csv.zst", HEADER + "\n" + row, "zstd"),
+            ("quote.csv", HEADER + "\n" + row + '1,2,"' + row * 100_000, "never closed"),
+        ):
+            with self.subTest(name):
+                path = self.path(name) if content is None else self.write(name, content)
+                run = self.run_job("--input", path, expect=3)
+                self.assertIn(words, run.stderr)
+                self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+        self.run_job("--input", self.folder.name, expect=3)
+
+
+class Results(Job):
+    def test_the_real_orders(self):
+        run = self.run_job("--report", self.report)
+        report = self.read_report()
+        for key, value in REAL.items():
+            self.assertEqual(report[key], value)
+        self.assertEqual(report["breaker"], {"opened": 0, "state": "closed"})
+        self.assertEqual(report["memory"]["limit_bytes"], 256 * 1024 * 1024)
+        self.assert_recomputed(ORDERS)
+        for word in ("541 909", "406 789", "dead letters", "CustomerID", "peak memory", "lines/s", "top customers"):
+            self.assertIn(word, run.stdout)
+        self.assertEqual(run.stderr, "")
+
+    def test_with_an_outage_they_are_the_same_and_the_breaker_was_seen_open(self):
+        run = self.run_job("--outage", "40%+3s", "--report", self.report)
+        report = self.read_report()
+        self.assert_recomputed(ORDERS)
+        self.assertGreaterEqual(report["breaker"]["opened"], 1)
+        self.assertEqual(report["breaker"]["state"], "closed")
+        self.assertGreater(report["retries"], 0)
+        self.assertRegex(run.stdout, r"(?m)^[0-9.]+ s: .*breaker (open|half_open)")
+        self.assertRegex(run.stdout, r"closed -> open")
+        self.assertRegex(run.stdout, r"half_open -> closed")
+
+    def test_with_failing_requests_they_are_the_same(self):
+        self.run_job("--fail-rate", "0.3", "--seed", "5", "--report", self.report, "--quiet")
+        self.assert_recomputed(ORDERS)
+        self.assertGreater(self.read_report()["retries"], 0)
+
+    def test_generated_orders_are_kept_and_have_every_customer(self):
+        orders = self.path("orders.csv")
+        run = self.run_job("--generate", "50000", "--customers", "7000", "--seed", "9", "--partitions", "3", "--write-orders", orders,
+                           "--report", self.report, "--quiet")
+        self.assertEqual(run.stdout + run.stderr, "")
+        self.assertEqual(self.read_report()["customers"], 7000)
+        self.assertEqual(self.read_report()["lines"], 50000)
+        self.assert_recomputed(orders)
+        again = self.path("again.csv")
+        self.run_job("--generate", "50000", "--customers", "7000", "--seed", "9", "--write-orders", again, "--quiet")
+        with open(orders, "rb") as one, open(again, "rb") as other:
+            self.assertEqual(one.read(), other.read())
+
+    def test_odd_but_legal_csv(self):
+        text = ("\ufeff" + HEADER + "\r\n"
+                '1,A,"two\r\nlines, and a ""quote""",2,x,1.005,"12 34.0",UK\r\n'
+                "\r\n"
+                '2,B,5" nail,+3,x,.5,é-"9,UK\n'
+                "3,C,,-1,x,1e2, 77 ,UK\r"
+                "4,D,,9223372036854775807,x,999999999999.999,77.0,UK\n"
+                "5,E,,0,x,1,1,UK\n6,F,,1.5,x,1,1,UK\n7,G,,1,x,-1,1,UK\n8,H,,1,x,1,,UK\n9,I,,1,x,1,1\n10,J,,1,x,1,1,UK,extra\n"
+                "11,K,,1,x,0.0001,1,UK\n12,L,,1,x,1,5,UK")
+        for options in (["--input", self.write("odd.csv", text)], ["--input", "-"]):
+            with self.subTest(options), open(self.path("odd.csv"), "rb") as file:
+                self.run_job(*options, "--report", self.report, "--quiet", stdin=file)
+                self.assert_recomputed(self.path("odd.csv"))
+                self.assertEqual(self.read_report()["dead_letters"]["by_reason"],
+                                 {"line": 2, "CustomerID": 1, "Quantity": 2, "UnitPrice": 1, "memory": 0})
+
+    def test_an_input_without_orders_gives_an_empty_report(self):
+        self.run_job("--input", self.write("none.csv", HEADER + "\n"), "--report", self.report)
+        report = self.read_report()
+        self.assertEqual((report["lines"], report["customers"], report["top"]), (0, 0, []))
+        self.assertEqual(report["grand_total"], "0.00")
+
+    def test_a_small_memory_limit_refuses_groups_and_is_kept(self):
+        orders = self.path("orders.csv")
+        self.run_job("--memory-mb", "1", "--generate", "200000", "--customers", "100000", "--write-orders", orders,
+                     "--report", self.report)
+        report = self.read_report()
+        self.assertGreater(report["dead_letters"]["by_reason"]["memory"], 0)
+        self.assertEqual(report["memory"]["limit_bytes"], 1024 * 1024)
+        self.assertLess(report["customers"], 100000)
+        self.assertGreater(report["customers"], 1000)
+        self.assert_recomputed(orders)
+
+
+class Behaviour(Job):
+    def start_with_open_pipe(self, *arguments):
+        job = subprocess.Popen([JOB, "--input", "-", "--report", self.report, *arguments], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        job.stdin.write((HEADER + "\n" + "1,A,x,2,x,1.50,17,UK\n" * 1000).encode())
+        job.stdin.flush()
+        self.addCleanup(job.kill)
+        return job
+
+    def test_a_signal_drains_reports_and_exits_cleanly(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number):
+                job = self.start_with_open_pipe()
+                shown = b""
+                while b"1000 lines" not in shown:  # a plain line every two seconds
+                    self.assertTrue(select.select([job.stdout], [], [], 30)[0], shown)
+                    shown += os.read(job.stdout.fileno(), 65536)
+                job.send_signal(number)
+                output, errors = job.communicate(timeout=TIMEOUT)
+                self.assertEqual(job.returncode, 0, errors)
+                self.assertIn(b"interrupted", output)
+                report = self.read_report()
+                self.assertEqual((report["lines"], report["valid"], report["grand_total"]), (1000, 1000, "3000.00"))
+
+    def test_a_terminal_shows_a_live_panel_that_gives_way_to_the_summary(self):
+        own, terminal = pty.openpty()
+        job = subprocess.Popen([JOB, "--generate", "60000", "--customers", "100"], stdin=subprocess.DEVNULL, stdout=terminal,
+                               stderr=terminal, env={**os.environ, "TERM": "xterm"})
+        self.addCleanup(job.kill)
+        os.close(terminal)
+        shown = b""
+        until = time.monotonic() + TIMEOUT
+        while time.monotonic() < until:
+            try:
+                block = os.read(own, 65536)
+            except OSError:  # the other side is closed
+                break
+            if not block:
+                break
+            shown += block
+        os.close(own)
+        self.assertEqual(job.wait(timeout=TIMEOUT), 0, shown)
+        text = shown.decode(errors="replace")
+        self.assertRegex(text, r"\x1b\[2Korders +\[[#.]+\]")
+        self.assertRegex(text, r"\x1b\[2Kbreaker +\x1b\[32mclosed")
+        self.assertIn("\x1b[J", text)
+        self.assertGreater(text.rfind("Orders per customer"), text.rfind("\x1b[J"))
+
+    def test_the_report_is_the_same_for_the_same_input(self):
+        reports = []
+        for _ in range(2):
+            self.run_job("--generate", "20000", "--customers", "500", "--report", self.report, "--quiet")
+            report = self.read_report()
+            reports.append({key: report[key] for key in ("lines", "valid", "dead_letters", "customers", "grand_total", "top")})
+        self.assertEqual(reports[0], reports[1])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)

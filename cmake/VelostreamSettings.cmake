@@ -62,5 +62,8 @@ function(velostream_compile_settings target)
             -Wno-tsan
             # Wrong alarms of the optimiser about coroutine frames and std::optional: shown, never fatal.
             -Wno-error=maybe-uninitialized)
+        if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+            target_compile_options(${target} PRIVATE -Wno-restrict) # GCC bug 105329: std::string::insert and replace
+        endif()
     endif()
 endfunction()

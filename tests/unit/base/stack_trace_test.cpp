@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/base/stack_trace.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <regex>
+#include <string>
+#include <vector>
+
+namespace velostream {
+namespace {
+
+[[gnu::noinline]] StackTrace from_here() {
+    return StackTrace::capture();
+}
+
+[[gnu::noinline]] StackTrace from_deeper(int depth) {
+    auto trace = depth == 0 ? from_here() : from_deeper(depth - 1);
+    asm volatile(""); // no tail call
+    return trace;
+}
+
+std::ptrdiff_t frames(const StackTrace& trace) {
+    return trace.empty() ? 0 : std::ranges::count(trace.text(), '\n') + 1;
+}
+
+TEST(StackTrace, ADefaultOneIsEmpty) {
+    EXPECT_TRUE(StackTrace{}.empty());
+}
+
+TEST(StackTrace, ListsFramesAsModuleAndOffset) {
+    const auto text = std::string{from_here().text()};
+
+    EXPECT_TRUE(std::regex_match(text, std::regex{R"(([^/\n]+\+0x[0-9a-f]+)(\n[^/\n]+\+0x[0-9a-f]+)*)"})) << text;
+}
+
+TEST(StackTrace, TheSamePlaceGivesTheSameText) {
+    std::vector<std::string> texts;
+    for (int i = 0; i < 3; ++i) texts.emplace_back(from_here().text());
+
+    EXPECT_EQ(texts[0], texts[1]);
+    EXPECT_EQ(texts[1], texts[2]);
+}
+
+TEST(StackTrace, AnotherPlaceGivesAnotherText) {
+    const auto here = from_here();
+    const auto there = from_here();
+
+    EXPECT_NE(here.text(), there.text());
+}
+
+TEST(StackTrace, TheWayToThePlaceMatters) {
+    EXPECT_EQ(frames(from_deeper(3)), frames(from_deeper(1)) + 2);
+}
+
+TEST(StackTrace, LeavesOutFramesBeyondTheLimit) {
+    EXPECT_EQ(frames(from_deeper(100)), StackTrace::max_frames);
+}
+
+// Two callers of equal shape call the same function: stack pointer and innermost return address are the same, only an
+// outer return address differs.
+[[gnu::noinline]] StackTrace by_first() {
+    auto trace = from_here();
+    asm volatile("nop");
+    return trace;
+}
+[[gnu::noinline]] StackTrace by_second() {
+    auto trace = from_here();
+    asm volatile("nop; nop");
+    return trace;
+}
+
+TEST(StackTrace, CallersOfTheSameShapeAreToldApart) {
+    std::vector<std::string> texts;
+    for (auto* const caller : {by_first, by_second, by_first, by_second}) texts.emplace_back(caller().text());
+
+    EXPECT_NE(texts[0], texts[1]);
+    EXPECT_EQ(texts[0], texts[2]);
+    EXPECT_EQ(texts[1], texts[3]);
+}
+
+} // namespace
+} // namespace velostream

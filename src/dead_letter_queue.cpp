@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/dead_letter_queue.hpp"
+
+namespace velostream::detail {
+
+DeadLetterCounts::InFlight::InFlight(DeadLetterCounts& counts) : counts_(counts) {
+    const std::lock_guard lock{counts_.mutex_};
+    ++counts_.stats_.in_flight;
+}
+
+DeadLetterCounts::InFlight::~InFlight() {
+    const std::lock_guard lock{counts_.mutex_};
+    auto& stats = counts_.stats_;
+    --stats.in_flight;
+    switch (end_) {
+        case End::sent:
+            ++stats.sent;
+            ++stats.by_type[static_cast<std::size_t>(type_)];
+            break;
+        case End::lost:
+            ++stats.lost;
+            break;
+        case End::cancelled:
+            ++stats.cancelled;
+            break;
+    }
+}
+
+void DeadLetterCounts::InFlight::on_delivery_failed() {
+    const std::lock_guard lock{counts_.mutex_};
+    ++counts_.stats_.failed_deliveries;
+}
+
+void DeadLetterCounts::on_refused() {
+    const std::lock_guard lock{mutex_};
+    ++stats_.refused;
+}
+
+DeadLetterQueueStats DeadLetterCounts::snapshot() const {
+    const std::lock_guard lock{mutex_};
+    return stats_;
+}
+
+Error not_to_blame(const Error& error) {
+    return Error{Errc::record_not_to_blame, "hold it and try again"}.with_inner(error);
+}
+
+Error dead_letter_lost(const DeadLetterQueueConfig& config, std::uint32_t deliveries, Error last_error) {
+    auto detail = "topic " + config.topic + ", " + std::to_string(deliveries) + " deliveries failed";
+    return Error{Errc::dead_letter_lost, std::move(detail)}.with_attempts(deliveries).with_inner(std::move(last_error));
+}
+
+Error own_dead_letter(const DeadLetterQueueConfig& config) {
+    return {Errc::invalid_configuration,
+            "the record was read from the dead letter topic " + config.topic + " and would return to it for ever"};
+}
+
+} // namespace velostream::detail

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/dead_letter_queue.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "velostream/testing/in_memory_dead_letters.hpp"
+#include "velostream/testing/manual_time.hpp"
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::InMemoryDeadLetters;
+using testing::ManualTime;
+using Receipt = Result<DeadLetterReceipt>;
+using Queue = DeadLetterQueue<InMemoryDeadLetters, ManualTime>;
+
+struct RecordingObserver : Observer {
+    void on_dead_letter_stored(const DeadLetterStored& event) noexcept override {
+        events.push_back("stored in " + std::string{event.topic} + ": " + event.error.message());
+    }
+    void on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept override {
+        events.push_back("delayed in " + std::string{event.topic} + " after " +
+                         std::to_string(event.failed_deliveries) + ": " + event.delivery_error.message());
+    }
+    std::vector<std::string> events;
+};
+
+class DeadLetterQueueTest : public ::testing::Test {
+  protected:
+    std::optional<Receipt>& send(Queue& to, Error why) {
+        auto& result = results.emplace_back(std::make_unique<std::optional<Receipt>>());
+        asio::co_spawn(io, to.send_to_dlq(record, std::move(why)),
+                       [&slot = *result](std::exception_ptr, Receipt receipt) { slot = std::move(receipt); });
+        run();
+        return *result;
+    }
+    std::optional<Receipt>& send(Error why) { return send(queue, std::move(why)); }
+    void run() {
+        io.restart();
+        io.poll();
+    }
+
+    asio::io_context io;
+    ManualTime time;
+    InMemoryDeadLetters sink;
+    std::shared_ptr<RecordingObserver> observer = std::make_shared<RecordingObserver>();
+    DeadLetterQueueConfig config{.topic = "bad-orders", .max_retries = 3, .retry_delay = 60s, .delivery_timeout = 5s};
+    Queue queue{config, sink, {.application = "totals", .group = "billing", .observer = observer}, time};
+    RecordView record{.topic = "orders", .partition = 3, .offset = 41, .key = "17850", .value = "6 lamps"};
+    Error bad_record{boost::system::errc::make_error_code(boost::system::errc::invalid_argument), "Quantity"};
+    std::vector<std::unique_ptr<std::optional<Receipt>>> results;
+};
+
+TEST_F(DeadLetterQueueTest, StoresTheRecordWithWhatIsKnownAboutTheFailure) {
+    const auto& sent = send(bad_record);
+
+    ASSERT_TRUE(sent && sent->has_value());
+    EXPECT_EQ((*sent)->offset, 0);
+    EXPECT_EQ((*sent)->deliveries, 1u);
+    ASSERT_EQ(sink.letters().size(), 1u);
+    const auto letter = sink.letters().front();
+    EXPECT_EQ(letter.topic, "bad-orders");
+    EXPECT_EQ(letter.key, "17850");
+    EXPECT_EQ(letter.value, "6 lamps");
+    EXPECT_EQ(letter.header("__connect.errors.connector.name"), "totals");
+    EXPECT_EQ(letter.header("x-dlq-group"), "billing");
+    EXPECT_EQ(letter.header("x-dlq-error-type"), "bad_request");
+}
+
+TEST_F(DeadLetterQueueTest, CompletesOnlyWhenTheSinkHasAcknowledged) {
+    sink.hold();
+    const auto& sent = send(bad_record);
+    ASSERT_FALSE(sent);
+    EXPECT_EQ(queue.get_stats().in_flight, 1u);
+
+    sink.release();
+    run();
+
+    ASSERT_TRUE(sent && sent->has_value());
+    EXPECT_EQ(queue.get_stats().in_flight, 0u);
+}
+
+TEST_F(DeadLetterQueueTest, StampsTheTimeOfDeadLettering) {
+    const auto before = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+
+    send(bad_record);
+
+    const auto after = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    EXPECT_GE(sink.letters().front().timestamp, before);
+    EXPECT_LE(sink.letters().front().timestamp, after);
+}
+
+TEST_F(DeadLetterQueueTest, TriesTheDeliveryAgainAfterTheDelayUntilItSucceeds) {
+    sink.fail_next(Errc::send_timeout, 2);
+    const auto& sent = send(bad_record);
+    EXPECT_EQ(sink.deliveries().size(), 1u);
+
+    time.advance(60s - 1ns);
+    run();
+    EXPECT_EQ(sink.deliveries().size(), 1u) << "not before the delay has passed";
+    time.advance(1ns);
+    run();
+    EXPECT_EQ(sink.deliveries().size(), 2u);
+    time.run_for(io, 60s);
+
+    ASSERT_TRUE(sent && sent->has_value());
+    EXPECT_EQ((*sent)->deliveries, 3u);
+    EXPECT_EQ(queue.get_stats().failed_deliveries, 2u);
+    EXPECT_EQ(queue.get_stats().sent, 1u);
+}
+
+TEST_F(DeadLetterQueueTest, EndsWithTheLastErrorAfterOneAndMaxRetriesDeliveries) {
+    sink.fail_next(Errc::broker_unreachable, 3);
+    sink.fail_next(Errc::send_timeout);
+    const auto& sent = send(bad_record);
+
+    time.run_for(io, 180s);
+
+    ASSERT_TRUE(sent && sent->has_error());
+    const auto error = sent->error();
+    EXPECT_EQ(error, Errc::dead_letter_lost);
+    EXPECT_EQ(error.attempts(), 4u);
+    ASSERT_TRUE(error.inner());
+    EXPECT_EQ(*error.inner(), Errc::send_timeout);
+    EXPECT_EQ(sink.deliveries().size(), 4u);
+    EXPECT_EQ(time.sleepers(), 0u);
+}
+
+TEST_F(DeadLetterQueueTest, WithoutRetriesTheFirstFailedDeliveryIsTheLast) {
+    Queue strict{{.max_retries = 0}, sink, {}, time};
+    sink.fail_next(Errc::send_timeout);
+
+    const auto& sent = send(strict, bad_record);
+
+    ASSERT_TRUE(sent && sent->has_error());
+    EXPECT_EQ(sent->error(), Errc::dead_letter_lost);
+}
+
+TEST_F(DeadLetterQueueTest, EveryDeliveryHasItsNumberAndItsOwnDeadline) {
+    sink.fail_next(Errc::send_timeout);
+    const auto start = time.now();
+    send(bad_record);
+
+    time.run_for(io, 60s);
+
+    const auto deliveries = sink.deliveries();
+    ASSERT_EQ(deliveries.size(), 2u);
+    EXPECT_EQ(deliveries[0].attempt, 1u);
+    EXPECT_EQ(deliveries[0].deadline, start + 5s);
+    EXPECT_EQ(deliveries[1].attempt, 2u);
+    EXPECT_EQ(deliveries[1].deadline, start + 60s + 5s);
+    EXPECT_EQ(deliveries[0].id, deliveries[1].id);
+}
+
+TEST_F(DeadLetterQueueTest, RefusesWhatIsNotTheRecordsFault) {
+    const auto& sent = send(Error{Errc::circuit_open});
+
+    ASSERT_TRUE(sent && sent->has_error());
+    const auto error = sent->error();
+    EXPECT_EQ(error, Errc::record_not_to_blame);
+    EXPECT_FALSE(error.blames_record());
+    ASSERT_TRUE(error.inner());
+    EXPECT_EQ(*error.inner(), Errc::circuit_open);
+    EXPECT_TRUE(sink.deliveries().empty());
+    EXPECT_EQ(queue.get_stats().refused, 1u);
+}
+
+TEST_F(DeadLetterQueueTest, ThePolicyDecidesWhatIsTaken) {
+    Queue faults{{.accept = DeadLetterPolicy::record_faults_only}, sink, {}, time};
+    Queue everything{{.accept = DeadLetterPolicy::everything}, sink, {}, time};
+
+    EXPECT_TRUE(send(queue, Errc::send_timeout)->has_value());
+    EXPECT_TRUE(send(faults, Errc::send_timeout)->has_error());
+    EXPECT_TRUE(send(everything, Errc::circuit_open)->has_value());
+}
+
+TEST_F(DeadLetterQueueTest, RefusesARecordThatCameFromTheDeadLetterTopic) {
+    record.topic = "bad-orders";
+
+    const auto& sent = send(bad_record);
+
+    ASSERT_TRUE(sent && sent->has_error());
+    EXPECT_EQ(sent->error(), Errc::invalid_configuration);
+    EXPECT_TRUE(sink.deliveries().empty());
+}
+
+TEST_F(DeadLetterQueueTest, TellsTheObserverWhatWasStoredAndWhatWasDelayed) {
+    sink.fail_next(Errc::send_timeout);
+    send(bad_record);
+
+    time.run_for(io, 60s);
+
+    EXPECT_EQ(observer->events, (std::vector<std::string>{"delayed in bad-orders after 1: send timed out",
+                                                          "stored in bad-orders: Invalid argument: Quantity"}));
+}
+
+TEST_F(DeadLetterQueueTest, CountsEveryRecordInExactlyOnePlace) {
+    send(bad_record);
+    send(Errc::group_refused);
+    send(Errc::circuit_open);
+    sink.fail_next(Errc::send_timeout, 4);
+    send(Errc::operation_failed);
+    time.run_for(io, 180s);
+    sink.hold();
+    send(bad_record);
+
+    const auto stats = queue.get_stats();
+
+    EXPECT_EQ(stats.sent, 2u);
+    EXPECT_EQ(stats.sent_by_type(ErrorType::bad_request), 1u);
+    EXPECT_EQ(stats.sent_by_type(ErrorType::resource_exhausted), 1u);
+    EXPECT_EQ(stats.sent_by_type(ErrorType::unknown), 0u);
+    EXPECT_EQ(stats.refused, 1u);
+    EXPECT_EQ(stats.lost, 1u);
+    EXPECT_EQ(stats.failed_deliveries, 4u);
+    EXPECT_EQ(stats.in_flight, 1u);
+    EXPECT_EQ(stats.cancelled, 0u);
+}
+
+TEST_F(DeadLetterQueueTest, TheStackTraceIsThatOfTheCallerAndCanBeLeftOut) {
+    Queue without{{.include_stack_trace = false}, sink, {}, time};
+
+    send(queue, bad_record);
+    send(without, bad_record);
+
+    const auto letters = sink.letters();
+    ASSERT_EQ(letters.size(), 2u);
+    EXPECT_EQ(letters[0].header("__connect.errors.exception.stacktrace").has_value(), !StackTrace::capture().empty());
+    EXPECT_FALSE(letters[1].header("__connect.errors.exception.stacktrace").has_value());
+}
+
+TEST_F(DeadLetterQueueTest, SaysWhatTheCallerKnowsAboutTheFailure) {
+    std::optional<Receipt> sent;
+    const FailureDetails failure{.stage = FailedStage::decode, .first_failure = WallTime{5ms}};
+    asio::co_spawn(io, queue.send_to_dlq(record, bad_record, failure),
+                   [&](std::exception_ptr, Receipt receipt) { sent = std::move(receipt); });
+    run();
+
+    const auto letter = sink.letters().front();
+    EXPECT_EQ(letter.header("__connect.errors.stage"), "VALUE_CONVERTER");
+    EXPECT_EQ(letter.header("x-dlq-first-failure-ms"), "5");
+}
+
+struct OwnedRecord {
+    explicit OwnedRecord(std::string bytes) : value(std::move(bytes)) {}
+    std::string value;
+};
+
+RecordView record_view(const OwnedRecord& record) {
+    return {.topic = "orders", .value = record.value};
+}
+
+TEST_F(DeadLetterQueueTest, ARecordGivenAsAnRvalueIsMovedIn) {
+    static_assert(ViewableRecord<OwnedRecord>);
+    sink.hold();
+    std::optional<Receipt> sent;
+    {
+        OwnedRecord mine{std::string(1000, 'x')};
+        asio::co_spawn(io, queue.send_to_dlq(std::move(mine), bad_record),
+                       [&](std::exception_ptr, Receipt receipt) { sent = std::move(receipt); });
+    }
+    run();
+
+    sink.release();
+    run();
+
+    ASSERT_TRUE(sent && sent->has_value());
+    EXPECT_EQ(sink.letters().front().value, std::string(1000, 'x'));
+}
+
+struct ThrowingSink {
+    asio::awaitable<Receipt> store(const DeadLetter&, CallContext&) {
+        throw std::runtime_error("disk on fire");
+        co_return DeadLetterReceipt{};
+    }
+};
+
+TEST_F(DeadLetterQueueTest, ASinkThatThrowsHasFailed) {
+    DeadLetterQueue throwing{DeadLetterQueueConfig{.max_retries = 0}, ThrowingSink{}, {}, time};
+    std::optional<Receipt> sent;
+    asio::co_spawn(io, throwing.send_to_dlq(record, bad_record),
+                   [&](std::exception_ptr, Receipt receipt) { sent = std::move(receipt); });
+
+    run();
+
+    ASSERT_TRUE(sent && sent->has_error());
+    const auto error = sent->error();
+    EXPECT_EQ(error, Errc::dead_letter_lost);
+    ASSERT_TRUE(error.inner());
+    EXPECT_EQ(error.inner()->detail(), "disk on fire");
+}
+
+TEST(DeadLetterQueue, AnInvalidConfigIsRefusedWithEveryProblem) {
+    try {
+        DeadLetterQueue queue{DeadLetterQueueConfig{.topic = "no topic", .retry_delay = 0s}, InMemoryDeadLetters{}};
+        FAIL();
+    } catch (const std::invalid_argument& problem) {
+        const std::string text = problem.what();
+        EXPECT_NE(text.find("topic"), std::string::npos);
+        EXPECT_NE(text.find("retry_delay"), std::string::npos);
+    }
+}
+
+TEST(DeadLetterQueue, DeducesSinkAndTime) {
+    const DeadLetterQueueConfig config;
+    DeadLetterQueue queue{config, InMemoryDeadLetters{}};
+    static_assert(std::same_as<decltype(queue), DeadLetterQueue<InMemoryDeadLetters, SteadyTime>>);
+    EXPECT_EQ(queue.config().topic, "failed-records");
+}
+
+} // namespace
+} // namespace velostream

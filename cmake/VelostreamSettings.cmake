@@ -60,6 +60,8 @@ function(velostream_compile_settings target)
             -Wduplicated-cond -Wlogical-op
             # ThreadSanitizer does not model the fences that Asio uses. What they order is ordered by atomics too.
             -Wno-tsan
+            # Asio's coroutine frames have an operator new and delete of their own that inlining takes apart.
+            -Wno-mismatched-new-delete
             # Wrong alarms of the optimiser about coroutine frames and std::optional: shown, never fatal.
             -Wno-error=maybe-uninitialized)
         if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "velostream/core/budget_shard.hpp"
+
+namespace velostream {
+
+template <class Atomics>
+class BudgetTree;
+
+/// The largest limit, and the limit of what is called unlimited: amounts up to here never wrap.
+inline constexpr std::uint64_t unlimited_units = ~std::uint64_t{0} >> 1;
+
+/// A counter that only operations of the tree raise, one operation at a time, each exactly once although several
+/// threads may carry out the same operation.
+///
+/// `base` is the value before the operation that is being carried out: whoever helps writes it down while the operation
+/// is undecided (nobody changes `value` then), and adds by compare-and-swap from it. Both only grow, so a late helper's
+/// compare-and-swap fails for ever after.
+template <class Atomics>
+struct OperationCounter {
+    typename Atomics::template Atomic<std::uint64_t> value{0};
+    typename Atomics::template Atomic<std::uint64_t> base{0};
+};
+
+/// One level of a budget tree: a limit, what was granted to it, and the credit its threads keep at hand.
+///
+/// `granted = taken - drained - given` is what is used here and below, plus the credit parked here and below.
+/// Invariants, at every instant and for any interleaving:
+///
+/// * `granted ≤ limit` (unless somebody lowered the limit below it): only a committed operation raises `granted`, and
+/// it
+///   commits only after it saw room at every level while no other operation could take any.
+/// * `used ≤ granted`: units are used only after they were taken, and given back only after their use has ended.
+/// * Units are in one place at a time: in use, in a shard's word, or free in the tree. There is no hand in which a
+/// stopped
+///   thread could keep units that nobody uses.
+///
+/// The counters are seq_cst throughout: this is the slow path, and one total order keeps its argument simple.
+/// The memory of a node is reused for other nodes of the tree but not returned before the tree ends, so that a late
+/// helper may look at it; the counters go on where they were.
+template <class Atomics>
+struct alignas(64) BudgetNode {
+    template <class T>
+    using Atomic = typename Atomics::template Atomic<T>;
+
+    struct Delete {
+        void operator()(BudgetNode* node) const noexcept {
+            std::destroy_n(&node->shard(0), Atomics::shard_count());
+            std::destroy_at(node);
+            ::operator delete(node, std::align_val_t{alignof(BudgetNode)});
+        }
+    };
+    using Owner = std::unique_ptr<BudgetNode, Delete>;
+
+    /// A node with closed and empty shards.
+    static Owner make(BudgetTree<Atomics>& owner_tree) {
+        const auto size = sizeof(BudgetNode) + Atomics::shard_count() * sizeof(BudgetShard<Atomics>);
+        auto* node = new (::operator new(size, std::align_val_t{alignof(BudgetNode)})) BudgetNode{owner_tree};
+        for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
+            (new (&node->shard(index)) BudgetShard<Atomics>)->node = node;
+        }
+        return Owner{node};
+    }
+
+    explicit BudgetNode(BudgetTree<Atomics>& owner_tree) noexcept : tree(owner_tree) {}
+
+    BudgetTree<Atomics>& tree;
+    Atomic<BudgetNode*> parent{nullptr};
+    Atomic<std::uint64_t> limit{unlimited_units};
+    /// Threads that are deciding whether to refuse at this node. While there are any, no shard below opens.
+    Atomic<std::uint32_t> deciders{0};
+    /// Owners: handles of users and child nodes. relaxed up, acq_rel down, as usual for reference counts.
+    Atomic<std::uint32_t> owners{0};
+    std::string name;                            ///< not written while the node has owners
+    Atomic<std::uint64_t>* open_marks = nullptr; ///< the registry's word that says whether a shard may be open,
+    std::uint64_t open_mark = 0;                 ///< and the bit in it
+    BudgetNode* next = nullptr;                  ///< in one of the registry's lists
+
+    alignas(64) OperationCounter<Atomics> taken;
+    OperationCounter<Atomics> drained; ///< credit that an operation moved from a shard back to the tree
+    Atomic<std::uint64_t> given{0};    ///< what was given back past the shards; anyone adds
+    Atomic<std::uint64_t> peak{0};     ///< of `granted`; only grows
+    Atomic<std::uint64_t> refusals{0}; ///< relaxed: a count, publishes nothing
+
+    /// The shards lie right behind the node, so that finding one costs no load.
+    BudgetShard<Atomics>& shard(std::size_t index) noexcept {
+        return reinterpret_cast<BudgetShard<Atomics>*>(this + 1)[index];
+    }
+    BudgetShard<Atomics>& shard_of_this_thread() noexcept {
+        auto* first = reinterpret_cast<std::byte*>(this + 1);
+        return *reinterpret_cast<BudgetShard<Atomics>*>(first + Atomics::shard_offset());
+    }
+
+    /// Never below what is granted at the time of the last read: what shrinks it is read before what grows it.
+    std::uint64_t granted() const noexcept {
+        const auto returned = given.load();
+        const auto collected = drained.value.load();
+        return taken.value.load() - collected - returned;
+    }
+
+    /// Gives units back to every level. From the top down: once this node has them, nothing of the tree is touched any
+    /// more, and the node may go.
+    void give(std::uint64_t units) noexcept {
+        if (auto* above = parent.load()) above->give(units);
+        given.fetch_add(units);
+    }
+
+    BudgetNode* above(std::size_t levels) noexcept {
+        auto* node = this;
+        for (; levels != 0; --levels) node = node->parent.load();
+        return node;
+    }
+    std::size_t depth() const noexcept {
+        std::size_t levels = 0;
+        for (const auto* node = parent.load(); node != nullptr; node = node->parent.load()) ++levels;
+        return levels;
+    }
+    bool is_within(const BudgetNode& subtree) const noexcept {
+        const auto* node = this;
+        while (node != nullptr && node != &subtree) node = node->parent.load();
+        return node != nullptr;
+    }
+};
+
+} // namespace velostream

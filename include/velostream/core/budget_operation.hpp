@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "velostream/core/budget_node.hpp"
+
+namespace velostream {
+
+/// What an operation does, once and at all levels or not at all: takes `units` for a node from all levels up to the
+/// root, or returns credit from one of its shards to them; and changes that shard with it.
+template <class Atomics>
+struct BudgetOperation {
+    BudgetNode<Atomics>* node = nullptr;
+    std::uint64_t units = 0;
+    bool takes = true;
+    /// The shard that changes too; null for none. It must be closed at `turn`, and gets the next turn.
+    BudgetShard<Atomics>* shard = nullptr;
+    std::uint64_t turn = 0;
+    std::uint64_t credit_change = 0; ///< added to the credit, modulo 2^64
+    bool opens = false;
+};
+
+/// How an operation was decided. `refused_at + n`: the nth level, counted from the operation's node, lacked room.
+enum class BudgetVerdict : std::uint64_t { undecided = 0, committed, shard_moved, not_now, refused_at };
+
+/// Carries out the operations of one tree one after another, without a lock: a thread that finds one under way
+/// completes it, whoever began it, then begins its own. So each operation sees the whole tree standing still, takes
+/// from all levels at once, and a thread that stops in the middle holds nobody up and hides nothing.
+///
+/// `current` names the operation under way. Its inputs lie in a slot that its owner keeps until it has ended; the
+/// verdict goes into the slot by compare-and-swap, once. Every helper does all steps, each of which happens once:
+///
+///     judge   read all levels, write down each counter's base           (verdict still undecided ⇒ what was read
+///     holds) decide  compare-and-swap the verdict apply   if committed: counter base → base + units, level by level;
+///     then the shard to its next turn end     compare-and-swap `current` to idle
+///
+/// A slot is reused; what a helper reads from it counts only if `current` has not moved since.
+template <class Atomics>
+class BudgetOperations {
+  public:
+    using Node = BudgetNode<Atomics>;
+    using Operation = BudgetOperation<Atomics>;
+    using Verdict = BudgetVerdict;
+
+    BudgetOperations() = default;
+    BudgetOperations(const BudgetOperations&) = delete;
+    BudgetOperations& operator=(const BudgetOperations&) = delete;
+    ~BudgetOperations();
+
+    /// Carries out `operation`. Its node must stay in use until this returns.
+    Verdict run(const Operation& operation) noexcept;
+
+    /// Completes the operation under way, if there is one: what was decided before this call has all its effects after.
+    void complete_current() noexcept {
+        const auto seen = current_.load();
+        if (is_busy(seen)) help(seen);
+    }
+
+    /// Changes with every operation; the same value twice means that none ran between.
+    std::uint64_t current() const noexcept { return current_.load(); }
+
+    static std::size_t level_of(Verdict refused) noexcept {
+        return static_cast<std::size_t>(refused) - static_cast<std::size_t>(Verdict::refused_at);
+    }
+
+  private:
+    template <class T>
+    using Atomic = typename Atomics::template Atomic<T>;
+
+    // current: sequence (50 bits) | slot (13 bits) | busy.  result: sequence (50 bits) | verdict (14 bits).
+    static constexpr unsigned sequence_shift = 14;
+    static constexpr std::size_t max_slots = std::size_t{1} << 13;
+    static constexpr std::uint64_t verdict_mask = (std::uint64_t{1} << sequence_shift) - 1;
+
+    struct alignas(64) Slot {
+        Atomic<bool> claimed{false};
+        Atomic<std::uint64_t> result{0};
+        Atomic<Node*> node{nullptr};
+        Atomic<std::uint64_t> units{0};
+        Atomic<bool> takes{false};
+        Atomic<BudgetShard<Atomics>*> shard{nullptr};
+        Atomic<std::uint64_t> turn{0};
+        Atomic<std::uint64_t> credit_change{0};
+        Atomic<bool> opens{false};
+    };
+    struct SlotBlock {
+        static constexpr std::size_t size = 8;
+        Slot slots[size];
+        Atomic<SlotBlock*> next{nullptr};
+    };
+
+    static bool is_busy(std::uint64_t current) noexcept { return (current & 1) != 0; }
+    static std::uint64_t sequence_of(std::uint64_t word) noexcept { return word >> sequence_shift; }
+    static std::size_t slot_index_of(std::uint64_t current) noexcept { return (current & verdict_mask) >> 1; }
+    static std::uint64_t idle_at(std::uint64_t sequence) noexcept { return sequence << sequence_shift; }
+    static std::uint64_t busy_with(std::uint64_t sequence, std::size_t slot) noexcept {
+        return sequence << sequence_shift | slot << 1 | 1;
+    }
+    static std::uint64_t result_of(std::uint64_t sequence, Verdict verdict) noexcept {
+        return sequence << sequence_shift | static_cast<std::uint64_t>(verdict);
+    }
+
+    std::size_t claim_slot() noexcept;
+    Slot& slot(std::size_t index) noexcept;
+
+    void help(std::uint64_t busy) noexcept;
+    bool read(const Slot& slot, std::uint64_t busy, Operation& operation) const noexcept;
+    Verdict judge(const Operation& operation, const Slot& slot, std::uint64_t undecided) noexcept;
+    void apply(const Operation& operation, std::uint64_t busy) noexcept;
+
+    Atomic<std::uint64_t> current_{0};
+    SlotBlock slots_;
+};
+
+template <class Atomics>
+BudgetOperations<Atomics>::~BudgetOperations() {
+    for (auto* block = slots_.next.load(); block != nullptr;) {
+        auto* next = block->next.load();
+        delete block;
+        block = next;
+    }
+}
+
+template <class Atomics>
+auto BudgetOperations<Atomics>::run(const Operation& operation) noexcept -> Verdict {
+    const auto mine = claim_slot();
+    auto& place = slot(mine);
+    // release: a late helper that reads one of these also sees that `current` has moved on since its own operation
+    place.node.store(operation.node, std::memory_order_release);
+    place.units.store(operation.units, std::memory_order_release);
+    place.takes.store(operation.takes, std::memory_order_release);
+    place.shard.store(operation.shard, std::memory_order_release);
+    place.turn.store(operation.turn, std::memory_order_release);
+    place.credit_change.store(operation.credit_change, std::memory_order_release);
+    place.opens.store(operation.opens, std::memory_order_release);
+
+    auto seen = current_.load();
+    for (;;) {
+        if (is_busy(seen)) {
+            help(seen);
+            seen = current_.load();
+            continue;
+        }
+        const auto sequence = sequence_of(seen) + 1;
+        place.result.store(result_of(sequence, Verdict::undecided), std::memory_order_release);
+        const auto busy = busy_with(sequence, mine);
+        if (!current_.compare_exchange_strong(seen, busy)) continue;
+        help(busy);
+        const auto verdict = static_cast<Verdict>(place.result.load() & verdict_mask);
+        place.claimed.store(false, std::memory_order_release);
+        return verdict;
+    }
+}
+
+template <class Atomics>
+void BudgetOperations<Atomics>::help(std::uint64_t busy) noexcept {
+    auto& place = slot(slot_index_of(busy));
+    const auto sequence = sequence_of(busy);
+    const auto undecided = result_of(sequence, Verdict::undecided);
+    Operation operation;
+    if (!read(place, busy, operation)) return; // it has ended
+
+    auto result = place.result.load();
+    if (result == undecided) {
+        auto verdict = judge(operation, place, undecided);
+        if (verdict != Verdict::undecided) place.result.compare_exchange_strong(result, result_of(sequence, verdict));
+        result = place.result.load();
+    }
+    if (result == result_of(sequence, Verdict::committed)) apply(operation, busy);
+    current_.compare_exchange_strong(busy, idle_at(sequence));
+}
+
+/// False if the operation has ended, and what was read is of another.
+template <class Atomics>
+bool BudgetOperations<Atomics>::read(const Slot& place, std::uint64_t busy, Operation& operation) const noexcept {
+    operation.node = place.node.load();
+    operation.units = place.units.load();
+    operation.takes = place.takes.load();
+    operation.shard = place.shard.load();
+    operation.turn = place.turn.load();
+    operation.credit_change = place.credit_change.load();
+    operation.opens = place.opens.load();
+    return current_.load() == busy;
+}
+
+/// `undecided` if another helper was faster.
+template <class Atomics>
+auto BudgetOperations<Atomics>::judge(const Operation& operation, const Slot& place, std::uint64_t undecided) noexcept
+    -> Verdict {
+    using Shard = BudgetShard<Atomics>;
+    if (operation.shard != nullptr) {
+        const auto word = operation.shard->word.load();
+        if (!Shard::is_closed(word) || Shard::turn_of(word) != operation.turn) return Verdict::shard_moved;
+    }
+    auto level = static_cast<std::uint64_t>(Verdict::refused_at);
+    for (auto* node = operation.node; node != nullptr; node = node->parent.load(), ++level) {
+        if (operation.opens && node->deciders.load() != 0) return Verdict::not_now;
+
+        auto& counter = operation.takes ? node->taken : node->drained;
+        const auto value = counter.value.load();
+        auto base = counter.base.load();
+        if (operation.takes) {
+            const auto limit = node->limit.load();
+            // Nobody takes or drains meanwhile, and `given` only grows: this was exact when `given` was read, and there
+            // is at least as much room from then on.
+            const auto granted = value - node->drained.value.load() - node->given.load();
+            if (operation.units > limit || granted > limit - operation.units) return Verdict{level};
+        }
+        if (place.result.load() != undecided) return Verdict::undecided;
+        if (base != value) counter.base.compare_exchange_strong(base, value);
+    }
+    return Verdict::committed;
+}
+
+template <class Atomics>
+void BudgetOperations<Atomics>::apply(const Operation& operation, std::uint64_t busy) noexcept {
+    using Shard = BudgetShard<Atomics>;
+    for (auto* node = operation.node; node != nullptr; node = node->parent.load()) {
+        auto& counter = operation.takes ? node->taken : node->drained;
+        const auto returned = node->given.load();
+        const auto collected = node->drained.value.load();
+        auto base = counter.base.load();
+        if (current_.load() != busy) return; // the base may be another operation's
+        const auto value = base + operation.units;
+        if (operation.takes) { // before anyone can use the units
+            const auto granted = value - collected - returned;
+            auto peak = node->peak.load();
+            while (peak < granted && !node->peak.compare_exchange_strong(peak, granted)) continue;
+        }
+        counter.value.compare_exchange_strong(base, value);
+    }
+    if (operation.shard == nullptr) return;
+    auto& word = operation.shard->word;
+    for (auto seen = word.load(); Shard::is_closed(seen) && Shard::turn_of(seen) == operation.turn;) {
+        if (current_.load() != busy) return;
+        const auto credit = Shard::credit_of(Shard::credit_of(seen) + operation.credit_change);
+        const auto state = operation.opens ? 0 : Shard::closed;
+        const auto next = (operation.turn + Shard::turn_step) | state | credit;
+        if (word.compare_exchange_strong(seen, next)) return; // fails only for a put that landed in the closed word
+    }
+}
+
+template <class Atomics>
+std::size_t BudgetOperations<Atomics>::claim_slot() noexcept {
+    for (;;) {
+        std::size_t index = 0;
+        for (auto* block = &slots_;;) {
+            for (auto& candidate : block->slots) {
+                if (!candidate.claimed.load() && !candidate.claimed.exchange(true)) return index;
+                ++index;
+            }
+            auto* next = block->next.load();
+            if (next == nullptr) {
+                if (index >= max_slots) break; // 8192 threads in the middle of an operation: try again
+                auto* fresh = new (std::nothrow) SlotBlock;
+                if (fresh == nullptr) break;
+                if (block->next.compare_exchange_strong(next, fresh)) {
+                    next = fresh;
+                } else {
+                    delete fresh;
+                }
+            }
+            block = next;
+        }
+    }
+}
+
+template <class Atomics>
+auto BudgetOperations<Atomics>::slot(std::size_t index) noexcept -> Slot& {
+    auto* block = &slots_;
+    for (; index >= SlotBlock::size; index -= SlotBlock::size) block = block->next.load();
+    return block->slots[index];
+}
+
+} // namespace velostream

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "velostream/core/budget_node.hpp"
+#include "velostream/core/budget_operation.hpp"
+#include "velostream/core/budget_registry.hpp"
+#include "velostream/core/budget_shard.hpp"
+
+namespace velostream {
+
+/// How a take ended: granted, or the level that refused it and the figures there at that moment.
+template <class Atomics>
+struct BudgetOutcome {
+    const BudgetNode<Atomics>* refused_by = nullptr;
+    std::uint64_t used = 0;
+    std::uint64_t limit = 0;
+
+    bool granted() const noexcept { return refused_by == nullptr; }
+};
+
+/// A tree of limits in which units (bytes, connections, slots) are tokens. What holds at every instant, and why, is
+/// said at `BudgetShard`, `BudgetNode` and `BudgetOperations`.
+///
+/// A refusal is honest: at some moment during the call the level that refused lacked room, credit at hand included. Who
+/// is about to refuse announces himself at that level, so that no shard below opens; completes the operation under way,
+/// which may have been judged before the announcement; collects every shard's credit; and tries once more. What is
+/// granted at that level is then all in use. Announcement and `current` are the one place where a store must be seen
+/// before a load by both sides (he stores the announcement, then loads `current`; who opens stores `current`, then
+/// loads the announcement): both are seq_cst.
+///
+/// Threads: everything is safe to call concurrently; `take` and `give` are lock-free, making and dropping nodes is not.
+template <class Atomics>
+class BudgetTree {
+  public:
+    using Node = BudgetNode<Atomics>;
+    using Shard = BudgetShard<Atomics>;
+    using Outcome = BudgetOutcome<Atomics>;
+    static constexpr std::size_t max_depth = 1000;
+
+    /// A tree of one node, which has one owner.
+    static Node& make(std::string name, std::uint64_t limit);
+    /// A node below `parent`, with one owner; it owns its parent. Throws `std::length_error` below the 1000th level.
+    static Node& make_child(Node& parent, std::string name, std::uint64_t limit);
+    /// The last owner's leave takes the node out; with the root goes the tree.
+    static void drop_owner(Node* node) noexcept;
+
+    /// Takes `units` when the credit in `shard`, one of `node`'s, did not suffice. Zero is always granted.
+    static Outcome take(Node& node, Shard& shard, std::uint64_t units) noexcept;
+    /// Gives back `units` that `put` did not store in the open shard.
+    static void give(Shard& shard, std::uint64_t units, typename Shard::Put put) noexcept;
+
+    /// Lowering it below what is granted is allowed: after this has returned nothing is granted until enough came back.
+    static void set_limit(Node& node, std::uint64_t limit) noexcept;
+
+    /// What is used at the node and below. Exact if nothing changed during the call; else never too low, and too high
+    /// by no more than the credit at hand below the node.
+    static std::uint64_t used(Node& node) noexcept;
+
+    BudgetRegistry<Atomics>& registry() noexcept { return registry_; }
+
+  private:
+    using Operation = BudgetOperation<Atomics>;
+    using Verdict = BudgetVerdict;
+
+    Node& place(Node* parent, std::string name, std::uint64_t limit);
+    void retire(Node& node) noexcept;
+
+    std::uint64_t next_quantum(const Node& node, Shard& shard) const noexcept;
+    bool take_with_refill(Node& node, Shard& shard, std::uint64_t units, std::uint64_t quantum) noexcept;
+    Outcome take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept;
+    void announce_and_collect(Node& node) noexcept;
+    void collect(Shard& shard) noexcept;
+    bool make_space(Node& node, Shard& shard, std::uint64_t units) noexcept;
+
+    struct Sight {
+        std::uint64_t operation = 0, given = 0, drained = 0, taken = 0, credit = 0, turns = 0;
+        bool operator==(const Sight&) const = default;
+    };
+    Sight look(const Node& node) noexcept;
+
+    BudgetOperations<Atomics> operations_;
+    BudgetRegistry<Atomics> registry_;
+};
+
+template <class Atomics>
+auto BudgetTree<Atomics>::make(std::string name, std::uint64_t limit) -> Node& {
+    auto tree = std::make_unique<BudgetTree>();
+    auto& node = tree->place(nullptr, std::move(name), limit);
+    static_cast<void>(tree.release()); // drop_owner deletes it with the root
+    return node;
+}
+
+template <class Atomics>
+auto BudgetTree<Atomics>::make_child(Node& parent, std::string name, std::uint64_t limit) -> Node& {
+    while (auto* settled = parent.tree.registry_.take_settled()) {
+        auto* above = settled->parent.load();
+        parent.tree.registry_.recycle(*settled);
+        drop_owner(above);
+    }
+    if (parent.depth() >= max_depth) throw std::length_error{"budget tree: more than 1000 levels"};
+    auto& node = parent.tree.place(&parent, std::move(name), limit);
+    parent.owners.fetch_add(1, std::memory_order_relaxed);
+    return node;
+}
+
+template <class Atomics>
+auto BudgetTree<Atomics>::place(Node* parent, std::string name, std::uint64_t limit) -> Node& {
+    auto& node = registry_.make_room(*this);
+    node.name = std::move(name);
+    node.parent.store(parent);
+    node.limit.store(std::min(limit, unlimited_units));
+    node.peak.store(0);
+    node.refusals.store(0);
+    for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
+        node.shard(index).quantum.store(0);
+        node.shard(index).capacity.store(0);
+    }
+    node.owners.store(1);
+    return node;
+}
+
+template <class Atomics>
+void BudgetTree<Atomics>::drop_owner(Node* node) noexcept {
+    while (node != nullptr && node->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        auto& tree = node->tree;
+        auto* parent = node->parent.load();
+        tree.retire(*node);
+        if (node->granted() != 0) { // units are out: the levels above stay
+            tree.registry_.set_aside(*node);
+            return;
+        }
+        if (parent == nullptr) {
+            delete &tree;
+            return;
+        }
+        tree.registry_.recycle(*node);
+        node = parent;
+    }
+}
+
+/// No operation on this node can commit after this, unless its units are still out.
+template <class Atomics>
+void BudgetTree<Atomics>::retire(Node& node) noexcept {
+    for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
+        node.shard(index).close();
+        collect(node.shard(index));
+    }
+    registry_.clear_open(node);
+    operations_.complete_current(); // it may be a late one that collects here
+}
+
+template <class Atomics>
+auto BudgetTree<Atomics>::take(Node& node, Shard& shard, std::uint64_t units) noexcept -> Outcome {
+    if (units == 0) return {};
+    while (shard.holds(units)) { // another thread of this shard was faster
+        if (shard.try_take(units)) return {};
+    }
+    for (auto* level = &node; level != nullptr; level = level->parent.load()) {
+        const auto limit = level->limit.load();
+        if (units > limit) return {level, used(*level), limit};
+    }
+    auto& tree = node.tree;
+    const auto quantum = tree.next_quantum(node, shard);
+    if (quantum >= units && tree.take_with_refill(node, shard, units, quantum)) return {};
+
+    const auto verdict = tree.operations_.run(Operation{.node = &node, .units = units});
+    if (verdict == Verdict::committed) return {};
+    return tree.take_or_refuse(node, units, node.above(BudgetOperations<Atomics>::level_of(verdict)));
+}
+
+/// The quantum doubles with each refill, so that an account that is used little parks little; and it is a small part of
+/// the room left, so that the tree never lacks what lies idle in shards: near the limit nothing is parked.
+template <class Atomics>
+std::uint64_t BudgetTree<Atomics>::next_quantum(const Node& node, Shard& shard) const noexcept {
+    constexpr std::uint64_t smallest = 4096;
+    const auto last = shard.quantum.load(std::memory_order_relaxed);
+    shard.quantum.store(std::clamp(2 * last, smallest, Shard::max_quantum), std::memory_order_relaxed);
+
+    auto room = unlimited_units;
+    for (const auto* level = &node; level != nullptr; level = level->parent.load()) {
+        if (level->deciders.load() != 0) return 0;
+        const auto limit = level->limit.load();
+        room = std::min(room, limit - std::min(limit, level->granted()));
+    }
+    const auto share = room / (4 * Atomics::shard_count() * (registry_.open_count() + 1));
+    const auto quantum = std::min(last, share);
+    return quantum < smallest ? 0 : quantum;
+}
+
+template <class Atomics>
+bool BudgetTree<Atomics>::take_with_refill(Node& node, Shard& shard, std::uint64_t units,
+                                           std::uint64_t quantum) noexcept {
+    registry_.mark_open(node);
+    const auto word = shard.close();
+    const auto credit = Shard::credit_of(word);
+    const auto kept = std::max(credit, quantum);
+    shard.capacity.store(2 * quantum, std::memory_order_relaxed);
+    return operations_.run(Operation{.node = &node,
+                                     .units = units + kept - credit,
+                                     .shard = &shard,
+                                     .turn = Shard::turn_of(word),
+                                     .credit_change = kept - credit,
+                                     .opens = true}) == Verdict::committed;
+}
+
+template <class Atomics>
+auto BudgetTree<Atomics>::take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept -> Outcome {
+    Node* announced = nullptr;
+    for (;;) {
+        announce_and_collect(*refusing);
+        if (announced != nullptr) announced->deciders.fetch_sub(1); // it lies below
+        announced = refusing;
+
+        const auto verdict = operations_.run(Operation{.node = &node, .units = units});
+        Outcome outcome;
+        if (verdict != Verdict::committed) {
+            refusing = node.above(BudgetOperations<Atomics>::level_of(verdict));
+            if (!refusing->is_within(*announced)) continue; // a level further up, where credit may lie idle
+            const auto limit = refusing->limit.load();
+            // Some may have come back since it was judged; say what was used then.
+            outcome = {refusing, std::max(refusing->granted(), limit - std::min(units, limit + 1) + 1), limit};
+        }
+        announced->deciders.fetch_sub(1);
+        return outcome;
+    }
+}
+
+/// Afterwards no credit lies idle below `node`, and none will while it is announced.
+template <class Atomics>
+void BudgetTree<Atomics>::announce_and_collect(Node& node) noexcept {
+    node.deciders.fetch_add(1);
+    operations_.complete_current(); // its judge may not have seen the announcement
+    registry_.for_each_open([&](Node& open) {
+        if (!open.is_within(node)) return;
+        for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
+            auto& shard = open.shard(index);
+            if (!Shard::is_closed(shard.word.load())) shard.close();
+            collect(shard);
+        }
+        registry_.clear_open(open);
+    });
+}
+
+/// Moves the credit of a closed shard to the tree. Returns at once if the shard is open.
+template <class Atomics>
+void BudgetTree<Atomics>::collect(Shard& shard) noexcept {
+    for (;;) {
+        const auto word = shard.word.load();
+        const auto credit = Shard::credit_of(word);
+        if (!Shard::is_closed(word) || credit == 0) return;
+        operations_.run(Operation{.node = shard.node,
+                                  .units = credit,
+                                  .takes = false,
+                                  .shard = &shard,
+                                  .turn = Shard::turn_of(word),
+                                  .credit_change = std::uint64_t{0} - credit});
+    }
+}
+
+template <class Atomics>
+void BudgetTree<Atomics>::give(Shard& shard, std::uint64_t units, typename Shard::Put put) noexcept {
+    auto& node = *shard.node;
+    auto& tree = node.tree;
+    if (put == Shard::Put::past_capacity) {
+        if (!tree.make_space(node, shard, units)) return node.give(units);
+        put = shard.try_put(units);
+        if (put == Shard::Put::past_capacity) return node.give(units);
+    }
+    if (put == Shard::Put::stored_in_closed) tree.collect(shard);
+}
+
+/// Returns part of a full shard's credit to the tree, so that the next puts find space again.
+template <class Atomics>
+bool BudgetTree<Atomics>::make_space(Node& node, Shard& shard, std::uint64_t units) noexcept {
+    if (Shard::is_closed(shard.word.load()) || units > shard.quantum.load(std::memory_order_relaxed)) return false;
+    const auto quantum = next_quantum(node, shard);
+    if (quantum < units) return false;
+    const auto word = shard.close();
+    const auto credit = Shard::credit_of(word);
+    const auto kept = std::min(credit, quantum);
+    shard.capacity.store(2 * quantum, std::memory_order_relaxed);
+    return operations_.run(Operation{.node = &node,
+                                     .units = credit - kept,
+                                     .takes = false,
+                                     .shard = &shard,
+                                     .turn = Shard::turn_of(word),
+                                     .credit_change = kept - credit,
+                                     .opens = true}) == Verdict::committed;
+}
+
+template <class Atomics>
+void BudgetTree<Atomics>::set_limit(Node& node, std::uint64_t limit) noexcept {
+    limit = std::min(limit, unlimited_units);
+    node.limit.store(limit);
+    if (node.granted() <= limit) return;
+    node.tree.announce_and_collect(node);
+    node.deciders.fetch_sub(1);
+}
+
+template <class Atomics>
+auto BudgetTree<Atomics>::look(const Node& node) noexcept -> Sight {
+    Sight sight;
+    operations_.complete_current();
+    sight.operation = operations_.current();
+    sight.given = node.given.load();
+    sight.drained = node.drained.value.load();
+    sight.taken = node.taken.value.load();
+    registry_.for_each_open([&](Node& open) {
+        if (!open.is_within(node)) return;
+        for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
+            const auto word = open.shard(index).word.load();
+            sight.credit += Shard::credit_of(word);
+            sight.turns += Shard::turn_of(word);
+        }
+    });
+    return sight;
+}
+
+/// Two equal sights had nothing between them: each counter only grows, a take from a shard raises its turn, and a put
+/// raises its credit. So what was seen was all there at one moment.
+template <class Atomics>
+std::uint64_t BudgetTree<Atomics>::used(Node& node) noexcept {
+    auto& tree = node.tree;
+    auto before = tree.look(node);
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        const auto after = tree.look(node);
+        if (before == after) return after.taken - after.drained - after.given - after.credit;
+        before = after;
+    }
+    return node.granted();
+}
+
+} // namespace velostream

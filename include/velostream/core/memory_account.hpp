@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/assert.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "velostream/base/result.hpp"
+#include "velostream/base/units.hpp"
+#include "velostream/core/budget_atomics.hpp"
+#include "velostream/core/budget_tree.hpp"
+
+namespace velostream {
+
+extern template class BudgetTree<MachineAtomics>;
+
+/// Bytes that were granted by a `MemoryAccount`, until this object ends. Move-only.
+///
+/// Threads:  belongs to one thread or coroutine at a time; it may be released by another thread than it was made by.
+/// Lifetime: the account, or a copy of it, must outlive it.
+class MemoryReservation {
+  public:
+    /// Nothing, of no account: only to be assigned to.
+    MemoryReservation() noexcept = default;
+    MemoryReservation(MemoryReservation&& other) noexcept
+        : shard_(other.shard_), bytes_(std::exchange(other.bytes_, 0)) {}
+    MemoryReservation& operator=(MemoryReservation&& other) noexcept {
+        if (this == &other) return *this;
+        release();
+        shard_ = other.shard_;
+        bytes_ = std::exchange(other.bytes_, 0);
+        return *this;
+    }
+    ~MemoryReservation() {
+        if (bytes_ != 0) put_back(bytes_);
+    }
+
+    Bytes bytes() const noexcept { return bytes_; }
+
+    /// Reserves `more` in addition, or changes nothing.
+    ///
+    /// Errors: as `MemoryAccount::try_reserve`.
+    Result<void> try_grow(Bytes more) noexcept;
+
+    /// Gives back `fewer` bytes of it; all of them if it has no more.
+    void shrink(Bytes fewer) noexcept {
+        fewer = fewer < bytes_ ? fewer : bytes_;
+        bytes_ -= fewer;
+        if (fewer != 0) put_back(fewer);
+    }
+
+    /// Gives everything back now.
+    void release() noexcept { shrink(bytes_); }
+
+    /// A reservation of its own with `part` of these bytes; all of them if there are no more. Touches no account.
+    [[nodiscard]] MemoryReservation split(Bytes part) noexcept {
+        part = part < bytes_ ? part : bytes_;
+        bytes_ -= part;
+        return MemoryReservation{*shard_, part};
+    }
+
+    /// Takes over the bytes of `other`, which must come from the same account. Touches no account.
+    void merge(MemoryReservation&& other) noexcept {
+        if (this == &other) return;
+        BOOST_ASSERT(shard_ != nullptr && other.shard_ != nullptr && shard_->node == other.shard_->node);
+        bytes_ += std::exchange(other.bytes_, 0);
+    }
+
+  private:
+    friend class MemoryAccount;
+    using Shard = BudgetShard<MachineAtomics>;
+
+    MemoryReservation(Shard& shard, Bytes bytes) noexcept : shard_(&shard), bytes_(bytes) {}
+
+    void put_back(Bytes bytes) noexcept {
+        const auto put = shard_->try_put(bytes);
+        if (put != Shard::Put::stored) [[unlikely]]
+            BudgetTree<MachineAtomics>::give(*shard_, bytes, put);
+    }
+
+    Shard* shard_ = nullptr; // where the bytes were taken, and where they go back
+    Bytes bytes_ = 0;
+};
+
+/// A level in a tree of memory limits: the process, a query, an operator. A reservation counts here and at every level
+/// above, and is granted only if all of them have room; so what is reserved never exceeds any limit, at any instant,
+/// for any number of threads.
+///
+/// This is a handle: copies mean the same account, which lives until the last handle, child account and reservation are
+/// gone. A child keeps its parents alive.
+///
+/// Threads: safe to share. Reserving and giving back are lock-free, mostly one uncontended atomic operation each.
+class MemoryAccount {
+  public:
+    /// An account of its own without a limit: what components use if no other is given.
+    MemoryAccount() : MemoryAccount("unlimited") {}
+    static MemoryAccount unlimited() { return MemoryAccount{}; }
+
+    /// The root of a new tree. Unset `limit`: nothing is refused.
+    explicit MemoryAccount(std::string name, std::optional<Bytes> limit = std::nullopt);
+
+    /// A new account below this one, with a limit of its own if one is given. It may hold bytes itself and have
+    /// children.
+    ///
+    /// Errors: throws `std::length_error` below the 1000th level.
+    MemoryAccount child(std::string name, std::optional<Bytes> limit = std::nullopt) const;
+
+    MemoryAccount(const MemoryAccount& other) noexcept : node_(other.node_) {
+        if (node_ != nullptr) node_->owners.fetch_add(1, std::memory_order_relaxed);
+    }
+    MemoryAccount(MemoryAccount&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
+    MemoryAccount& operator=(MemoryAccount other) noexcept {
+        std::swap(node_, other.node_);
+        return *this;
+    }
+    ~MemoryAccount() { Tree::drop_owner(node_); }
+
+    /// Takes `bytes` from this account and from every account above it, or from none. Exactly up to the limit is
+    /// allowed.
+    ///
+    /// Errors:   `Errc::memory_limit_exceeded` if at some moment during the call an account on the way lacked room,
+    /// credit
+    ///           cached by other threads included. The detail names that account, what was asked, used and allowed, the
+    ///           largest holders, and whether waiting could help; a request above a limit never succeeds.
+    /// Threads:  safe; lock-free.
+    /// Lifetime: the account must outlive the reservation.
+    [[nodiscard]] Result<MemoryReservation> try_reserve(Bytes bytes) const noexcept {
+        auto& shard = node_->shard_of_this_thread();
+        if (shard.try_take(bytes)) [[likely]]
+            return MemoryReservation{shard, bytes};
+        return reserve_from_tree(bytes);
+    }
+
+    std::string_view name() const noexcept { return node_->name; }
+
+    /// Unset if nothing is refused at this level.
+    std::optional<Bytes> limit() const noexcept;
+
+    /// Changes the limit; unset lifts it. It may go below what is used: then nothing is granted until enough came back.
+    void set_limit(std::optional<Bytes> limit) const noexcept;
+
+    /// Bytes reserved in this account and below it. Exact if nothing changes during the call; while other threads work
+    /// it is never less than what was reserved at some moment of the call, and more by at most the credit that they
+    /// cache.
+    Bytes used() const noexcept { return Tree::used(*node_); }
+
+    /// The most that was ever granted to this account and below it: never less than the highest use, and more by at
+    /// most the credit that was cached then (at most 2 MiB a core and account; an account that is used rarely caches
+    /// nothing).
+    Bytes peak() const noexcept { return node_->peak.load(); }
+
+    /// What could be reserved here now, for the account itself and all above it.
+    Bytes available() const noexcept;
+
+    /// Calls of this account that were refused, whichever level refused them.
+    std::uint64_t refusals() const noexcept { return node_->refusals.load(std::memory_order_relaxed); }
+
+    /// Whether both are handles of one account.
+    friend bool operator==(const MemoryAccount& left, const MemoryAccount& right) noexcept {
+        return left.node_ == right.node_;
+    }
+
+  private:
+    friend class MemoryReservation;
+    using Tree = BudgetTree<MachineAtomics>;
+    using Node = Tree::Node;
+
+    explicit MemoryAccount(Node& node) noexcept : node_(&node) {}
+    Result<MemoryReservation> reserve_from_tree(Bytes bytes) const noexcept;
+
+    Node* node_; // null only after a move
+};
+
+} // namespace velostream

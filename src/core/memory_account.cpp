@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/core/memory_account.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace velostream {
+
+namespace {
+
+using Tree = BudgetTree<MachineAtomics>;
+using Node = Tree::Node;
+using Outcome = Tree::Outcome;
+
+struct Holder {
+    std::string_view name;
+    Bytes used = 0;
+};
+
+// The accounts right below the level that refused, largest first. Nothing where there are too many to look at all, or
+// where another thread is making or dropping one: a refusal waits for nobody.
+std::string largest_holders(const Node& level) {
+    constexpr std::size_t most_accounts = 256;
+    std::array<Holder, 3> largest{};
+    std::string text;
+    level.tree.registry().try_for_each(most_accounts, [&](Node& node) {
+        if (node.parent.load() != &level) return;
+        Holder holder{node.name, node.granted()};
+        for (auto& place : largest) {
+            if (place.used < holder.used) std::swap(place, holder);
+        }
+        // Names are only safe to read in here.
+        text.clear();
+        for (const auto& place : largest) {
+            if (place.used == 0) break;
+            text.append(text.empty() ? "; largest: " : ", ")
+                .append(place.name)
+                .append(" ")
+                .append(std::to_string(place.used));
+        }
+    });
+    return text;
+}
+
+Error refusal(const Node& account, Bytes asked, const Outcome& outcome) noexcept {
+    try {
+        const auto& level = *outcome.refused_by;
+        std::string text = "account '" + account.name + "' asked for " + std::to_string(asked) + " bytes";
+        if (&level != &account) text += ", refused by '" + level.name + "'";
+        text += ": used " + std::to_string(outcome.used) + " of " + std::to_string(outcome.limit);
+        text += largest_holders(level);
+        text += asked > outcome.limit ? "; can never succeed: more than the limit" : "; waiting could help";
+        return {Errc::memory_limit_exceeded, std::move(text)};
+    } catch (...) {
+        return Errc::memory_limit_exceeded; // no memory to say why
+    }
+}
+
+} // namespace
+
+MemoryAccount::MemoryAccount(std::string name, std::optional<Bytes> limit)
+    : node_(&Tree::make(std::move(name), limit.value_or(unlimited_units))) {}
+
+MemoryAccount MemoryAccount::child(std::string name, std::optional<Bytes> limit) const {
+    return MemoryAccount{Tree::make_child(*node_, std::move(name), limit.value_or(unlimited_units))};
+}
+
+Result<MemoryReservation> MemoryAccount::reserve_from_tree(Bytes bytes) const noexcept {
+    MachineAtomics::choose_shard();
+    auto& shard = node_->shard_of_this_thread();
+    const auto outcome = Tree::take(*node_, shard, bytes);
+    if (outcome.granted()) return MemoryReservation{shard, bytes};
+    node_->refusals.fetch_add(1, std::memory_order_relaxed);
+    return refusal(*node_, bytes, outcome);
+}
+
+Result<void> MemoryReservation::try_grow(Bytes more) noexcept {
+    BOOST_ASSERT(shard_ != nullptr);
+    if (shard_->try_take(more)) {
+        bytes_ += more;
+        return {};
+    }
+    auto& node = *shard_->node;
+    const auto outcome = Tree::take(node, *shard_, more);
+    if (!outcome.granted()) {
+        node.refusals.fetch_add(1, std::memory_order_relaxed);
+        return refusal(node, more, outcome);
+    }
+    bytes_ += more;
+    return {};
+}
+
+std::optional<Bytes> MemoryAccount::limit() const noexcept {
+    const auto limit = node_->limit.load();
+    return limit == unlimited_units ? std::nullopt : std::optional{limit};
+}
+
+void MemoryAccount::set_limit(std::optional<Bytes> limit) const noexcept {
+    Tree::set_limit(*node_, limit.value_or(unlimited_units));
+}
+
+Bytes MemoryAccount::available() const noexcept {
+    auto room = unlimited_units;
+    for (auto* level = node_; level != nullptr; level = level->parent.load()) {
+        const auto limit = level->limit.load();
+        room = std::min(room, limit - std::min(limit, Tree::used(*level)));
+    }
+    return room;
+}
+
+} // namespace velostream

@@ -8,6 +8,10 @@ add_custom_target(velostream_tools)
 add_custom_target(velostream_examples)
 add_custom_target(velostream_benchmarks)
 add_custom_target(velostream_tests)
+foreach(kind unit cancellation stress integration broker)
+    add_custom_target(velostream_tests_${kind})
+    add_dependencies(velostream_tests velostream_tests_${kind})
+endforeach()
 
 # velostream_built_libraries(<variable>): the aliases of all libraries that are built.
 function(velostream_built_libraries variable)

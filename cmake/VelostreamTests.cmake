@@ -62,7 +62,7 @@ function(velostream_test_executable name files)
     endif()
 
     velostream_built_libraries(libraries)
-    velostream_program(${name} SOURCES ${files} LIBRARIES ${libraries} GTest::gmock_main GROUP velostream_tests)
+    velostream_program(${name} SOURCES ${files} LIBRARIES ${libraries} GTest::gmock_main GROUP velostream_tests_${kind})
     foreach(library RdKafka::rdkafka spdlog::spdlog) # libraries of ours use them; tests look behind
         if(TARGET ${library})
             target_link_libraries(${name} PRIVATE ${library})

@@ -12,10 +12,10 @@ FLOORS = {
 }
 NOT_USED_BY = {"async": {"config", "core"}}
 
-# Third-party headers, by how their include begins. What none of these fits (a standard or system header) is free. The source location
-# is part of Boost.System's interface: its results hand one to the function that turns an error into an exception.
+# Third-party headers, by how their include begins. What none of these fits (a standard or system header) is free. Boost.System stands
+# on Boost.Core and Boost.Assert, whose source location is part of its interface.
 LIBRARIES = {
-    "Boost.System": r"boost/(system/|assert/source_location\.hpp)",
+    "Boost.System": r"boost/(system|core|assert)/",
     "Asio": r"boost/asio",
     "Boost": r"boost/",
     "fmt": r"fmt/",

@@ -6,7 +6,8 @@ from checking import SOURCES, Finding, Planted, files, line_of, main, name_of, r
 
 # Only real clocks: a time source has a sleep_until of its own, which ManualTime ends at once.
 SLEEPING = re.compile(
-    r"\bthis_thread::\s*(?:sleep_for|sleep_until|yield)\b|\b(?:usleep|nanosleep|clock_nanosleep)\b|(?<![\w.>])(?:::)?sleep\s*\("
+    r"\bthis_thread::\s*(?:sleep_for|sleep_until|yield)\b|\b(?:usleep|nanosleep|clock_nanosleep)\b"
+    r"|(?<!\w)::sleep\s*\(|(?<![\w.>:])sleep\s*\(\s*\d+\s*\)"
 )
 
 
@@ -18,9 +19,9 @@ def find(root):
 
 
 PLANTED = [
-    Planted("tests/unit/core/a_test.cpp", "std::this_thread::sleep_for(1ms);\n// sleep_for in a comment\nusleep(5);\n  sleep(1);\n", (1, 3, 4)),
+    Planted("tests/unit/core/a_test.cpp", "std::this_thread::sleep_for(1ms);\n// sleep_for in a comment\nusleep(5);\n  sleep(1);\n::sleep(n);\n", (1, 3, 4, 5)),
     Planted("tests/cancellation/b_test.cpp", "std::this_thread::\n    sleep_until(t);\n", (1,)),
-    Planted("tests/unit/core/c_test.cpp", 'auto s = "usleep(1)";\nco_await time.sleep(1s);\nint asleep(int);\ntime.sleep_until(t0);\n'),
+    Planted("tests/unit/core/c_test.cpp", 'auto s = "usleep(1)";\nco_await time.sleep(1s);\nint asleep(int);\ntime.sleep_until(t0);\nsleep(time, 1s);\nvoid sleep(ManualTime& time);\n'),
     Planted("tests/stress/d_test.cpp", "std::this_thread::sleep_for(1ms);\n"),
 ]
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <thread>
 
+#include "velostream/base/core_count.hpp"
 #include "velostream/core/budget_atomics.hpp"
 
 namespace velostream {
@@ -13,8 +13,7 @@ namespace velostream {
 template class BudgetTree<MachineAtomics>;
 
 std::size_t MachineAtomics::shard_count() noexcept {
-    static const auto count =
-        std::min<std::size_t>(std::bit_ceil(std::max(1u, std::thread::hardware_concurrency())), 8);
+    static const auto count = std::min<std::size_t>(std::bit_ceil(core_count()), 8);
     return count;
 }
 

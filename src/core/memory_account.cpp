@@ -76,7 +76,7 @@ Result<MemoryReservation> MemoryAccount::reserve_from_tree(Bytes bytes) const no
 }
 
 Result<void> MemoryReservation::try_grow(Bytes more) noexcept {
-    BOOST_ASSERT(shard_ != nullptr);
+    assert(shard_ != nullptr);
     if (shard_->try_take(more)) {
         bytes_ += more;
         return {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <boost/assert.hpp>
+#include <cassert>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -65,7 +65,7 @@ class MemoryReservation {
     /// Takes over the bytes of `other`, which must come from the same account. Touches no account.
     void merge(MemoryReservation&& other) noexcept {
         if (this == &other) return;
-        BOOST_ASSERT(shard_ != nullptr && other.shard_ != nullptr && shard_->node == other.shard_->node);
+        assert(shard_ != nullptr && other.shard_ != nullptr && shard_->node == other.shard_->node);
         bytes_ += std::exchange(other.bytes_, 0);
     }
 

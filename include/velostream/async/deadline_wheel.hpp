@@ -133,6 +133,12 @@ class DeadlineTimer {
         if (state_->wheel.size() == 0) state_->cancel();
     }
 
+    /// Forgets the sleep without touching it: for owners that are told that their execution context is being destroyed.
+    void abandon() noexcept {
+        state_->wake_at.reset();
+        ++state_->generation;
+    }
+
     TimePoint now() const noexcept { return state_->time.now(); }
     TimePoint coarse_now() const noexcept { return state_->time.coarse_now(); }
     std::size_t size() const noexcept { return state_->wheel.size(); }

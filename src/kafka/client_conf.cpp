@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client_conf.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <stdexcept>
+#include <utility>
+
+namespace velostream::kafka {
+
+bool is_secret(std::string_view property) noexcept {
+    constexpr std::array<std::string_view, 6> marks{"password", "secret",      "token",
+                                                    ".pem",     "jaas.config", "oauthbearer.config"};
+    return std::ranges::any_of(
+        marks, [property](std::string_view mark) { return property.find(mark) != std::string_view::npos; });
+}
+
+std::string masked(const Properties& properties) {
+    std::string text;
+    for (const auto& [name, value] : properties) {
+        if (!text.empty()) text.append(", ");
+        text.append(name).append("=").append(is_secret(name) ? "***" : value);
+    }
+    return text;
+}
+
+std::string in_milliseconds(Duration duration) {
+    return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(duration).count()) + " ms";
+}
+
+ClientConf::ClientConf(const std::string& bootstrap_servers, const std::string& client_id) {
+    // Unless the user asks for them, logs would go to standard error from the library's own threads.
+    rd_kafka_conf_set_log_cb(conf_.get(), [](const rd_kafka_t*, int, const char*, const char*) {});
+    check(!bootstrap_servers.empty(), "bootstrap_servers", "\"\"", "must name at least one host:port");
+    if (!bootstrap_servers.empty()) set("bootstrap.servers", bootstrap_servers);
+    set("client.id", client_id);
+    // Measured with 2.0.2: with its own maximum of 10 s a client notices recovered brokers up to 10 s late, and reports
+    // timed-out messages up to 8 s late.
+    set("reconnect.backoff.ms", 50);
+    set("reconnect.backoff.max.ms", 500);
+    set("socket.nagle.disable", "true");
+    set("topic.metadata.refresh.fast.interval.ms", 100);
+}
+
+void ClientConf::check(bool is_legal, std::string field, std::string value, std::string legal) {
+    if (!is_legal) problems_.push_back({std::move(field), std::move(value), std::move(legal)});
+}
+
+void ClientConf::set(const char* name, const std::string& value) {
+    std::array<char, 512> why{};
+    const auto result = rd_kafka_conf_set(conf_.get(), name, value.c_str(), why.data(), why.size());
+    if (result == RD_KAFKA_CONF_OK) return;
+    // The library's own words may quote the value.
+    problems_.push_back({name, is_secret(name) ? "***" : value,
+                         is_secret(name) ? "must be legal for the client library" : std::string{why.data()}});
+}
+
+void ClientConf::set(const char* name, Duration value) {
+    set(name, std::to_string(std::chrono::ceil<std::chrono::milliseconds>(value).count()));
+}
+
+void ClientConf::set(const Properties& properties, std::initializer_list<std::string_view> reserved) {
+    for (const auto& [name, value] : properties) {
+        const bool is_reserved = std::ranges::find(reserved, std::string_view{name}) != reserved.end();
+        check(!is_reserved, "properties." + name, value, "is set by this library");
+        if (!is_reserved) set(name.c_str(), value);
+    }
+}
+
+rd_kafka_t* ClientConf::open(rd_kafka_type_t type) {
+    throw_if_any(problems_);
+    std::array<char, 512> why{};
+    auto* client = rd_kafka_new(type, conf_.get(), why.data(), why.size());
+    if (!client) throw std::invalid_argument{why.data()};
+    static_cast<void>(conf_.release()); // the client owns it now
+    return client;
+}
+
+} // namespace velostream::kafka

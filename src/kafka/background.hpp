@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+
+namespace velostream::kafka {
+
+/// Runs something that may block on a thread of its own, such as the destruction of a client. The end of the program
+/// waits for it, for ten seconds at most.
+///
+/// Threads: safe.
+void run_in_background(std::function<void()> work);
+
+} // namespace velostream::kafka

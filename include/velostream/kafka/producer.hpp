@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "velostream/async/call_context.hpp"
+#include "velostream/async/wait_queue.hpp"
+#include "velostream/base/result.hpp"
+#include "velostream/kafka/detail/send_handler.hpp"
+#include "velostream/kafka/producer_config.hpp"
+#include "velostream/kafka/record.hpp"
+
+namespace velostream::kafka {
+
+/// What a producer holds and has done.
+struct ProducerStats {
+    std::size_t in_flight = 0;         ///< handed over, not yet acknowledged; those given up are among them
+    Bytes in_flight_bytes = 0;         ///< their bytes
+    std::size_t waiting = 0;           ///< sends that wait for room
+    std::uint64_t sent = 0;            ///< acknowledged
+    std::uint64_t failed = 0;          ///< ended with an error
+    std::uint64_t given_up = 0;        ///< of these, ended by deadline or cancellation while still handed over
+    std::uint64_t late_deliveries = 0; ///< acknowledged after they had been given up
+    std::uint64_t reopened = 0;        ///< times the client had to be replaced after a fatal error
+    std::string last_problem;          ///< what the client last complained of; empty after a successful delivery
+};
+
+namespace detail {
+
+class ProducerCore;
+SendHandler& new_send(ProducerCore& core);
+void start_send(ProducerCore& core, SendHandler& handler, const Record& record, const CallContext* call);
+
+struct InitiateSend {
+    ProducerCore* core;
+
+    template <class Handler>
+    void operator()(Handler&& handler, const Record* record, const CallContext* call) const {
+        auto& place = new_send(*core);
+        place.emplace(std::forward<Handler>(handler));
+        start_send(*core, place, *record, call);
+    }
+};
+
+template <class Token>
+auto initiate_send(ProducerCore& core, const Record& record, const CallContext* call, Token& token) {
+    return asio::async_initiate<Token, void(Result<Delivery>)>(InitiateSend{&core}, token, &record, call);
+}
+
+} // namespace detail
+
+/// Sends records, and says of each whether it was written.
+///
+/// Records of one partition enter its log in the order of the send calls, whatever is retried inside: the producer is
+/// idempotent unless the properties say otherwise. A send that finds no room waits its turn, first come first served.
+/// While no send is in progress, the producer does not keep the execution context running.
+///
+/// Threads:  one at a time: use it, and cancel its sends, on its executor only (a strand where that has several
+///           threads). Completion handlers run through their own executors. The client library's threads run no code of
+///           this library or of yours.
+/// Lifetime: destruction does not block; sends in progress end with `Errc::producer_closed` and may not be written.
+///           `close` first to have them written. The execution context may be destroyed at any time.
+class Producer {
+  public:
+    using SendSignature = void(Result<Delivery>);
+
+    /// Throws `std::invalid_argument` that lists every problem of `config`, refused properties included.
+    Producer(asio::any_io_executor executor, const ProducerConfig& config);
+    Producer(Producer&&) noexcept = default;
+    Producer& operator=(Producer&&) noexcept;
+    ~Producer();
+
+    /// Writes `record` and waits until the brokers have it, or until `delivery_timeout` has passed.
+    ///
+    /// Errors:       Errc::send_timeout, or Errc::broker_unreachable or an authentication error where the cause is
+    /// known:
+    ///               it was certainly not written.
+    ///               Errc::send_outcome_unknown: it may have been written, or still be; the cause is inside.
+    ///               Errc::producer_closed.
+    ///               Any code of `kafka_category()`: the brokers or the client refused it; not written.
+    /// Cancellation: all kinds; ends with Errc::cancelled, with Errc::send_outcome_unknown inside if the client has the
+    ///               record already. Its room is given back when the client lets go of it.
+    /// Lifetime:     `record` must stay until the send has ended.
+    asio::awaitable<Result<Delivery>> send(const Record& record) {
+        return detail::initiate_send(*core_, record, nullptr, asio::use_awaitable);
+    }
+
+    /// The same as part of a guarded call: bounded also by `call.deadline()` and cancelled also by its slot.
+    asio::awaitable<Result<Delivery>> send(const Record& record, const CallContext& call) {
+        return detail::initiate_send(*core_, record, &call, asio::use_awaitable);
+    }
+
+    /// `send` for any completion token. A callback costs less than a coroutine.
+    ///
+    /// Completes with: `Result<Delivery>`.
+    template <asio::completion_token_for<SendSignature> Token>
+    auto async_send(const Record& record, Token&& token) {
+        return detail::initiate_send(*core_, record, nullptr, token);
+    }
+    template <asio::completion_token_for<SendSignature> Token>
+    auto async_send(const Record& record, const CallContext& call, Token&& token) {
+        return detail::initiate_send(*core_, record, &call, token);
+    }
+
+    /// Waits until nothing is in flight and nobody waits for room, records that were given up included.
+    ///
+    /// Completes with: `error_code`: success, or `operation_aborted`.
+    /// Cancellation:   all kinds; leaves nothing behind.
+    template <asio::completion_token_for<WaitQueue::Signature> Token>
+    auto async_flush(Token&& token) {
+        return wait_for_idle().async_wait_unless(IsIdle{core_.get()}, std::forward<Token>(token));
+    }
+
+    /// Ends the producer: refuses new sends with `Errc::producer_closed`, waits up to `grace` for those in progress,
+    /// and disconnects without blocking this thread. What is not written then ends as by destruction. May be called
+    /// again.
+    asio::awaitable<void> close(Duration grace = std::chrono::seconds{30});
+
+    ProducerStats get_stats() const;
+    asio::any_io_executor get_executor() const;
+
+  private:
+    struct IsIdle {
+        detail::ProducerCore* core;
+        bool operator()() const noexcept;
+    };
+
+    WaitQueue& wait_for_idle();
+
+    std::shared_ptr<detail::ProducerCore> core_;
+};
+
+} // namespace velostream::kafka

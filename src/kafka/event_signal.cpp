@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "event_signal.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace velostream::kafka {
+
+namespace {
+
+int open_eventfd() {
+    // A blocking one would stop the library's threads when nobody reads.
+    const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0) throw std::system_error{errno, std::system_category(), "eventfd"};
+    return fd;
+}
+
+} // namespace
+
+EventSignal::EventSignal(const asio::any_io_executor& executor) : descriptor_(executor, open_eventfd()) {}
+
+void EventSignal::connect(rd_kafka_queue_t* queue) const noexcept {
+    static constexpr std::uint64_t one = 1;
+    const auto fd = const_cast<asio::posix::stream_descriptor&>(descriptor_).native_handle();
+    rd_kafka_queue_io_event_enable(queue, fd, &one, sizeof one);
+}
+
+void EventSignal::clear() noexcept {
+    std::uint64_t wakes = 0;
+    static_cast<void>(!::read(descriptor_.native_handle(), &wakes, sizeof wakes));
+}
+
+} // namespace velostream::kafka

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/kafka/producer.hpp"
+
+#include "producer_core.hpp"
+
+namespace velostream::kafka {
+
+Producer::Producer(asio::any_io_executor executor, const ProducerConfig& config)
+    : core_(std::make_shared<detail::ProducerCore>(std::move(executor), validated(config))) {}
+
+Producer::~Producer() {
+    if (core_) core_->shut_down();
+}
+
+Producer& Producer::operator=(Producer&& other) noexcept {
+    Producer taken{std::move(other)};
+    core_.swap(taken.core_);
+    return *this;
+}
+
+bool Producer::IsIdle::operator()() const noexcept {
+    return core->is_idle();
+}
+
+WaitQueue& Producer::wait_for_idle() {
+    if (!core_->is_idle()) core_->listen();
+    return core_->idle();
+}
+
+asio::awaitable<void> Producer::close(Duration grace) {
+    const auto core = core_;
+    core->begin_close(grace);
+    const auto is_closed = [closing = core.get()]() noexcept { return closing->is_closed(); };
+    co_await core->closed().async_wait_unless(is_closed, asio::use_awaitable);
+}
+
+ProducerStats Producer::get_stats() const {
+    return core_->stats();
+}
+
+asio::any_io_executor Producer::get_executor() const {
+    return core_->executor();
+}
+
+} // namespace velostream::kafka

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "context_member.hpp"
+#include "event_signal.hpp"
+#include "producer_session.hpp"
+#include "velostream/async/deadline_wheel.hpp"
+#include "velostream/kafka/producer.hpp"
+
+namespace velostream::kafka::detail {
+
+/// One send, from the call until its delivery report, even if its caller has long gone. Pooled.
+struct SendOperation final : SendHandler, Deadline {
+    explicit SendOperation(ProducerCore& owner);
+
+    ProducerCore& core;
+    const Record* record = nullptr; // valid while somebody waits for this operation
+    asio::cancellation_slot call_slot;
+    Bytes bytes = 0;
+    std::uint64_t sequence = 0;   // the order of the calls
+    std::uint64_t generation = 0; // counts the uses, so that a late cancellation finds that it came too late
+    TimePoint started{};
+    SendOperation* previous = nullptr; // in a queue
+    SendOperation* next = nullptr;     // in a queue, or in the list of free ones
+    enum class Place : std::uint8_t { outside, waiting, returned, handed_over } place = Place::outside;
+};
+
+/// Sends in the order of their turns.
+class SendQueue {
+  public:
+    bool empty() const noexcept { return first_ == nullptr; }
+    std::size_t size() const noexcept { return size_; }
+    SendOperation& front() const noexcept { return *first_; }
+    void push_back(SendOperation& operation) noexcept;
+    void push_front(SendOperation& operation) noexcept;
+    void erase(SendOperation& operation) noexcept;
+
+  private:
+    SendOperation* first_ = nullptr;
+    SendOperation* last_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// The producer itself; `Producer` is the handle that users hold. Everything runs on its executor.
+///
+/// A send waits for room (in `waiting_`), is handed over (known to the client library as the opaque pointer of its
+/// message), has come back unwritten from a client that is being replaced (in `returned_`), or is done. "Attached"
+/// means that its caller still waits. A send that is handed over keeps its share of the budget until its delivery
+/// report, attached or not.
+class ProducerCore final : public std::enable_shared_from_this<ProducerCore>, private ContextMember {
+  public:
+    ProducerCore(asio::any_io_executor executor, const ProducerConfig& config);
+    ~ProducerCore() override;
+
+    SendOperation& allocate();
+    void start(SendOperation& operation, const Record& record, const CallContext* call);
+    /// The deadline of this send has passed.
+    void expire(SendOperation& operation);
+
+    /// Refuses new sends from now on, and shuts down when nothing is in progress or `grace` has passed.
+    void begin_close(Duration grace);
+    /// Ends everything at once; callers are told through their executors.
+    void shut_down() noexcept;
+
+    bool is_idle() const noexcept { return in_flight_ == 0 && waiting_.empty(); }
+    bool is_closed() const noexcept { return state_ == State::closed; }
+    WaitQueue& idle() noexcept { return idle_; }
+    WaitQueue& closed() noexcept { return closed_; }
+    void listen();
+
+    ProducerStats stats() const;
+    const asio::any_io_executor& executor() const noexcept { return executor_; }
+
+  private:
+    enum class State : std::uint8_t { open, closing, closed };
+    /// The last complaint of the client, in force until a record is acknowledged.
+    struct Cause {
+        int code = 0;
+        std::string text;
+    };
+    class Cancel;
+
+    class CoreDeadline;
+
+    // Sends
+    bool has_room_for(const SendOperation& operation) const noexcept;
+    bool hand_over(SendOperation& operation);
+    void hand_over_waiting();
+    void watch_cancellation(SendOperation& operation, const CallContext* call);
+    void cancel(SendOperation& operation);
+    void leave_queue(SendOperation& operation) noexcept;
+    void clear_slots(SendOperation& operation) noexcept;
+    SendHandler detach(SendOperation& operation);
+    void fail(SendOperation& operation, Error error, SendHandler::Place place);
+    void recycle(SendOperation& operation) noexcept;
+
+    // Events
+    void on_events();
+    void continue_later();
+    bool serve_next_event();
+    void settle(SendOperation& operation, const rd_kafka_message_t& report);
+    void note_problem(rd_kafka_event_t& event);
+    void after_progress();
+    bool is_wanted() const;
+
+    // Errors
+    std::optional<Error> cause() const;
+    Error certain_failure(const std::string& what) const;
+    Error possible_failure(const std::string& what) const;
+    Error failure_of(const SendOperation& operation, const rd_kafka_message_t& report) const;
+
+    // Life
+    void begin_reopen();
+    void reopen_when_empty();
+    void on_context_destroyed() noexcept override;
+
+    const ProducerConfig config_;
+    asio::any_io_executor executor_;
+    DeadlineTimer<> timer_;
+    std::optional<EventSignal> signal_; // gone once closed
+    std::shared_ptr<ProducerSession> session_;
+    State state_ = State::open;
+    // After a fatal error: the old client's records come back, and nothing is handed over until the last one has.
+    bool is_reopening_ = false;
+
+    std::vector<std::unique_ptr<SendOperation>> pool_;
+    SendOperation* free_ = nullptr;
+    SendQueue waiting_;
+    SendQueue returned_; // while reopening: certainly not written, and still wanted
+    std::size_t attached_ = 0;
+    std::size_t in_flight_ = 0;
+    Bytes in_flight_bytes_ = 0;
+    std::uint64_t next_sequence_ = 0;
+
+    struct EventDestroy {
+        void operator()(rd_kafka_event_t* event) const noexcept { rd_kafka_event_destroy(event); }
+    };
+    std::unique_ptr<rd_kafka_event_t, EventDestroy> event_; // a batch of reports that is being served
+    bool is_listening_ = false;
+    Cause cause_;
+
+    std::unique_ptr<CoreDeadline> close_deadline_;
+    std::unique_ptr<CoreDeadline> reopen_deadline_;
+    WaitQueue idle_;
+    WaitQueue closed_;
+    ProducerStats counts_;
+};
+
+} // namespace velostream::kafka::detail

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "producer_session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+#include "background.hpp"
+#include "client_conf.hpp"
+
+namespace velostream::kafka {
+
+namespace {
+
+ClientConf conf_of(const ProducerConfig& config) {
+    using std::chrono::milliseconds;
+    ClientConf conf{config.bootstrap_servers, config.client_id};
+    conf.check(config.delivery_timeout >= milliseconds{10}, "delivery_timeout",
+               in_milliseconds(config.delivery_timeout), "must be ≥ 10 ms");
+    conf.check(config.linger >= Duration{0} && config.linger <= std::chrono::seconds{900}, "linger",
+               in_milliseconds(config.linger), "must be 0 to 900 s");
+    conf.check(config.max_in_flight >= 1, "max_in_flight", std::to_string(config.max_in_flight), "must be ≥ 1");
+    conf.check(config.max_in_flight_bytes >= 1, "max_in_flight_bytes", std::to_string(config.max_in_flight_bytes),
+               "must be ≥ 1");
+    if (!conf.problems().empty()) return conf;
+
+    conf.set("message.timeout.ms", config.delivery_timeout);
+    conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(config.linger).count()));
+    conf.set("compression.type", std::string{to_string(config.compression)});
+    conf.set("enable.idempotence", "true");
+    conf.set("partitioner", "murmur2_random"); // as in the Java client: both find a key in the same partition
+    // Our own budget is the only one: a full queue of the library would be an error instead of a wait.
+    conf.set("queue.buffering.max.messages", 0);
+    conf.set("queue.buffering.max.kbytes", std::numeric_limits<std::int32_t>::max());
+    conf.set(config.properties, {"delivery.report.only.error", "enabled_events", "log.queue", "transactional.id"});
+    rd_kafka_conf_set_events(conf.get(), RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    return conf;
+}
+
+// A pointer to no bytes is still not null.
+const void* data_of(const ByteString& bytes) noexcept {
+    return bytes ? bytes->data() : nullptr;
+}
+std::size_t size_of(const ByteString& bytes) noexcept {
+    return bytes ? bytes->size() : 0;
+}
+
+struct DestroyHeaders {
+    void operator()(rd_kafka_headers_t* headers) const noexcept { rd_kafka_headers_destroy(headers); }
+};
+
+rd_kafka_vu_t pointer_of(rd_kafka_vtype_t type, void* pointer) noexcept {
+    rd_kafka_vu_t argument{};
+    argument.vtype = type;
+    argument.u.ptr = pointer;
+    return argument;
+}
+
+rd_kafka_vu_t bytes_of(rd_kafka_vtype_t type, const ByteString& bytes) noexcept {
+    rd_kafka_vu_t argument{};
+    argument.vtype = type;
+    argument.u.mem.ptr = const_cast<void*>(data_of(bytes));
+    argument.u.mem.size = size_of(bytes);
+    return argument;
+}
+
+} // namespace
+
+std::string_view to_string(Compression compression) noexcept {
+    constexpr std::array<std::string_view, 5> names{"none", "gzip", "snappy", "lz4", "zstd"};
+    const auto index = static_cast<std::size_t>(compression);
+    return index < names.size() ? names[index] : "unknown";
+}
+
+std::vector<ConfigProblem> validate(const ProducerConfig& config) {
+    return conf_of(config).problems();
+}
+
+ProducerSession::ProducerSession(const ProducerConfig& config, const EventSignal& signal)
+    : client_(conf_of(config).open(RD_KAFKA_PRODUCER)), events_(rd_kafka_queue_get_main(client_)) {
+    signal.connect(events_);
+}
+
+ProducerSession::~ProducerSession() {
+    EventSignal::disconnect(events_);
+    run_in_background([client = client_, events = events_, topics = std::move(topics_)] {
+        for (const auto& [name, topic] : topics) rd_kafka_topic_destroy(topic);
+        rd_kafka_queue_destroy(events);
+        rd_kafka_destroy(client);
+    });
+}
+
+rd_kafka_topic_t* ProducerSession::topic(const std::string& name) {
+    if (last_name_ && *last_name_ == name) return last_topic_;
+    auto found = topics_.find(name);
+    if (found == topics_.end()) {
+        auto* topic = rd_kafka_topic_new(client_, name.c_str(), nullptr);
+        if (!topic) return nullptr;
+        found = topics_.emplace(name, topic).first;
+    }
+    last_name_ = &found->first;
+    last_topic_ = found->second;
+    return last_topic_;
+}
+
+rd_kafka_resp_err_t ProducerSession::produce(const Record& record, void* opaque) {
+    auto* const to = topic(record.topic);
+    if (!to) return RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
+    if (!record.headers.empty() || record.timestamp) return produce_in_full(to, record, opaque);
+    const int failed = rd_kafka_produce(to, record.partition.value_or(RD_KAFKA_PARTITION_UA), RD_KAFKA_MSG_F_COPY,
+                                        const_cast<void*>(data_of(record.value)), size_of(record.value),
+                                        data_of(record.key), size_of(record.key), opaque);
+    return failed ? rd_kafka_last_error() : RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+// Headers go as one list: given one by one, they are freed twice when the call fails (2.0.2).
+rd_kafka_resp_err_t ProducerSession::produce_in_full(rd_kafka_topic_t* topic, const Record& record, void* opaque) {
+    std::array<rd_kafka_vu_t, 8> arguments{};
+    std::size_t count = 0;
+    arguments[count++] = pointer_of(RD_KAFKA_VTYPE_RKT, topic);
+    arguments[count++] = pointer_of(RD_KAFKA_VTYPE_OPAQUE, opaque);
+    arguments[count++] = bytes_of(RD_KAFKA_VTYPE_VALUE, record.value);
+    arguments[count++] = bytes_of(RD_KAFKA_VTYPE_KEY, record.key);
+    arguments[count].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+    arguments[count++].u.i = RD_KAFKA_MSG_F_COPY;
+    arguments[count].vtype = RD_KAFKA_VTYPE_PARTITION;
+    arguments[count++].u.i32 = record.partition.value_or(RD_KAFKA_PARTITION_UA);
+    if (record.timestamp) {
+        arguments[count].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+        arguments[count++].u.i64 = record.timestamp->time_since_epoch().count();
+    }
+
+    std::unique_ptr<rd_kafka_headers_t, DestroyHeaders> headers;
+    if (!record.headers.empty()) {
+        headers.reset(rd_kafka_headers_new(record.headers.size()));
+        for (const auto& header : record.headers)
+            rd_kafka_header_add(headers.get(), header.name.data(), static_cast<ssize_t>(header.name.size()),
+                                data_of(header.value), static_cast<ssize_t>(size_of(header.value)));
+        arguments[count++] = pointer_of(RD_KAFKA_VTYPE_HEADERS, headers.get());
+    }
+
+    auto* const failure = rd_kafka_produceva(client_, arguments.data(), count);
+    if (!failure) {
+        static_cast<void>(headers.release()); // the message owns them now
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    const auto code = rd_kafka_error_code(failure);
+    rd_kafka_error_destroy(failure);
+    return code;
+}
+
+void ProducerSession::purge() noexcept {
+    rd_kafka_purge(client_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+}
+
+std::string ProducerSession::fatal_error() const {
+    std::array<char, 512> text{};
+    const auto code = rd_kafka_fatal_error(client_, text.data(), text.size());
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? std::string{} : std::string{text.data()};
+}
+
+} // namespace velostream::kafka

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "event_signal.hpp"
+#include "velostream/kafka/producer_config.hpp"
+#include "velostream/kafka/record.hpp"
+
+namespace velostream::kafka {
+
+/// One client handle of a producer, from its creation to its replacement. It is destroyed in the background, since that
+/// blocks.
+class ProducerSession {
+  public:
+    /// Throws as `ClientConf::open`.
+    ProducerSession(const ProducerConfig& config, const EventSignal& signal);
+    ProducerSession(const ProducerSession&) = delete;
+    ProducerSession& operator=(const ProducerSession&) = delete;
+    ~ProducerSession();
+
+    /// Hands a copy of the record over. `opaque` comes back with its delivery report, unless this fails.
+    rd_kafka_resp_err_t produce(const Record& record, void* opaque);
+
+    /// The next event, or null.
+    rd_kafka_event_t* poll() noexcept { return rd_kafka_queue_poll(events_, 0); }
+
+    /// Makes everything that was handed over come back now.
+    void purge() noexcept;
+
+    /// What a fatal error was about.
+    std::string fatal_error() const;
+
+  private:
+    rd_kafka_topic_t* topic(const std::string& name);
+    rd_kafka_resp_err_t produce_in_full(rd_kafka_topic_t* topic, const Record& record, void* opaque);
+
+    rd_kafka_t* client_ = nullptr;
+    rd_kafka_queue_t* events_ = nullptr;
+
+    // With a topic's name instead of its handle the first record of a topic waits for up to a second in 2.0.2.
+    std::unordered_map<std::string, rd_kafka_topic_t*> topics_;
+    const std::string* last_name_ = nullptr; // most programs write to one topic at a time
+    rd_kafka_topic_t* last_topic_ = nullptr;
+};
+
+} // namespace velostream::kafka

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/kafka/producer_config.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/io_context.hpp>
+#include <stdexcept>
+#include <string>
+
+#include "velostream/kafka/producer.hpp"
+
+namespace velostream::kafka {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(KafkaProperties, SecretsAreMasked) {
+    const Properties properties{{"sasl.password", "hunter2"}, {"sasl.username", "alice"}, {"ssl.key.pem", "hunter2"}};
+
+    EXPECT_EQ(masked(properties), "sasl.password=***, sasl.username=alice, ssl.key.pem=***");
+}
+
+TEST(KafkaProperties, EveryPropertyThatHoldsASecretIsKnown) {
+    for (const auto* name :
+         {"sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem", "ssl.certificate.pem",
+          "ssl.ca.pem", "sasl.oauthbearer.config", "sasl.oauthbearer.client.secret"})
+        EXPECT_TRUE(is_secret(name)) << name;
+    EXPECT_FALSE(is_secret("sasl.username"));
+    EXPECT_FALSE(is_secret("security.protocol"));
+}
+
+std::string refusal_of(const ProducerConfig& config) {
+    boost::asio::io_context io;
+    try {
+        const Producer producer{io.get_executor(), config};
+    } catch (const std::invalid_argument& problem) {
+        return problem.what();
+    }
+    return "accepted";
+}
+
+TEST(ProducerConfig, ARefusalListsEveryProblemAndQuotesNoSecret) {
+    const auto text = refusal_of({.bootstrap_servers = "localhost:9092",
+                                  .properties = {{"no.such.property", "1"},
+                                                 {"no.such.password", "hunter2"},
+                                                 {"acks", "many"},
+                                                 {"delivery.report.only.error", "true"}}});
+
+    for (const auto* name : {"no.such.property", "no.such.password", "acks", "delivery.report.only.error"})
+        EXPECT_NE(text.find(name), std::string::npos) << text;
+    EXPECT_EQ(text.find("hunter2"), std::string::npos) << text;
+}
+
+TEST(ProducerConfig, FieldsOutsideTheirRangeAreProblems) {
+    EXPECT_TRUE(validate(ProducerConfig{.bootstrap_servers = "b:1"}).empty());
+
+    const auto field_of = [](ProducerConfig config) {
+        const auto problems = validate(config);
+        return problems.size() == 1 ? problems.front().field : std::to_string(problems.size()) + " problems";
+    };
+    EXPECT_EQ(field_of({}), "bootstrap_servers");
+    EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .delivery_timeout = 9ms}), "delivery_timeout");
+    EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .linger = -1ms}), "linger");
+    EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .max_in_flight = 0}), "max_in_flight");
+    EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .max_in_flight_bytes = 0}), "max_in_flight_bytes");
+}
+
+TEST(ProducerConfig, ContradictionsThatOnlyTheClientSeesAreRefusedToo) {
+    EXPECT_NE(refusal_of({.bootstrap_servers = "b:1", .properties = {{"acks", "1"}}}).find("acks"), std::string::npos);
+}
+
+} // namespace
+} // namespace velostream::kafka

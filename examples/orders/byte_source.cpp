@@ -9,8 +9,11 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <system_error>
 #include <utility>
 #include <vector>
+
+#include "input_error.hpp"
 
 namespace orders {
 
@@ -19,8 +22,8 @@ namespace {
 using velostream::Error;
 using velostream::Result;
 
-Error system_error(const std::string& what) {
-    return {boost::system::error_code{errno, boost::system::system_category()}, what};
+Error system_error(const std::string& name) {
+    return unreadable(name, std::generic_category().message(errno));
 }
 
 class FileBytes final : public ByteSource {
@@ -92,10 +95,7 @@ class ZstdBytes final : public ByteSource {
     std::optional<double> progress() const override { return packed_->progress(); }
 
   private:
-    Error broken(const char* why) const {
-        return {boost::system::errc::make_error_code(boost::system::errc::illegal_byte_sequence),
-                name_ + ": not a whole zstd file: " + why};
-    }
+    Error broken(const char* why) const { return unreadable(name_, std::string{"not a whole zstd file: "} + why); }
 
     std::unique_ptr<ByteSource> packed_;
     std::string name_;

@@ -6,20 +6,16 @@
 #include "byte_source.hpp"
 #include "csv.hpp"
 #include "generator.hpp"
+#include "input_error.hpp"
 #include "order_line.hpp"
 
 namespace orders {
 
-using velostream::Error;
 using velostream::Result;
 
 namespace {
 
 constexpr std::size_t block_size = 256 * 1024;
-
-Error bad_input(std::string what) {
-    return {boost::system::errc::make_error_code(boost::system::errc::illegal_byte_sequence), std::move(what)};
-}
 
 bool is_header(std::string_view line) {
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
@@ -43,7 +39,7 @@ class FileLines final : public Lines {
         auto header = next_line();
         if (!header) return header.error();
         if (*header && is_header(**header)) return {};
-        return bad_input(path_ + ": the first line must be " + std::string{header_line});
+        return unreadable(path_, "the first line must be " + std::string{header_line});
     }
 
     Result<bool> append_to(LineBatch& batch) override {
@@ -63,9 +59,9 @@ class FileLines final : public Lines {
                 return std::optional{*record};
             }
             if (splitter_.overlong())
-                return bad_input(path_ + ": line " + std::to_string(lines_ + 1) + " is longer than " +
-                                 std::to_string(RecordSplitter::longest_record) +
-                                 " bytes: a quote that is never closed?");
+                return unreadable(path_, "line " + std::to_string(lines_ + 1) + " is longer than " +
+                                             std::to_string(RecordSplitter::longest_record) +
+                                             " bytes: a quote that is never closed?");
             if (ended_) return std::optional<std::string_view>{};
             auto got = bytes_->read(block_.data(), block_.size());
             if (!got) return got.error();

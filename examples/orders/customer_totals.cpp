@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "customer_totals.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace orders {
+
+using velostream::Bytes;
+using velostream::Errc;
+using velostream::Error;
+using velostream::Result;
+
+namespace {
+
+// What malloc takes for a block of `size` bytes.
+constexpr Bytes heap_size(std::size_t size) {
+    constexpr Bytes header = 8, granule = 16, smallest = 32;
+    return std::max(smallest, (size + header + granule - 1) / granule * granule);
+}
+
+Bytes entry_size(const std::string& customer) {
+    struct Node { // as the table's own: next, entry, hash
+        void* next;
+        alignas(CustomerTotals::Entry) std::byte entry[sizeof(CustomerTotals::Entry)];
+        std::size_t hash;
+    };
+    constexpr auto node = heap_size(sizeof(Node));
+    const bool inside = customer.size() <= std::string{}.capacity();
+    return inside ? node : node + heap_size(customer.size() + 1);
+}
+
+Bytes buckets_size(std::size_t buckets) {
+    return heap_size(buckets * sizeof(void*));
+}
+
+} // namespace
+
+CustomerTotals::CustomerTotals(velostream::MemoryAccount& memory, std::size_t max_groups)
+    : memory_(memory.try_reserve(buckets_size(1)).value()), max_groups_(max_groups) {}
+
+// While the table is rehashed, the old and the new buckets exist side by side.
+Result<void> CustomerTotals::make_room_for(const std::string& customer) {
+    if (table_.size() >= max_groups_)
+        return Error{Errc::group_refused,
+                     "customer " + customer + ": " + std::to_string(max_groups_) + " groups are held"};
+    const auto refused = [&customer](const Error& why) {
+        return Error{Errc::group_refused, "customer " + customer}.with_inner(why);
+    };
+    if (table_.size() + 1 > table_.bucket_count()) {
+        const auto old_buckets = table_.bucket_count();
+        const auto more = std::bit_ceil(2 * old_buckets + 1);
+        // The table rounds up to a prime; twice the number is beyond any of its steps.
+        if (const auto grown = memory_.try_grow(buckets_size(2 * more)); !grown) return refused(grown.error());
+        table_.rehash(more);
+        memory_.shrink(buckets_size(2 * more) + buckets_size(old_buckets) - buckets_size(table_.bucket_count()));
+    }
+    if (const auto grown = memory_.try_grow(entry_size(customer)); !grown) return refused(grown.error());
+    return {};
+}
+
+Result<const CustomerTotals::Entry*> CustomerTotals::add(Order&& order) {
+    auto found = table_.find(order.customer);
+    if (found == table_.end()) {
+        if (const auto room = make_room_for(order.customer); !room) return room.error();
+        found = table_.try_emplace(std::move(order.customer)).first;
+    }
+    ++found->second.lines;
+    found->second.total += order.amount;
+    grand_total_ += order.amount;
+    return &*found;
+}
+
+std::vector<CustomerFigure> CustomerTotals::top(std::size_t count) const {
+    std::vector<const Entry*> entries;
+    entries.reserve(table_.size());
+    for (const auto& entry : table_) entries.push_back(&entry);
+    const auto shown = static_cast<std::ptrdiff_t>(std::min(count, entries.size()));
+    std::partial_sort(entries.begin(), entries.begin() + shown, entries.end(),
+                      [](const Entry* one, const Entry* other) {
+                          return std::pair{-one->second.total, std::string_view{one->first}} <
+                                 std::pair{-other->second.total, std::string_view{other->first}};
+                      });
+    std::vector<CustomerFigure> top;
+    for (const auto* entry : std::vector(entries.begin(), entries.begin() + shown))
+        top.push_back({entry->first, entry->second.lines, entry->second.total});
+    return top;
+}
+
+void append_json(std::string& text, const CustomerTotals::Entry& entry) {
+    const auto& [customer, figures] = entry;
+    const bool plain = std::ranges::all_of(
+        customer, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+    text += R"({"customer":)";
+    if (plain)
+        text.append(1, '"').append(customer).append(1, '"');
+    else
+        text += nlohmann::json(customer).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    text += R"(,"lines":)";
+    text += std::to_string(figures.lines);
+    text += R"(,"total":")";
+    text += to_string(figures.total);
+    text += "\"}";
+}
+
+} // namespace orders

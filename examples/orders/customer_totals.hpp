@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "figures.hpp"
+#include "order_line.hpp"
+#include "velostream/base/result.hpp"
+#include "velostream/core/memory_account.hpp"
+
+namespace orders {
+
+/// What one customer bought.
+struct CustomerTotal {
+    std::uint64_t lines = 0;
+    Thousandths total = 0;
+};
+
+/// The totals of all customers. Every byte that a new customer takes is reserved before he is added; where there is no
+/// room the new customer is refused and the others go on.
+class CustomerTotals {
+  public:
+    using Table = std::unordered_map<std::string, CustomerTotal>;
+    using Entry = Table::value_type;
+
+    /// `memory` must outlive this object.
+    CustomerTotals(velostream::MemoryAccount& memory, std::size_t max_groups);
+
+    /// Adds an order to its customer and gives the entry, which stays where it is.
+    /// Errors: `Errc::group_refused` for a new customer without room; the record is to blame, not a dependency.
+    velostream::Result<const Entry*> add(Order&& order);
+
+    std::size_t customers() const { return table_.size(); }
+    Thousandths grand_total() const { return grand_total_; }
+    /// The customers with the highest totals, ties by name.
+    std::vector<CustomerFigure> top(std::size_t count) const;
+
+  private:
+    velostream::Result<void> make_room_for(const std::string& customer);
+
+    Table table_;
+    velostream::MemoryReservation memory_;
+    std::size_t max_groups_;
+    Thousandths grand_total_ = 0;
+};
+
+/// The record value of a total: `{"customer":"17850","lines":12,"total":"54.21"}`.
+void append_json(std::string& text, const CustomerTotals::Entry& entry);
+
+} // namespace orders

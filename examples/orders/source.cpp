@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source.hpp"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <utility>
+
+#include "order_line.hpp"
+#include "velostream/async/time_source.hpp"
+
+namespace orders {
+
+using namespace std::chrono_literals;
+using velostream::Error;
+using velostream::ErrorType;
+using velostream::Result;
+
+namespace {
+
+constexpr std::size_t most_in_flight = 8'192;
+// The embedded cluster keeps 5 MiB a partition and drops older records without a word; all lines might have one key.
+constexpr std::size_t most_bytes_ahead = 3 * 1024 * 1024;
+constexpr auto pause_before_sending_again = 200ms;
+
+bool passes_with_time(const Error& error) {
+    switch (error.type()) {
+        case ErrorType::network:
+        case ErrorType::timeout:
+        case ErrorType::service_unavailable:
+        case ErrorType::outcome_unknown:
+            return true; // a line that was written twice is recognised by its number
+        default:
+            return false;
+    }
+}
+
+} // namespace
+
+Source::Source(LineReader& reader, velostream::kafka::Producer& producer, std::string topic, Figures& figures,
+               std::ofstream* copy)
+    : reader_(reader), producer_(producer), figures_(figures), copy_(copy), slots_(most_in_flight) {
+    for (auto& slot : slots_) {
+        slot.record.topic = topic;
+        slot.record.headers.emplace_back(std::string{line_number_header}, std::string{});
+        free_.push_back(&slot);
+    }
+}
+
+asio::awaitable<Result<void>> Source::run() {
+    for (;;) {
+        const auto batch = co_await reader_.next();
+        if (!batch) co_return batch.error();
+        if (!*batch) break;
+        const auto sent = co_await send_batch(**batch);
+        if (!sent) co_return sent;
+    }
+    const auto drained = co_await drain();
+    co_return drained;
+}
+
+asio::awaitable<Result<void>> Source::send_batch(const LineBatch& batch) {
+    for (std::size_t at = 0; at < batch.size(); ++at) {
+        const auto line = batch[at];
+        const auto free = co_await free_slot(line.size());
+        if (!free) co_return free.error();
+        if (copy_ != nullptr && !(*copy_ << line << '\n'))
+            co_return Error{boost::system::errc::make_error_code(boost::system::errc::io_error), "--write-orders"};
+
+        auto& record = (*free)->record;
+        record.value = line;
+        record.headers.front().value = std::to_string(figures_.read);
+        record.key = customer_of(line);
+        if (record.key->empty()) record.key.reset();
+        bytes_ahead_ += line.size();
+        ++figures_.read;
+        send(**free);
+    }
+    co_return Result<void>{};
+}
+
+asio::awaitable<Result<Source::Slot*>> Source::free_slot(std::size_t bytes) {
+    const auto has_room = [this, bytes] {
+        return !free_.empty() && (bytes_ahead_ == 0 || bytes_ahead_ + bytes <= most_bytes_ahead);
+    };
+    while (!has_room() || !failed_.empty()) {
+        if (fatal_) co_return *fatal_;
+        if (!failed_.empty()) {
+            co_await send_failed_again();
+            continue;
+        }
+        boost::system::error_code cancelled;
+        auto token = asio::redirect_error(asio::use_awaitable, cancelled);
+        co_await changed_.async_wait(token);
+        if (cancelled) co_return Error{cancelled};
+    }
+    if (fatal_) co_return *fatal_;
+    auto* const slot = free_.back();
+    free_.pop_back();
+    co_return slot;
+}
+
+asio::awaitable<Result<void>> Source::drain() {
+    while (!fatal_ && free_.size() < slots_.size()) {
+        if (!failed_.empty()) {
+            co_await send_failed_again();
+            continue;
+        }
+        boost::system::error_code cancelled;
+        auto token = asio::redirect_error(asio::use_awaitable, cancelled);
+        co_await changed_.async_wait(token);
+        if (cancelled) co_return Error{cancelled};
+    }
+    if (fatal_) co_return *fatal_;
+    co_return Result<void>{};
+}
+
+asio::awaitable<void> Source::send_failed_again() {
+    const auto executor = co_await asio::this_coro::executor;
+    velostream::SteadyTime time;
+    const auto at = time.now() + pause_before_sending_again;
+    co_await velostream::async_sleep_until(time, executor, at, asio::use_awaitable);
+    const auto again = std::exchange(failed_, {});
+    for (auto* slot : again) send(*slot);
+}
+
+void Source::send(Slot& slot) {
+    producer_.async_send(slot.record,
+                         [this, &slot](const Result<velostream::kafka::Delivery>& sent) { finish(slot, sent); });
+}
+
+void Source::finish(Slot& slot, const Result<velostream::kafka::Delivery>& sent) {
+    if (sent) {
+        free_.push_back(&slot);
+    } else if (const auto error = sent.error(); passes_with_time(error)) {
+        failed_.push_back(&slot);
+    } else {
+        fatal_ = error;
+    }
+    changed_.wake_one();
+}
+
+void Source::on_consumed(std::size_t bytes) {
+    bytes_ahead_ -= bytes;
+    changed_.wake_one();
+}
+
+} // namespace orders

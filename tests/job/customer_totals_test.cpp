@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "customer_totals.hpp"
+
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace orders {
+namespace {
+
+using velostream::Errc;
+using velostream::MemoryAccount;
+
+constexpr std::size_t no_group_limit = 10'000'000;
+
+TEST(CustomerTotals, AddUpPerCustomerAndOverAll) {
+    MemoryAccount memory{"state"};
+    CustomerTotals totals{memory, no_group_limit};
+    ASSERT_TRUE(totals.add({"7", 1'500}));
+    ASSERT_TRUE(totals.add({"8", 9'000}));
+    const auto entry = totals.add({"7", -500});
+
+    ASSERT_TRUE(entry);
+    EXPECT_EQ((*entry)->second.lines, 2U);
+    EXPECT_EQ((*entry)->second.total, 1'000);
+    EXPECT_EQ(totals.customers(), 2U);
+    EXPECT_EQ(totals.grand_total(), 10'000);
+}
+
+TEST(CustomerTotals, ShowTheHighestFirstAndTiesByName) {
+    MemoryAccount memory{"state"};
+    CustomerTotals totals{memory, no_group_limit};
+    for (const auto& [customer, amount] : {std::pair{"b", 5}, {"a", 5}, {"c", 9}, {"d", -1}})
+        ASSERT_TRUE(totals.add({customer, amount}));
+    const auto top = totals.top(3);
+    ASSERT_EQ(top.size(), 3U);
+    EXPECT_EQ(top[0].customer + top[1].customer + top[2].customer, "cab");
+    EXPECT_EQ(totals.top(100).size(), 4U);
+}
+
+TEST(CustomerTotals, RefuseANewCustomerWithoutRoomAndGoOnWithTheOthers) {
+    constexpr velostream::Bytes limit = 64 * 1024;
+    MemoryAccount memory{"state", limit};
+    CustomerTotals totals{memory, no_group_limit};
+    std::size_t customers = 0;
+    while (totals.add({std::to_string(customers), 1})) ++customers;
+
+    const auto refused = totals.add({"new", 1});
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error() == Errc::group_refused);
+    EXPECT_EQ(refused.error().type(), velostream::ErrorType::resource_exhausted);
+    EXPECT_TRUE(refused.error().blames_record());
+    EXPECT_TRUE(totals.add({"0", 1}));
+    EXPECT_EQ(totals.customers(), customers);
+    EXPECT_GT(customers, 300U);
+    EXPECT_LE(memory.peak(), limit);
+}
+
+TEST(CustomerTotals, RefuseMoreGroupsThanAllowed) {
+    MemoryAccount memory{"state"};
+    CustomerTotals totals{memory, 2};
+    EXPECT_TRUE(totals.add({"1", 1}));
+    EXPECT_TRUE(totals.add({"2", 1}));
+    EXPECT_TRUE(totals.add({"1", 1}));
+    const auto refused = totals.add({"3", 1});
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error() == Errc::group_refused);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(CustomerTotals, ChargeAtLeastWhatTheyTakeFromTheHeapAndLittleMore) {
+    MemoryAccount memory{"state"};
+    CustomerTotals totals{memory, no_group_limit};
+    const auto before = mallinfo2();
+    for (int customer = 0; customer < 50'000; ++customer)
+        ASSERT_TRUE(totals.add({"a customer with a long name " + std::to_string(customer), 1}));
+    const auto after = mallinfo2();
+    const auto taken = (after.uordblks + after.hblkhd) - (before.uordblks + before.hblkhd);
+
+    EXPECT_GE(memory.used(), taken);
+    EXPECT_LE(memory.used(), taken + taken / 10);
+}
+#endif
+
+TEST(CustomerTotals, GiveEverythingBack) {
+    MemoryAccount memory{"state"};
+    {
+        CustomerTotals totals{memory, no_group_limit};
+        for (int customer = 0; customer < 1'000; ++customer) ASSERT_TRUE(totals.add({std::to_string(customer), 1}));
+        EXPECT_GT(memory.used(), 1'000U * 64);
+    }
+    EXPECT_EQ(memory.used(), 0U);
+}
+
+TEST(AppendJson, IsValidForEveryName) {
+    for (const std::string name : {"17850", "with \"quotes\"", "umlaut ü", "bad \xFF byte", "line\nend"}) {
+        std::string text;
+        append_json(text, {name, CustomerTotal{.lines = 12, .total = 54'210}});
+        const auto value = nlohmann::json::parse(text);
+        EXPECT_EQ(value["lines"], 12);
+        EXPECT_EQ(value["total"], "54.21");
+        const bool is_utf8 = name.find('\xFF') == std::string::npos;
+        EXPECT_EQ(value["customer"], is_utf8 ? name : "bad \xEF\xBF\xBD byte");
+    }
+}
+
+} // namespace
+} // namespace orders

@@ -105,6 +105,7 @@ ProgramResult run(const Suite& suite, std::string program, const RunOptions& opt
     for (const auto& benchmark : suite.benchmarks()) names.push_back(benchmark.name);
     const auto selected = names_to_run(names, options.filter, project_goals());
 
+    benchmark::ClearRegisteredBenchmarks();
     ProgramResult result{.program = std::move(program), .load_before = load_average()};
     for (const auto& row : suite.left_out())
         if (options.filter.wants(row.name)) result.left_out.push_back(row);

@@ -20,6 +20,9 @@ DeadLetterCounts::InFlight::~InFlight() {
         case End::lost:
             ++stats.lost;
             break;
+        case End::refused:
+            ++stats.refused;
+            break;
         case End::cancelled:
             ++stats.cancelled;
             break;

@@ -23,6 +23,7 @@
 #include "velostream/config/dead_letter_queue_config.hpp"
 #include "velostream/config/validate.hpp"
 #include "velostream/core/dead_letter_envelope.hpp"
+#include "velostream/core/memory_account.hpp"
 #include "velostream/core/record_view.hpp"
 
 namespace velostream {
@@ -47,7 +48,7 @@ concept DeadLetterSink =
 struct DeadLetterQueueStats {
     std::uint64_t sent = 0;              ///< safe in the sink
     std::uint64_t lost = 0;              ///< given up after the last delivery: the caller was told
-    std::uint64_t refused = 0;           ///< not taken: the record is not to blame
+    std::uint64_t refused = 0;           ///< not taken: the record is not to blame, or there was no memory
     std::uint64_t cancelled = 0;         ///< given up by the caller, or by an exception
     std::uint64_t in_flight = 0;         ///< on their way now
     std::uint64_t failed_deliveries = 0; ///< single deliveries that failed, whatever became of their record
@@ -58,13 +59,14 @@ struct DeadLetterQueueStats {
     std::array<std::uint64_t, static_cast<std::size_t>(ErrorType::unknown) + 1> by_type{};
 };
 
-/// What dead letters say about this program, and who is told. Every field may stay empty.
+/// What dead letters say about this program, who is told, and what they are charged to. Every field may stay empty.
 struct DeadLetterQueueOptions {
     std::string application = {}; ///< the program or query
     std::string instance = {};    ///< which copy of it
     std::string group = {};       ///< the consumer group
     std::string handler = {};     ///< the part of the program that dead-letters here
     std::shared_ptr<Observer> observer = nullptr;
+    MemoryAccount account = {}; ///< where dead letters on their way are charged; unlimited unless given
 };
 
 namespace detail {
@@ -72,7 +74,7 @@ namespace detail {
 /// The counts of one queue. Threads: safe.
 class DeadLetterCounts {
   public:
-    enum class End : std::uint8_t { sent, lost, cancelled };
+    enum class End : std::uint8_t { sent, lost, refused, cancelled };
 
     /// One dead letter on its way: counted as cancelled unless it is told another end.
     class InFlight {
@@ -88,6 +90,7 @@ class DeadLetterCounts {
         }
         void on_delivery_failed();
         void on_lost() noexcept { end_ = End::lost; }
+        void on_refused() noexcept { end_ = End::refused; }
 
       private:
         DeadLetterCounts& counts_;
@@ -138,6 +141,7 @@ class DeadLetterQueue {
     ///                 Errc::dead_letter_lost (the last delivery's error inside): no delivery succeeded;
     ///                 Errc::invalid_configuration: the record was read from the dead letter topic itself, where it
     ///                 would go round for ever;
+    ///                 Errc::memory_limit_exceeded: the account lacks room for it now; hold the record and try again;
     ///                 Errc::cancelled.
     /// Cancellation:   whatever kinds reach the coroutine, at any point; leaves nothing behind. A delivery that had
     ///                 begun may still arrive.
@@ -176,6 +180,11 @@ class DeadLetterQueue {
         }
         const auto context = context_of(failure, trace);
         const auto letter = make_dead_letter(view, error, config_, context);
+        const auto reserved = options_.account.try_reserve(letter.size_bytes());
+        if (!reserved) {
+            in_flight.on_refused();
+            co_return reserved.error();
+        }
 
         const auto executor = co_await asio::this_coro::executor;
         const auto cancellation = co_await asio::this_coro::cancellation_state;

@@ -41,6 +41,7 @@ class CancelledDeadLetter : public ::testing::TestWithParam<asio::cancellation_t
         ASSERT_TRUE(result && result->has_error());
         EXPECT_EQ(result->error(), Errc::cancelled);
         EXPECT_EQ(time.sleepers(), 0u);
+        EXPECT_EQ(account.used(), 0u);
         const auto stats = queue.get_stats();
         EXPECT_EQ(stats.in_flight, 0u);
         EXPECT_EQ(stats.cancelled, 1u);
@@ -53,7 +54,8 @@ class CancelledDeadLetter : public ::testing::TestWithParam<asio::cancellation_t
     asio::io_context io;
     ManualTime time;
     InMemoryDeadLetters sink;
-    Queue queue{{}, sink, {}, time};
+    MemoryAccount account;
+    Queue queue{{}, sink, {.account = account}, time};
     RecordView record{.topic = "orders", .partition = 0, .offset = 1, .value = "x"};
     asio::cancellation_signal cancel;
     std::exception_ptr failed;
@@ -115,7 +117,8 @@ INSTANTIATE_TEST_SUITE_P(EveryKind, CancelledDeadLetter,
 TEST(DeadLetterQueue, AContextThatEndsTakesItsDeadLettersWithIt) {
     ManualTime time;
     InMemoryDeadLetters sink;
-    Queue queue{{}, sink, {}, time};
+    const MemoryAccount account;
+    Queue queue{{}, sink, {.account = account}, time};
     const RecordView record{.topic = "orders", .value = "x"};
     sink.fail_next(Errc::send_timeout);
     {
@@ -124,9 +127,11 @@ TEST(DeadLetterQueue, AContextThatEndsTakesItsDeadLettersWithIt) {
         asio::co_spawn(io, queue.send_to_dlq(record, error), [](std::exception_ptr, Receipt) {});
         io.poll();
         ASSERT_EQ(queue.get_stats().in_flight, 1u);
+        ASSERT_GT(account.used(), 0u);
     }
 
     EXPECT_EQ(queue.get_stats().in_flight, 0u);
+    EXPECT_EQ(account.used(), 0u);
     EXPECT_EQ(time.sleepers(), 0u);
 }
 

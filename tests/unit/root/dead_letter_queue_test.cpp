@@ -56,6 +56,7 @@ class DeadLetterQueueTest : public ::testing::Test {
     Queue queue{config, sink, {.application = "totals", .group = "billing", .observer = observer}, time};
     RecordView record{.topic = "orders", .partition = 3, .offset = 41, .key = "17850", .value = "6 lamps"};
     Error bad_record{boost::system::errc::make_error_code(boost::system::errc::invalid_argument), "Quantity"};
+    const std::string large = std::string(100'000, 'x');
     std::vector<std::unique_ptr<std::optional<Receipt>>> results;
 };
 
@@ -190,6 +191,35 @@ TEST_F(DeadLetterQueueTest, RefusesARecordThatCameFromTheDeadLetterTopic) {
     ASSERT_TRUE(sent && sent->has_error());
     EXPECT_EQ(sent->error(), Errc::invalid_configuration);
     EXPECT_TRUE(sink.deliveries().empty());
+}
+
+TEST_F(DeadLetterQueueTest, ADeadLetterIsChargedAsLongAsItIsOnItsWay) {
+    const MemoryAccount account{"dead letters"};
+    Queue charged{config, sink, {.account = account}, time};
+    record.value = std::string_view{large};
+    sink.hold();
+
+    send(charged, bad_record);
+    EXPECT_GE(account.used(), large.size());
+    sink.release();
+    run();
+
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST_F(DeadLetterQueueTest, RefusesWhatTheAccountHasNoRoomFor) {
+    const MemoryAccount account{"dead letters", large.size()};
+    Queue charged{config, sink, {.account = account}, time};
+    record.value = std::string_view{large}; // the headers are too much
+
+    const auto& sent = send(charged, bad_record);
+
+    ASSERT_TRUE(sent && sent->has_error());
+    EXPECT_EQ(sent->error(), Errc::memory_limit_exceeded);
+    EXPECT_FALSE(sent->error().blames_record());
+    EXPECT_TRUE(sink.deliveries().empty());
+    EXPECT_EQ(charged.get_stats().refused, 1u);
+    EXPECT_EQ(charged.get_stats().in_flight, 0u);
 }
 
 TEST_F(DeadLetterQueueTest, TellsTheObserverWhatWasStoredAndWhatWasDelayed) {

@@ -55,6 +55,9 @@ std::span<const Goal> project_goals() {
          .floor = "floor/librdkafka_bare",
          .promises = {cpu_plus(250ns), rate_at_least(0.85)}},
 
+        // Dead letters: all that happens before the sink, the stack trace included.
+        {.name = "dlq/send_to_ready_sink", .promises = {wall_at_most(5us)}},
+
         // The main job, end to end.
         {.name = "job/orders_mock", .floor = "floor/bare_loop", .promises = {wall_times(1.10), cpu_times(1.10)}},
         {.name = "job/orders_broker",

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "velostream/dead_letter_queue.hpp"
 
+#include <random>
+
 namespace velostream::detail {
 
 DeadLetterCounts::InFlight::InFlight(DeadLetterCounts& counts) : counts_(counts) {
@@ -42,6 +44,18 @@ void DeadLetterCounts::on_refused() {
 DeadLetterQueueStats DeadLetterCounts::snapshot() const {
     const std::lock_guard lock{mutex_};
     return stats_;
+}
+
+DeadLetterSerials::DeadLetterSerials() {
+    std::random_device random;
+    constexpr char digits[] = "0123456789abcdef";
+    for (int i = 0; i < 16; ++i) prefix_ += digits[random() & 0xF];
+    prefix_ += '-';
+}
+
+std::string DeadLetterSerials::next() {
+    // relaxed: only that no two are equal matters
+    return prefix_ + std::to_string(next_.fetch_add(1, std::memory_order_relaxed));
 }
 
 Error not_to_blame(const Error& error) {

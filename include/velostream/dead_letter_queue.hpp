@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -106,6 +107,17 @@ class DeadLetterCounts {
     DeadLetterQueueStats stats_;
 };
 
+/// Names that no two dead letters share, in this process or another. Threads: safe.
+class DeadLetterSerials {
+  public:
+    DeadLetterSerials();
+    std::string next();
+
+  private:
+    std::string prefix_; // random
+    std::atomic<std::uint64_t> next_ = 1;
+};
+
 Error not_to_blame(const Error& error);
 Error dead_letter_lost(const DeadLetterQueueConfig& config, std::uint32_t deliveries, Error last_error);
 Error own_dead_letter(const DeadLetterQueueConfig& config);
@@ -178,7 +190,8 @@ class DeadLetterQueue {
             in_flight.on_lost();
             co_return detail::own_dead_letter(config_);
         }
-        const auto context = context_of(failure, trace);
+        const auto serial = view.offset < 0 ? serials_.next() : std::string{};
+        const auto context = context_of(failure, trace, serial);
         const auto letter = make_dead_letter(view, error, config_, context);
         const auto reserved = options_.account.try_reserve(letter.size_bytes());
         if (!reserved) {
@@ -219,12 +232,14 @@ class DeadLetterQueue {
         }
     }
 
-    DeadLetterContext context_of(const FailureDetails& failure, const StackTrace& trace) const noexcept {
+    DeadLetterContext context_of(const FailureDetails& failure, const StackTrace& trace,
+                                 std::string_view serial) const noexcept {
         return {.application = options_.application,
                 .instance = options_.instance,
                 .group = options_.group,
                 .handler = options_.handler,
                 .stack_trace = trace.text(),
+                .serial = serial,
                 .now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()),
                 .failure = failure};
     }
@@ -234,6 +249,7 @@ class DeadLetterQueue {
     Sink sink_;
     Time time_;
     detail::DeadLetterCounts counts_;
+    detail::DeadLetterSerials serials_;
 };
 
 } // namespace velostream

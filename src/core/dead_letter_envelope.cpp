@@ -60,11 +60,17 @@ EarlierRound earlier_round_of(const HeadersView& headers) {
     return earlier;
 }
 
+// The place of the record, which is its own; without one, the serial number of the dead letter.
 std::string id_of(const RecordView& record, const DeadLetterContext& context) {
+    constexpr std::string_view unknown = "-";
     std::string id;
-    id.reserve(record.topic.size() + context.group.size() + context.handler.size() + 40);
-    id.append(record.topic).append("/").append(Digits{record.partition}.text());
-    id.append("/").append(Digits{record.offset}.text());
+    id.reserve(record.topic.size() + context.group.size() + context.handler.size() + context.serial.size() + 44);
+    id.append(record.topic).append("/");
+    id.append(record.partition < 0 ? unknown : Digits{record.partition}.text()).append("/");
+    if (record.offset >= 0)
+        id.append(Digits{record.offset}.text());
+    else
+        id.append(context.serial.empty() ? unknown : context.serial);
     id.append("/").append(context.group).append("/").append(context.handler);
     return detail::cut(std::move(id), dead_letter_limits::id);
 }

@@ -43,6 +43,7 @@ struct DeadLetterContext {
     std::string_view group = {};       ///< the consumer group: `x-dlq-group`; left out if empty
     std::string_view handler = {};     ///< the part of the program: `__connect.errors.class.name`; left out if empty
     std::string_view stack_trace = {}; ///< one frame a line; left out if empty
+    std::string_view serial = {};      ///< tells records apart whose offset nobody knows; part of their id
     WallTime now = {};
     FailureDetails failure = {};
 };

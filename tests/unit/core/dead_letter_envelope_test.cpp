@@ -112,6 +112,16 @@ TEST_F(DeadLetterEnvelope, GoesToTheTopicOfTheConfigWithTheTimeOfDeadLettering) 
     EXPECT_EQ(made.id(), "orders/3/41/billing/sum");
 }
 
+TEST_F(DeadLetterEnvelope, TheSerialNumberStandsInTheIdForAnOffsetThatNobodyKnows) {
+    context.serial = "a1-7";
+    EXPECT_EQ(letter().id(), "orders/3/41/billing/sum");
+
+    record.partition = -1;
+    record.offset = -1;
+
+    EXPECT_EQ(letter().id(), "orders/-/a1-7/billing/sum");
+}
+
 TEST_F(DeadLetterEnvelope, LeavesOutWhatNobodyKnows) {
     record = RecordView{.topic = ""};
     context = DeadLetterContext{.now = failed_at};

@@ -222,6 +222,27 @@ TEST_F(DeadLetterQueueTest, RefusesWhatTheAccountHasNoRoomFor) {
     EXPECT_EQ(charged.get_stats().in_flight, 0u);
 }
 
+TEST_F(DeadLetterQueueTest, RecordsWithoutAnOffsetHaveIdsOfTheirOwn) {
+    Queue other{config, sink, {}, time};
+    record.offset = -1;
+    send(queue, bad_record);
+    send(queue, bad_record);
+    send(other, bad_record);
+
+    const auto letters = sink.letters();
+    EXPECT_NE(letters[0].id, letters[1].id);
+    EXPECT_NE(letters[0].id, letters[2].id);
+    EXPECT_NE(letters[1].id, letters[2].id);
+}
+
+TEST_F(DeadLetterQueueTest, DuplicatesOfOneRecordHaveTheSameId) {
+    send(bad_record);
+    send(bad_record);
+
+    const auto letters = sink.letters();
+    EXPECT_EQ(letters[0].id, letters[1].id);
+}
+
 TEST_F(DeadLetterQueueTest, TellsTheObserverWhatWasStoredAndWhatWasDelayed) {
     sink.fail_next(Errc::send_timeout);
     send(bad_record);

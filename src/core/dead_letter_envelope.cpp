@@ -31,8 +31,9 @@ bool is_ours(std::string_view name) noexcept {
 class Digits {
   public:
     template <class Number>
-    explicit Digits(Number number, int base = 10) noexcept
-        : end_(std::to_chars(buffer_.data(), buffer_.data() + buffer_.size(), number, base).ptr) {}
+    explicit Digits(Number number, int base = 10) noexcept {
+        end_ = std::to_chars(buffer_.data(), buffer_.data() + buffer_.size(), number, base).ptr;
+    }
     Digits(const Digits&) = delete;
     Digits& operator=(const Digits&) = delete;
     std::string_view text() const noexcept { return {buffer_.data(), end_}; }
@@ -82,7 +83,7 @@ std::string id_of(const RecordView& record, const DeadLetterContext& context) {
 class DeadLetterWriter {
   public:
     DeadLetterWriter(const RecordView& record, const DeadLetterQueueConfig& config, const DeadLetterContext& context)
-        : config_(config), context_(context) {
+        : context_(context) {
         letter_.topic_ = config.topic;
         letter_.timestamp_ = context.now;
         letter_.source_partition_ = record.partition;
@@ -196,7 +197,6 @@ class DeadLetterWriter {
         add_made("x-dlq-fingerprint", {padded.data(), width});
     }
 
-    const DeadLetterQueueConfig& config_;
     const DeadLetterContext& context_;
     DeadLetter letter_;
     std::array<MadeValue, most_own_headers> made_values_{};

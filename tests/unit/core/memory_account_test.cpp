@@ -351,9 +351,9 @@ TEST(MemoryReservation, IsMoveOnlyAndGivesItsBytesBackOnce) {
     static_assert(!std::is_copy_constructible_v<MemoryReservation>);
     static_assert(std::is_nothrow_move_constructible_v<MemoryReservation>);
     const MemoryAccount account{"process", 1000};
-    auto first = std::move(*account.try_reserve(600));
+    auto first = *account.try_reserve(600);
     auto second = std::move(first);
-    auto third = std::move(*account.try_reserve(100));
+    auto third = *account.try_reserve(100);
 
     EXPECT_EQ(first.bytes(), 0u); // NOLINT(bugprone-use-after-move)
     third = std::move(second);
@@ -368,7 +368,7 @@ TEST(MemoryReservation, IsMoveOnlyAndGivesItsBytesBackOnce) {
 
 TEST(MemoryReservation, GrowsAndShrinksInPlace) {
     const MemoryAccount account{"process", 1000};
-    auto reserved = std::move(*account.try_reserve(100));
+    auto reserved = *account.try_reserve(100);
 
     EXPECT_TRUE(reserved.try_grow(900));
     const auto refused = reserved.try_grow(1);
@@ -387,7 +387,7 @@ TEST(MemoryReservation, GrowsAndShrinksInPlace) {
 
 TEST(MemoryReservation, SplitsAndMergesWithoutChangingWhatIsReserved) {
     const MemoryAccount account{"process", 1000};
-    auto whole = std::move(*account.try_reserve(1000));
+    auto whole = *account.try_reserve(1000);
 
     auto part = whole.split(300);
     EXPECT_EQ(part.bytes(), 300u);

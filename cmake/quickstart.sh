@@ -156,6 +156,7 @@ find_missing() {
         test)
             need libgtest-dev has_header gtest/gtest.h
             need libgmock-dev has_header gmock/gmock.h
+            need libbenchmark-dev has_header benchmark/benchmark.h
             need pkg-config has_command pkg-config
             need python3 has_command python3
             need zstd has_command zstd

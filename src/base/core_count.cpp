@@ -6,6 +6,8 @@
 
 namespace velostream {
 
-std::size_t core_count() noexcept { return std::max(1u, std::thread::hardware_concurrency()); }
+std::size_t core_count() noexcept {
+    return std::max(1u, std::thread::hardware_concurrency());
+}
 
 } // namespace velostream

@@ -115,7 +115,8 @@ class Source {
 /// The totals per customer, and what is sent about each line.
 class Totals {
   public:
-    Totals(rd_kafka_topic_t* totals, DeadLetters& dead_letters) : totals_(totals), dead_letters_(dead_letters) {}
+    Totals(rd_kafka_t* producer, rd_kafka_topic_t* totals, DeadLetters& dead_letters)
+        : producer_(producer), totals_(totals), dead_letters_(dead_letters) {}
 
     void take(const rd_kafka_message_t& message) {
         const std::string_view line{static_cast<const char*>(message.payload), message.len};
@@ -132,7 +133,7 @@ class Totals {
         ++lines;
         thousandths += order.thousandths;
         ++result_.valid;
-        send_total(totals_, place->first, lines, thousandths);
+        send_total(producer_, totals_, place->first, lines, thousandths);
     }
 
     LoopResult result() const {
@@ -151,6 +152,7 @@ class Totals {
         using is_transparent = void;
     };
 
+    rd_kafka_t* producer_;
     rd_kafka_topic_t* totals_;
     DeadLetters& dead_letters_;
     std::unordered_map<std::string, Total, Hash, std::equal_to<>> customers_;
@@ -210,10 +212,10 @@ LoopResult run_loop(const LoopOptions& options) {
     const auto totals = open_topic(producer.get(), topics[1]);
     const auto dead_letters = open_topic(producer.get(), topics[2]);
 
-    const auto consumer = make_consumer(servers, options, topics[0]);
-    const Owned<rd_kafka_queue_t> queue{rd_kafka_queue_get_consumer(consumer.get())};
+    auto consumer = make_consumer(servers, options, topics[0]);
+    Owned<rd_kafka_queue_t> queue{rd_kafka_queue_get_consumer(consumer.get())};
     DeadLetters letters{producer.get(), dead_letters.get(), topics[0], options.prefix + "-orders"};
-    Totals state{totals.get(), letters};
+    Totals state{producer.get(), totals.get(), letters};
     Source source{options, producer.get(), orders.get()};
 
     const auto begin = Clock::now();
@@ -235,6 +237,8 @@ LoopResult run_loop(const LoopOptions& options) {
     if (deliveries.acknowledged != 2 * result.lines) throw std::runtime_error{"not every message was acknowledged"};
 
     throw_if(rd_kafka_consumer_close(consumer.get()), "close"); // commits
+    queue.reset();
+    consumer.reset(); // librdkafka 2.0.2 may wait for ever for a consumer whose topics are gone
     if (!mock) delete_topics(producer.get(), topics);
     return result;
 }

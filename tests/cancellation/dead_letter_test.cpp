@@ -51,7 +51,6 @@ class CancelledDeadLetter : public ::testing::TestWithParam<asio::cancellation_t
         EXPECT_TRUE(io.stopped()) << "nothing waits any more";
     }
 
-    asio::io_context io;
     ManualTime time;
     InMemoryDeadLetters sink;
     MemoryAccount account;
@@ -60,6 +59,7 @@ class CancelledDeadLetter : public ::testing::TestWithParam<asio::cancellation_t
     asio::cancellation_signal cancel;
     std::exception_ptr failed;
     std::optional<Receipt> result;
+    asio::io_context io; // goes first: the queue outlives its calls
 };
 
 TEST_P(CancelledDeadLetter, DuringADeliveryLeavesNothingBehind) {

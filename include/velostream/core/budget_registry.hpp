@@ -34,9 +34,18 @@ class BudgetRegistry {
         const std::scoped_lock lock{mutex_};
         push(free_, node);
     }
-    void set_aside(Node& node) noexcept {
+    /// Sets aside a node without owners that has units out; false if everything is back.
+    bool set_aside(Node& node) noexcept {
         const std::scoped_lock lock{mutex_};
+        if (node.granted() == 0) return false;
         push(settling_, node);
+        return true;
+    }
+    /// Gives units back to a node without owners. True if these were the last, and the caller must take the node out.
+    bool give_late(Node& node, std::uint64_t units) noexcept {
+        const std::scoped_lock lock{mutex_};
+        node.give(units);
+        return node.granted() == 0 && take_out(settling_, node);
     }
     /// A node that was set aside and has everything back; null if there is none.
     Node* take_settled() noexcept;
@@ -82,6 +91,13 @@ class BudgetRegistry {
         Atomic<Block*> next{nullptr};
     };
 
+    static bool take_out(Node*& list, const Node& node) noexcept {
+        auto** link = &list;
+        while (*link != nullptr && *link != &node) link = &(*link)->next;
+        if (*link == nullptr) return false;
+        *link = node.next;
+        return true;
+    }
     static void push(Node*& list, Node& node) noexcept { node.next = std::exchange(list, &node); }
 
     Block first_;

@@ -72,6 +72,7 @@ class BudgetTree {
     using Verdict = BudgetVerdict;
 
     Node& place(Node* parent, std::string name, std::uint64_t limit);
+    static Node* take_out(Node& node) noexcept;
     void retire(Node& node) noexcept;
 
     std::uint64_t next_quantum(const Node& node, Shard& shard) const noexcept;
@@ -101,11 +102,7 @@ auto BudgetTree<Atomics>::make(std::string name, std::uint64_t limit) -> Node& {
 
 template <class Atomics>
 auto BudgetTree<Atomics>::make_child(Node& parent, std::string name, std::uint64_t limit) -> Node& {
-    while (auto* settled = parent.tree.registry_.take_settled()) {
-        auto* above = settled->parent.load();
-        parent.tree.registry_.recycle(*settled);
-        drop_owner(above);
-    }
+    while (auto* settled = parent.tree.registry_.take_settled()) drop_owner(take_out(*settled));
     if (parent.depth() >= max_depth) throw std::length_error{"budget tree: more than 1000 levels"};
     auto& node = parent.tree.place(&parent, std::move(name), limit);
     parent.owners.fetch_add(1, std::memory_order_relaxed);
@@ -131,20 +128,22 @@ auto BudgetTree<Atomics>::place(Node* parent, std::string name, std::uint64_t li
 template <class Atomics>
 void BudgetTree<Atomics>::drop_owner(Node* node) noexcept {
     while (node != nullptr && node->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        auto& tree = node->tree;
-        auto* parent = node->parent.load();
-        tree.retire(*node);
-        if (node->granted() != 0) { // units are out: the levels above stay
-            tree.registry_.set_aside(*node);
-            return;
-        }
-        if (parent == nullptr) {
-            delete &tree;
-            return;
-        }
-        tree.registry_.recycle(*node);
-        node = parent;
+        node->tree.retire(*node);
+        if (node->tree.registry_.set_aside(*node)) return; // units are out: the levels above stay
+        node = take_out(*node);
     }
+}
+
+/// Takes out a node that has neither owners nor units. Returns the parent, which has an owner less to lose.
+template <class Atomics>
+auto BudgetTree<Atomics>::take_out(Node& node) noexcept -> Node* {
+    auto& tree = node.tree;
+    auto* parent = node.parent.load();
+    if (parent != nullptr)
+        tree.registry_.recycle(node);
+    else
+        delete &tree;
+    return parent;
 }
 
 /// No operation on this node can commit after this, unless its units are still out.
@@ -185,6 +184,7 @@ std::uint64_t BudgetTree<Atomics>::next_quantum(const Node& node, Shard& shard) 
     const auto last = shard.quantum.load(std::memory_order_relaxed);
     shard.quantum.store(std::clamp(2 * last, smallest, Shard::max_quantum), std::memory_order_relaxed);
 
+    if (node.owners.load() == 0) return 0; // nobody is left to collect it
     auto room = unlimited_units;
     for (const auto* level = &node; level != nullptr; level = level->parent.load()) {
         if (level->deciders.load() != 0) return 0;
@@ -270,6 +270,10 @@ template <class Atomics>
 void BudgetTree<Atomics>::give(Shard& shard, std::uint64_t units, typename Shard::Put put) noexcept {
     auto& node = *shard.node;
     auto& tree = node.tree;
+    if (node.owners.load() == 0) { // its shards are closed for good
+        if (tree.registry_.give_late(node, units)) drop_owner(take_out(node));
+        return;
+    }
     if (put == Shard::Put::past_capacity) {
         if (!tree.make_space(node, shard, units)) return node.give(units);
         put = shard.try_put(units);

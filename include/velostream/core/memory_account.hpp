@@ -20,7 +20,9 @@ extern template class BudgetTree<MachineAtomics>;
 /// Bytes that were granted by a `MemoryAccount`, until this object ends. Move-only.
 ///
 /// Threads:  belongs to one thread or coroutine at a time; it may be released by another thread than it was made by.
-/// Lifetime: the account, or a copy of it, must outlive it.
+/// Lifetime: a handle of the account should outlive it. If none does, the bytes go on counting in the accounts above
+/// until
+///           they are given back, which then must not happen while the last handle is being dropped.
 class MemoryReservation {
   public:
     /// Nothing, of no account: only to be assigned to.
@@ -89,8 +91,7 @@ class MemoryReservation {
 /// above, and is granted only if all of them have room; so what is reserved never exceeds any limit, at any instant,
 /// for any number of threads.
 ///
-/// This is a handle: copies mean the same account, which lives until the last handle, child account and reservation are
-/// gone. A child keeps its parents alive.
+/// This is a handle: copies mean the same account, which lives as long as a handle, a child or a reservation of it.
 ///
 /// Threads: safe to share. Reserving and giving back are lock-free, mostly one uncontended atomic operation each.
 class MemoryAccount {
@@ -126,7 +127,6 @@ class MemoryAccount {
     ///           cached by other threads included. The detail names that account, what was asked, used and allowed, the
     ///           largest holders, and whether waiting could help; a request above a limit never succeeds.
     /// Threads:  safe; lock-free.
-    /// Lifetime: the account must outlive the reservation.
     [[nodiscard]] Result<MemoryReservation> try_reserve(Bytes bytes) const noexcept {
         auto& shard = node_->shard_of_this_thread();
         if (shard.try_take(bytes)) [[likely]]
@@ -146,6 +146,9 @@ class MemoryAccount {
     /// it is never less than what was reserved at some moment of the call, and more by at most the credit that they
     /// cache.
     Bytes used() const noexcept { return Tree::used(*node_); }
+
+    /// At a few loads' cost: never less than `used()`, and more by what threads cache.
+    Bytes used_at_most() const noexcept { return node_->granted(); }
 
     /// The most that was ever granted to this account and below it: never less than the highest use, and more by at
     /// most the credit that was cached then (at most 2 MiB a core and account; an account that is used rarely caches

@@ -310,6 +310,15 @@ TEST(MemoryAccount, ReservationsOfADroppedAccountStillCountAboveAndComeBack) {
     EXPECT_TRUE(process.child("a query after that").try_reserve(1000));
 }
 
+TEST(MemoryReservation, MayOutliveTheLastHandleOfItsTree) {
+    auto reserved = MemoryAccount{"process", 1000}.child("query").try_reserve(1000);
+    ASSERT_TRUE(reserved);
+
+    reserved->shrink(1);
+    EXPECT_FALSE(reserved->try_grow(2));
+    EXPECT_TRUE(reserved->try_grow(1));
+}
+
 TEST(MemoryAccount, LimitsHoldThroughAThousandLevelsAndDeeperOnesAreNotMade) {
     auto account = MemoryAccount{"0", 1000};
     const auto root = account;

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/core/pressure_gauge.hpp"
+
+#include <gtest/gtest.h>
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr TimePoint t0{1h};
+
+struct Step {
+    double fraction;
+    PressureLevel level;
+};
+
+TEST(PressureGauge, RisesAtTheThresholdAndAtCriticalAndFallsBelowThemByTheHysteresis) {
+    PressureGauge gauge{0.8, 0s};
+
+    for (const auto& [fraction, level] : {
+             Step{0.0, PressureLevel::normal},
+             Step{0.799, PressureLevel::normal},
+             Step{0.8, PressureLevel::high},
+             Step{0.949, PressureLevel::high},
+             Step{0.75, PressureLevel::high},
+             Step{0.749, PressureLevel::normal},
+             Step{0.79, PressureLevel::normal},
+             Step{0.95, PressureLevel::critical},
+             Step{0.9, PressureLevel::critical},
+             Step{0.899, PressureLevel::high},
+             Step{0.76, PressureLevel::high},
+             Step{1.2, PressureLevel::critical},
+             Step{0.1, PressureLevel::normal},
+         }) {
+        gauge.update(fraction, t0);
+        EXPECT_EQ(gauge.level(), level) << "at " << fraction;
+    }
+}
+
+TEST(PressureGauge, TellsEachChangeOnce) {
+    PressureGauge gauge{0.8, 0s};
+
+    const auto rise = gauge.update(0.96, t0);
+    const auto nothing = gauge.update(0.97, t0);
+    const auto fall = gauge.update(0.5, t0);
+
+    ASSERT_TRUE(rise);
+    EXPECT_EQ(rise->from, PressureLevel::normal);
+    EXPECT_EQ(rise->to, PressureLevel::critical);
+    EXPECT_FALSE(nothing);
+    ASSERT_TRUE(fall);
+    EXPECT_EQ(fall->from, PressureLevel::critical);
+    EXPECT_EQ(fall->to, PressureLevel::normal);
+}
+
+TEST(PressureGauge, RisesAtOnceAndFallsOnlyAfterTheDwell) {
+    PressureGauge gauge{0.8, 250ms};
+
+    EXPECT_TRUE(gauge.update(0.85, t0));
+    EXPECT_FALSE(gauge.update(0.1, t0 + 249ms));
+    EXPECT_TRUE(gauge.update(0.96, t0 + 249ms));
+    EXPECT_FALSE(gauge.update(0.1, t0 + 498ms));
+    EXPECT_TRUE(gauge.update(0.1, t0 + 499ms));
+    EXPECT_EQ(gauge.level(), PressureLevel::normal);
+}
+
+TEST(PressureGauge, ChangesAtMostTwiceInADwellWhateverTheInputDoes) {
+    PressureGauge gauge{0.8, 250ms};
+    int changes = 0;
+    for (auto now = t0; now < t0 + 10s; now += 1ms) {
+        const auto fraction = now.time_since_epoch() / 1ms % 2 == 0 ? 0.9 : 0.1;
+        if (gauge.update(fraction, now)) ++changes;
+    }
+
+    EXPECT_LE(changes, 2 * 40 + 1);
+    EXPECT_GE(changes, 40);
+}
+
+TEST(PressureGauge, WorksWithAThresholdNextToCritical) {
+    PressureGauge gauge{0.94, 0s};
+
+    gauge.update(0.945, t0);
+    EXPECT_EQ(gauge.level(), PressureLevel::high);
+    gauge.update(0.95, t0);
+    EXPECT_EQ(gauge.level(), PressureLevel::critical);
+    gauge.update(0.895, t0);
+    EXPECT_EQ(gauge.level(), PressureLevel::high);
+    gauge.update(0.88, t0);
+    EXPECT_EQ(gauge.level(), PressureLevel::normal);
+}
+
+} // namespace
+} // namespace velostream

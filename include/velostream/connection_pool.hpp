@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "velostream/async/deadline_wheel.hpp"
+#include "velostream/async/hand_over_queue.hpp"
+#include "velostream/async/time_source.hpp"
+#include "velostream/config/connection_pool_config.hpp"
+#include "velostream/config/validate.hpp"
+#include "velostream/connection_factory.hpp"
+#include "velostream/connection_lease.hpp"
+#include "velostream/core/memory_account.hpp"
+
+namespace velostream {
+
+/// A pool at one moment.
+struct ConnectionPoolStats {
+    std::size_t active = 0; ///< lent out
+    std::size_t idle = 0;   ///< ready to be lent
+    std::size_t total = 0;  ///< that exist: active, idle, being opened, reset or closed; at most `max_size`
+    std::size_t connecting = 0;
+    std::size_t waiting = 0; ///< borrowers
+};
+
+namespace detail {
+
+Error pool_timeout(const ConnectionPoolConfig& config, const ConnectionPoolStats& stats, Duration waited,
+                   const std::optional<Error>& last_connect_error);
+Error pool_closed();
+Error connect_failed(const Error& cause);
+
+} // namespace detail
+
+/// Connections that are opened when they are wanted, and lent again instead of being opened again.
+///
+/// Borrowers are served first come first served; a connection that comes back goes to the one who waits longest, and a
+/// newcomer never overtakes a waiter. A borrower never connects by itself: connects belong to the pool, and whoever
+/// waits takes whichever comes first, a returned connection or a new one. When a connect fails, the one who waits
+/// longest gets its error at once. Never more than `max_size` connections exist, those being opened or closed included.
+///
+/// Threads:  safe to share.
+/// Lifetime: the pool must end before the execution context of its executor. Its end completes those who wait with
+///           `Errc::pool_closed`; connections that are lent out are closed when they come back.
+template <ConnectionFactory Factory, TimeSource Time = SteadyTime>
+class ConnectionPool {
+  public:
+    using Connection = typename Factory::Connection;
+    using Lease = ConnectionLease<Connection>;
+
+    /// `places`: one unit of it is taken for each connection; pools that are given accounts of one tree share its
+    /// limit.
+    ///
+    /// Throws `std::invalid_argument` that lists every problem of `config`.
+    ConnectionPool(asio::any_io_executor executor, const ConnectionPoolConfig& config, Factory factory,
+                   MemoryAccount places = {}, Time time = {})
+        : state_(std::make_shared<State>(std::move(executor), validated(config), std::move(factory), std::move(places),
+                                         std::move(time))) {}
+    ConnectionPool(const ConnectionPool&) = delete;
+    ConnectionPool& operator=(const ConnectionPool&) = delete;
+    ~ConnectionPool() { state_->close(); }
+
+    /// A connection, at once if one is idle; else waits at most `connection_timeout` for one.
+    ///
+    /// One that lay idle for more than 500 ms is checked first.
+    ///
+    /// Completes with: a lease; or Errc::pool_timeout, which names the wait, what the pool holds and the last connect
+    /// error;
+    ///                 Errc::connect_failed (the cause inside); Errc::pool_closed; Errc::cancelled.
+    /// Cancellation:   all kinds, at any point; leaves nothing behind: a connection on its way goes to the next in
+    /// line.
+    asio::awaitable<Result<Lease>> get_connection() { return State::get_connection(state_); }
+
+    ConnectionPoolStats get_stats() const { return state_->get_stats(); }
+
+  private:
+    using Pooled = detail::PooledConnection<Connection>;
+    class State;
+
+    std::shared_ptr<State> state_;
+};
+
+// A connection is in one place at a time: lent out, idle, or with the coroutine that opens, resets or closes it.
+// `total_` counts all of them, from before `open` until after `close`. What lies idle while somebody waits is handed
+// over under the mutex, so a newcomer that finds something idle overtakes nobody.
+template <ConnectionFactory Factory, TimeSource Time>
+class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<Connection>,
+                                                   public std::enable_shared_from_this<State> {
+  public:
+    State(asio::any_io_executor executor, const ConnectionPoolConfig& config, Factory factory, MemoryAccount places,
+          Time time)
+        : config_(config),
+          executor_(std::move(executor)),
+          factory_(std::move(factory)),
+          places_(std::move(places)),
+          time_(time),
+          strand_(asio::make_strand(executor_)),
+          timer_(strand_, std::move(time)),
+          alarm_(*this) {}
+
+    static asio::awaitable<Result<Lease>> get_connection(std::shared_ptr<State> self) {
+        std::optional<TimePoint> deadline; // no clock is read unless it must wait
+        auto place = Queue::Place::last;
+        for (;;) {
+            auto borrowed = self->try_borrow(place);
+            if (!deadline && (!borrowed || (*borrowed && (**borrowed).pooled_->needs_check)))
+                deadline = self->time_.now() + self->config_.connection_timeout;
+            if (!borrowed) {
+                auto decide = [state = self.get(), place] { return state->locked_borrow(place); };
+                auto then = [state = self] { state->look_after_waiters(); };
+                auto handed = co_await self->queue_->async_wait(*deadline, place, decide, then, asio::use_awaitable);
+                if (!handed) self->look_after_waiters(); // it may have been the last
+                borrowed.emplace(std::move(handed));
+            }
+            if (!*borrowed || !(**borrowed).pooled_->needs_check) co_return std::move(*borrowed);
+
+            Lease lease = std::move(**borrowed);
+            const bool works = co_await check(self, lease, *deadline);
+            if (works) co_return lease;
+            lease.give_back();
+            const auto cancellation = co_await asio::this_coro::cancellation_state;
+            if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled};
+            place = Queue::Place::first; // its turn had come
+        }
+    }
+
+    void give_back(std::unique_ptr<Pooled> pooled, bool broken) noexcept override {
+        bool keep = false;
+        {
+            const std::scoped_lock lock{queue_->mutex()};
+            --active_;
+            keep = !closed_;
+        }
+        if (!keep) return drop(std::move(pooled));
+        auto self = this->shared_from_this();
+        if (broken)
+            start(say_goodbye(std::move(self), std::move(pooled)));
+        else
+            start(clean(std::move(self), std::move(pooled)));
+    }
+
+    void close() noexcept {
+        std::vector<std::unique_ptr<Pooled>> unused; // ends last: without the mutex
+        typename Queue::Completed completed;
+        const std::scoped_lock lock{queue_->mutex()};
+        closed_ = true;
+        total_ -= idle_.size();
+        unused.swap(idle_);
+        for (Result<Lease> answer = detail::pool_closed(); queue_->locked_hand_over(answer, completed);)
+            answer = detail::pool_closed();
+        locked_watch();
+    }
+
+    ConnectionPoolStats get_stats() const {
+        const std::scoped_lock lock{queue_->mutex()};
+        return locked_stats();
+    }
+
+  private:
+    using Queue = HandOverQueue<Lease>;
+    using Operation = asio::awaitable<void>;
+
+    // The deadline of the one who waits longest: all wait equally long, so it is the next.
+    struct Alarm : Deadline {
+        explicit Alarm(State& owner) noexcept
+            : Deadline([](Deadline& due) { static_cast<Alarm&>(due).state.expire(); }), state(owner) {}
+        State& state;
+    };
+
+    ConnectionPoolStats locked_stats() const {
+        return {active_, idle_.size(), total_, connecting_, queue_->locked_size()};
+    }
+
+    std::optional<Result<Lease>> try_borrow(typename Queue::Place place) {
+        const std::scoped_lock lock{queue_->mutex()};
+        return locked_borrow(place);
+    }
+
+    std::optional<Result<Lease>> locked_borrow(typename Queue::Place place) {
+        if (closed_) return detail::pool_closed();
+        if (idle_.empty() || (place == Queue::Place::last && queue_->locked_size() != 0)) return std::nullopt;
+        auto pooled = std::move(idle_.back()); // the one used last: it is the likeliest to work
+        idle_.pop_back();
+        pooled->needs_check = time_.coarse_now() - pooled->idle_since > idle_without_check;
+        ++active_;
+        return Lease{this->shared_from_this(), std::move(pooled)};
+    }
+
+    static asio::awaitable<bool> check(std::shared_ptr<State> self, Lease& lease, TimePoint deadline) {
+        lease.mark_broken(); // unless it comes through this
+        try {
+            CallContext call{deadline};
+            const auto checked = co_await self->factory_.check(*lease, call);
+            lease.broken_ = !checked;
+        } catch (...) {
+            co_return false;
+        }
+        co_return !lease.broken_;
+    }
+
+    // Connects for those who wait and have no connect under way, and watches their deadlines.
+    void look_after_waiters() {
+        std::vector<MemoryReservation> places;
+        {
+            const std::scoped_lock lock{queue_->mutex()};
+            while (!closed_ && connecting_ < queue_->locked_size() && connecting_ < connect_limit &&
+                   total_ < config_.max_size) {
+                auto place = places_.try_reserve(1);
+                if (!place) break; // the other pools have them all
+                places.push_back(std::move(*place));
+                ++connecting_;
+                ++total_;
+            }
+            locked_watch();
+        }
+        for (auto& place : places) start(connect(this->shared_from_this(), std::move(place)));
+    }
+
+    static Operation connect(std::shared_ptr<State> self, MemoryReservation place) {
+        auto call = self->new_call();
+        std::optional<Result<Connection>> opened;
+        try {
+            auto connection = co_await self->factory_.open(call);
+            opened.emplace(std::move(connection));
+        } catch (...) {
+            opened.emplace(Error::from_exception(std::current_exception()));
+        }
+        if (*opened) {
+            auto pooled = std::make_unique<Pooled>(std::move(**opened), self->places_, std::move(place));
+            self->connected();
+            self->hand_out(std::move(pooled));
+            self->look_after_waiters();
+        } else {
+            place.release();
+            self->connect_failed(opened->error());
+        }
+    }
+
+    void connected() {
+        const std::scoped_lock lock{queue_->mutex()};
+        --connecting_;
+    }
+
+    void connect_failed(Error cause) {
+        {
+            Result<Lease> answer = detail::connect_failed(cause);
+            typename Queue::Completed completed;
+            const std::scoped_lock lock{queue_->mutex()};
+            --connecting_;
+            --total_;
+            last_connect_error_ = std::move(cause);
+            queue_->locked_hand_over(answer, completed);
+        }
+        look_after_waiters();
+    }
+
+    static Operation clean(std::shared_ptr<State> self, std::unique_ptr<Pooled> pooled) {
+        auto call = self->new_call();
+        bool cleaned = false;
+        try {
+            const auto reset = co_await self->factory_.reset(pooled->connection, call);
+            cleaned = reset.has_value();
+        } catch (...) {
+            cleaned = false;
+        }
+        if (cleaned)
+            self->hand_out(std::move(pooled));
+        else
+            co_await say_goodbye(self, std::move(pooled));
+    }
+
+    static Operation say_goodbye(std::shared_ptr<State> self, std::unique_ptr<Pooled> pooled) {
+        auto call = self->new_call();
+        try {
+            co_await self->factory_.close(pooled->connection, call);
+        } catch (...) {
+            call.tighten_deadline(TimePoint::min()); // it is given up anyhow
+        }
+        self->drop(std::move(pooled));
+    }
+
+    // To the one who waits longest, or among the idle.
+    void hand_out(std::unique_ptr<Pooled> pooled) {
+        typename Queue::Completed completed;
+        {
+            const std::scoped_lock lock{queue_->mutex()};
+            if (!closed_) {
+                if (queue_->locked_size() == 0) {
+                    pooled->idle_since = time_.coarse_now();
+                    idle_.push_back(std::move(pooled));
+                } else {
+                    pooled->needs_check = false;
+                    ++active_;
+                    Result<Lease> handed = Lease{this->shared_from_this(), std::move(pooled)};
+                    queue_->locked_hand_over(handed, completed);
+                }
+                locked_watch();
+            }
+        }
+        if (pooled) drop(std::move(pooled));
+    }
+
+    void drop(std::unique_ptr<Pooled> pooled) noexcept {
+        pooled.reset(); // its place is free before anybody counts again
+        {
+            const std::scoped_lock lock{queue_->mutex()};
+            --total_;
+        }
+        look_after_waiters();
+    }
+
+    CallContext new_call() const { return CallContext{time_.now() + config_.connection_timeout}; }
+    void start(Operation operation) { asio::co_spawn(executor_, std::move(operation), asio::detached); }
+
+    // The alarm is set and stopped on the strand; `watched_` says that it is set, or about to be.
+    void locked_watch() {
+        if (watched_ == (queue_->locked_size() != 0)) return;
+        watched_ = !watched_;
+        asio::post(strand_, [self = this->shared_from_this()] { self->set_alarm(); });
+    }
+
+    void set_alarm() {
+        std::optional<TimePoint> at;
+        {
+            const std::scoped_lock lock{queue_->mutex()};
+            at = queue_->locked_front_deadline();
+            watched_ = at.has_value();
+        }
+        if (at) return timer_.arm(alarm_, *at);
+        timer_.disarm(alarm_);
+        timer_.rest();
+    }
+
+    void expire() {
+        {
+            typename Queue::Completed completed;
+            const std::scoped_lock lock{queue_->mutex()};
+            const auto now = time_.now();
+            while (const auto deadline = queue_->locked_front_deadline()) {
+                if (*deadline > now) break;
+                const auto waited = now - *deadline + config_.connection_timeout;
+                Result<Lease> answer = detail::pool_timeout(config_, locked_stats(), waited, last_connect_error_);
+                queue_->locked_hand_over(answer, completed);
+            }
+        }
+        set_alarm();
+    }
+
+    static constexpr Duration idle_without_check = std::chrono::milliseconds{500};
+    static constexpr std::size_t connect_limit = 4;
+
+    const ConnectionPoolConfig config_;
+    const asio::any_io_executor executor_;
+    Factory factory_;
+    const MemoryAccount places_;
+    const Time time_;
+
+    const std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
+    // Guarded by the queue's mutex.
+    std::vector<std::unique_ptr<Pooled>> idle_;
+    std::size_t active_ = 0, connecting_ = 0, total_ = 0;
+    std::optional<Error> last_connect_error_;
+    bool closed_ = false, watched_ = false;
+
+    // On the strand.
+    const asio::any_io_executor strand_;
+    DeadlineTimer<Time> timer_;
+    Alarm alarm_;
+};
+
+} // namespace velostream

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "velostream/base/observer.hpp"
+#include "velostream/base/result.hpp"
+#include "velostream/base/units.hpp"
+#include "velostream/config/streaming_config.hpp"
+#include "velostream/core/memory_account.hpp"
+#include "velostream/system_memory.hpp"
+
+namespace velostream {
+
+/// How much of the limit is used.
+struct MemoryUsage {
+    double percentage = 0; ///< 0-100, of `max_memory_mb`; 0 where that is unset
+    Bytes bytes_used = 0;
+};
+
+/// What one name holds.
+struct NamedMemoryStats {
+    std::string name;
+    Bytes used_bytes = 0;
+    Bytes peak_bytes = 0; ///< never below the highest use; above it by at most what threads cached then
+    std::uint64_t refusals = 0;
+};
+
+/// Memory at one moment.
+struct MemoryStats {
+    std::uint64_t used_mb = 0; ///< whole MiB
+    std::uint64_t available_mb =
+        0; ///< whole MiB: up to the limit; without one, what the control group or machine leaves
+    double pressure_percentage = 0; ///< 0-100: the largest of accounted / limit, control group, stalls; see `pressure`
+    PressureLevel pressure = PressureLevel::normal;
+
+    Bytes used_bytes = 0;
+    Bytes peak_bytes = 0; ///< never below the highest use; above it by at most what threads cached then
+    Bytes available_bytes = 0;
+    std::optional<Bytes> limit_bytes = std::nullopt;
+    std::vector<NamedMemoryStats> names = {}; ///< by name; one that was never used shows zeros
+};
+
+/// What a `ResourceManager` may be told beside the `StreamingConfig`.
+struct ResourceManagerOptions {
+    /// Gets the events that the config's flags select. Null: they are printed to `std::clog`, one line each; without
+    /// any flag nothing is.
+    std::shared_ptr<Observer> observer = nullptr;
+
+    /// The part of the limit that long-lived state (windows, groups) may hold, so that it cannot starve what passes
+    /// through. Legal: 0 < x ≤ 1. Default 0.75.
+    double state_share = 0.75;
+
+    /// Where the kernel says how much memory there is.
+    SystemMemoryFiles system_files = {};
+};
+
+class ManagedMemory;
+
+/// Bytes that `allocate_memory` granted, until this object ends. Move-only. It may outlive its manager.
+///
+/// Threads: belongs to one thread or coroutine at a time.
+class Allocation {
+  public:
+    Allocation(Allocation&&) noexcept = default;
+    Allocation& operator=(Allocation&& other) noexcept;
+    ~Allocation() { release(); }
+
+    Bytes bytes() const noexcept { return reservation_.bytes(); }
+    std::string_view name() const noexcept { return account_.name(); }
+
+    /// Allocates `more` in addition, or changes nothing.
+    ///
+    /// Errors: as `allocate_memory`.
+    Result<void> try_grow(Bytes more);
+    /// Gives back `fewer` bytes of it; all of them if it has no more.
+    void shrink(Bytes fewer) noexcept;
+    /// Gives everything back now.
+    void release() noexcept { shrink(bytes()); }
+
+  private:
+    friend class ManagedMemory;
+    struct Shared;
+
+    Allocation(std::shared_ptr<Shared> shared, MemoryAccount account, MemoryReservation reservation) noexcept
+        : shared_(std::move(shared)), account_(std::move(account)), reservation_(std::move(reservation)) {}
+
+    std::shared_ptr<Shared> shared_;
+    MemoryAccount account_;
+    MemoryReservation reservation_; // ends before its account
+};
+
+/// The memory of a process under one limit: the half of a `ResourceManager` that does not need its connections.
+///
+/// All names share the limit strictly: two allocations that together exceed it never both succeed. Exactly at the limit
+/// is allowed. Bytes come back once, also on exceptions, cancellation and moves.
+///
+/// Threads: safe to share.
+class ManagedMemory {
+  public:
+    ManagedMemory(const ManagedMemory&) = delete;
+    ManagedMemory& operator=(const ManagedMemory&) = delete;
+
+    /// `bytes` for `name`, counted until the allocation ends. Names are remembered with their figures: use few, and
+    /// `account(name)` where a lookup for each allocation is too much.
+    ///
+    /// Errors: `Errc::memory_limit_exceeded`, saying name, asked, used and limit, and whether waiting could help.
+    [[nodiscard]] Result<Allocation> allocate_memory(std::string_view name, Bytes bytes);
+
+    /// The account that `allocate_memory(name, …)` charges, for components and hot paths: a reservation from it costs
+    /// one atomic operation, and no event tells of it.
+    MemoryAccount account(std::string_view name);
+
+    /// The account of the whole process: the limit, and everything below it.
+    const MemoryAccount& memory() const noexcept;
+    /// For what stays: windows, groups. Its limit is `state_share` of the whole.
+    const MemoryAccount& state() const noexcept;
+    /// For what passes through: buffers, sends, retries. It may use all that is left.
+    const MemoryAccount& traffic() const noexcept;
+
+    /// Exact if nothing changes during the call; never too low.
+    MemoryUsage get_memory_usage() const;
+
+    /// Reads the kernel's files anew, so call it once a second and not once a record.
+    MemoryStats get_memory_stats();
+
+    /// Judged by each `allocate_memory`, each end of an allocation and each `get_memory_stats`. High at
+    /// `memory_pressure_threshold`, critical at 0.95, and back only 0.05 below. Judged by accounted / limit, the
+    /// control group and stalls; without `max_memory_mb` by the control group, the machine and stalls. What the kernel
+    /// says is read at most four times a second for this.
+    PressureLevel pressure() const;
+
+    /// Gets the events of every component it is given to, and passes on what the config's flags select.
+    const std::shared_ptr<Observer>& observer() const noexcept;
+
+  protected:
+    /// Throws `std::invalid_argument` that lists every problem of `config` and `options`.
+    ManagedMemory(const StreamingConfig& config, const ResourceManagerOptions& options,
+                  std::function<TimePoint()> coarse_now);
+    ~ManagedMemory();
+
+  private:
+    std::shared_ptr<Allocation::Shared> shared_;
+};
+
+} // namespace velostream

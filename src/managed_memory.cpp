@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/managed_memory.hpp"
+
+#include <algorithm>
+#include <iostream>
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+#include <stdexcept>
+
+#include "velostream/config/validate.hpp"
+#include "velostream/core/pressure_gauge.hpp"
+#include "velostream/filtering_observer.hpp"
+
+namespace velostream {
+
+namespace {
+
+constexpr Duration system_memory_age = std::chrono::milliseconds{250};
+
+std::optional<Bytes> limit_of(const StreamingConfig& config) {
+    if (!config.max_memory_mb) return std::nullopt;
+    return *config.max_memory_mb * mebibyte; // validated: does not wrap
+}
+
+std::optional<Bytes> share_of(std::optional<Bytes> limit, double share) {
+    if (!limit) return std::nullopt;
+    return static_cast<Bytes>(static_cast<long double>(*limit) * static_cast<long double>(share));
+}
+
+double percentage_of(Bytes used, std::optional<Bytes> limit) {
+    if (!limit || *limit == 0) return 0;
+    return std::min(100.0, 100.0 * static_cast<double>(used) / static_cast<double>(*limit));
+}
+
+bool any_flag(const StreamingConfig& config) {
+    return config.log_resource_allocations || config.log_circuit_breaker_state_changes || config.log_retry_attempts ||
+           config.debug_resource_management || config.debug_circuit_breakers || config.debug_retries;
+}
+
+std::shared_ptr<Observer> sink_for(const StreamingConfig& config, const ResourceManagerOptions& options) {
+    if (options.observer || !any_flag(config)) return options.observer;
+    return std::make_shared<StreamObserver>(std::clog);
+}
+
+void check(const StreamingConfig& config, const ResourceManagerOptions& options) {
+    auto problems = validate(config);
+    if (!(options.state_share > 0 && options.state_share <= 1))
+        problems.push_back({"state_share", std::to_string(options.state_share), "must be > 0 and ≤ 1"});
+    throw_if_any(problems);
+}
+
+} // namespace
+
+// What the manager and its allocations share. The accounts and the observer are set once; the rest is guarded.
+struct Allocation::Shared {
+    Shared(const StreamingConfig& config, const ResourceManagerOptions& options, std::function<TimePoint()> clock)
+        : process("process", limit_of(config)),
+          state(process.child("state", share_of(limit_of(config), options.state_share))),
+          traffic(process.child("traffic")),
+          names{{"state", state}, {"traffic", traffic}},
+          filter(std::make_shared<FilteringObserver>(config, sink_for(config, options))),
+          observer(filter),
+          coarse_now(std::move(clock)),
+          files(options.system_files),
+          threshold(config.effective_limits().memory_pressure_threshold),
+          gauge(threshold) {}
+
+    MemoryAccount named(std::string_view name);
+    void on_allocated(const MemoryAccount& account, Bytes bytes) noexcept;
+    void on_released(const MemoryAccount& account, Bytes bytes) noexcept;
+    void on_refused(const MemoryAccount& account, Bytes bytes, const Error& error) noexcept;
+
+    struct Sight {
+        SystemMemory system;
+        PressureLevel level;
+    };
+    Sight look(bool fresh);
+    double pressure_percentage(const SystemMemory& system, Bytes used) const;
+    void judge_pressure(double percentage) noexcept;
+    void judge_pressure() noexcept;
+
+    const MemoryAccount process, state, traffic;
+
+    std::shared_mutex names_mutex;
+    std::map<std::string, MemoryAccount, std::less<>> names; // guarded by names_mutex
+
+    const std::shared_ptr<FilteringObserver> filter;
+    const std::shared_ptr<Observer> observer; // the same
+    const std::function<TimePoint()> coarse_now;
+    const SystemMemoryFiles files;
+    const double threshold;
+
+    std::mutex pressure_mutex; // guards what follows
+    PressureGauge gauge;
+    SystemMemory system;
+    std::optional<TimePoint> system_read_at;
+};
+
+MemoryAccount Allocation::Shared::named(std::string_view name) {
+    {
+        const std::shared_lock lock{names_mutex};
+        if (const auto found = names.find(name); found != names.end()) return found->second;
+    }
+    const std::scoped_lock lock{names_mutex};
+    if (const auto found = names.find(name); found != names.end()) return found->second;
+    return names.emplace(name, process.child(std::string{name})).first->second;
+}
+
+void Allocation::Shared::on_allocated(const MemoryAccount& account, Bytes bytes) noexcept {
+    if (filter->passes_allocations())
+        filter->on_memory_allocated({process.name(), account.name(), bytes, process.used(), process.limit()});
+    judge_pressure();
+}
+
+void Allocation::Shared::on_released(const MemoryAccount& account, Bytes bytes) noexcept {
+    if (filter->passes_allocations())
+        filter->on_memory_released({process.name(), account.name(), bytes, process.used()});
+    judge_pressure();
+}
+
+void Allocation::Shared::on_refused(const MemoryAccount& account, Bytes bytes, const Error& error) noexcept {
+    filter->on_memory_refused({process.name(), account.name(), bytes, error});
+    judge_pressure();
+}
+
+auto Allocation::Shared::look(bool fresh) -> Sight {
+    const auto now = coarse_now();
+    {
+        const std::scoped_lock lock{pressure_mutex};
+        if (!fresh && system_read_at && now - *system_read_at < system_memory_age) return {system, gauge.level()};
+        system_read_at = now; // others go on with the last figures while this thread reads
+    }
+    const auto read = read_system_memory(files);
+    const std::scoped_lock lock{pressure_mutex};
+    system = read;
+    return {read, gauge.level()};
+}
+
+double Allocation::Shared::pressure_percentage(const SystemMemory& system_now, Bytes used) const {
+    const auto limit = process.limit();
+    auto fraction = std::max(system_now.cgroup_used_fraction, system_now.stalled_fraction);
+    if (!limit) fraction = std::max(fraction, system_now.machine_used_fraction());
+    return std::clamp(std::max(percentage_of(used, limit), 100.0 * fraction), 0.0, 100.0);
+}
+
+void Allocation::Shared::judge_pressure(double percentage) noexcept {
+    std::optional<PressureGauge::Change> change;
+    {
+        const std::scoped_lock lock{pressure_mutex};
+        change = gauge.update(percentage / 100, coarse_now());
+    }
+    if (change) filter->on_pressure_changed({change->from, change->to, percentage});
+}
+
+void Allocation::Shared::judge_pressure() noexcept {
+    try {
+        const auto [now, level] = look(false);
+        // Far from the threshold the figure that costs nothing settles it.
+        const auto at_most = pressure_percentage(now, process.used_at_most());
+        if (level == PressureLevel::normal && at_most < 100 * threshold) return;
+        judge_pressure(pressure_percentage(now, process.used()));
+    } catch (...) {
+        return; // no memory to read the kernel's files: judged next time
+    }
+}
+
+Allocation& Allocation::operator=(Allocation&& other) noexcept {
+    if (this == &other) return *this;
+    release();
+    reservation_ = std::move(other.reservation_);
+    account_ = std::move(other.account_);
+    shared_ = std::move(other.shared_);
+    return *this;
+}
+
+Result<void> Allocation::try_grow(Bytes more) {
+    auto grown = reservation_.try_grow(more);
+    if (grown)
+        shared_->on_allocated(account_, more);
+    else
+        shared_->on_refused(account_, more, grown.error());
+    return grown;
+}
+
+void Allocation::shrink(Bytes fewer) noexcept {
+    fewer = std::min(fewer, bytes());
+    if (fewer == 0) return;
+    reservation_.shrink(fewer);
+    shared_->on_released(account_, fewer);
+}
+
+ManagedMemory::ManagedMemory(const StreamingConfig& config, const ResourceManagerOptions& options,
+                             std::function<TimePoint()> coarse_now) {
+    check(config, options);
+    shared_ = std::make_shared<Allocation::Shared>(config, options, std::move(coarse_now));
+}
+
+ManagedMemory::~ManagedMemory() = default;
+
+Result<Allocation> ManagedMemory::allocate_memory(std::string_view name, Bytes bytes) {
+    auto account = shared_->named(name);
+    auto reservation = account.try_reserve(bytes);
+    if (!reservation) {
+        const auto error = reservation.error();
+        shared_->on_refused(account, bytes, error);
+        return error;
+    }
+    Allocation allocation{shared_, std::move(account), std::move(*reservation)};
+    shared_->on_allocated(allocation.account_, bytes);
+    return allocation;
+}
+
+MemoryAccount ManagedMemory::account(std::string_view name) {
+    return shared_->named(name);
+}
+const MemoryAccount& ManagedMemory::memory() const noexcept {
+    return shared_->process;
+}
+const MemoryAccount& ManagedMemory::state() const noexcept {
+    return shared_->state;
+}
+const MemoryAccount& ManagedMemory::traffic() const noexcept {
+    return shared_->traffic;
+}
+
+MemoryUsage ManagedMemory::get_memory_usage() const {
+    const auto used = shared_->process.used();
+    return {percentage_of(used, shared_->process.limit()), used};
+}
+
+MemoryStats ManagedMemory::get_memory_stats() {
+    const auto system = shared_->look(true).system;
+    const auto& process = shared_->process;
+    MemoryStats stats;
+    stats.used_bytes = process.used();
+    stats.peak_bytes = process.peak();
+    stats.limit_bytes = process.limit();
+    stats.available_bytes =
+        stats.limit_bytes ? *stats.limit_bytes - std::min(*stats.limit_bytes, stats.used_bytes) : system.available();
+    stats.used_mb = stats.used_bytes / mebibyte;
+    stats.available_mb = stats.available_bytes / mebibyte;
+    stats.pressure_percentage = shared_->pressure_percentage(system, stats.used_bytes);
+    shared_->judge_pressure(stats.pressure_percentage);
+    stats.pressure = pressure();
+
+    const std::shared_lock lock{shared_->names_mutex};
+    for (const auto& [name, account] : shared_->names) {
+        stats.names.push_back({name, account.used(), account.peak(), account.refusals()});
+    }
+    return stats;
+}
+
+PressureLevel ManagedMemory::pressure() const {
+    const std::scoped_lock lock{shared_->pressure_mutex};
+    return shared_->gauge.level();
+}
+
+const std::shared_ptr<Observer>& ManagedMemory::observer() const noexcept {
+    return shared_->observer;
+}
+
+} // namespace velostream

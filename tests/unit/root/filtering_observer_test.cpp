@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/filtering_observer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Says each event that there is to an observer, and returns the first letters of what came through.
+struct CountingObserver : Observer {
+    void on_memory_allocated(const MemoryAllocated&) noexcept override { seen += 'a'; }
+    void on_memory_released(const MemoryReleased&) noexcept override { seen += 'r'; }
+    void on_memory_refused(const MemoryRefused&) noexcept override { seen += 'f'; }
+    void on_pressure_changed(const PressureChanged&) noexcept override { seen += 'p'; }
+    void on_circuit_state_changed(const CircuitStateChanged&) noexcept override { seen += 'c'; }
+    void on_call_rejected(const CallRejected&) noexcept override { seen += 'j'; }
+    void on_retry_scheduled(const RetryScheduled&) noexcept override { seen += 's'; }
+    void on_retry_given_up(const RetryGivenUp&) noexcept override { seen += 'g'; }
+    void on_dead_letter_stored(const DeadLetterStored&) noexcept override { seen += 'd'; }
+    void on_dead_letter_delayed(const DeadLetterDelayed&) noexcept override { seen += 'l'; }
+    std::string seen;
+};
+
+void tell_everything(Observer& observer) {
+    const Error error{Errc::operation_failed, "first line\nsecond line"};
+    observer.on_memory_allocated({.account = "process", .name = "windows", .bytes = 1, .used = 2, .limit = 3});
+    observer.on_memory_released({.account = "process", .name = "windows", .bytes = 1, .used = 1});
+    observer.on_memory_refused({.account = "process", .name = "windows", .asked = 9, .error = error});
+    observer.on_pressure_changed({PressureLevel::normal, PressureLevel::high, 81.5});
+    observer.on_circuit_state_changed({"orders", CircuitState::closed, CircuitState::open, "failures 5 of 5", {}});
+    observer.on_call_rejected({.breaker = "orders", .retry_after = 1500ms});
+    observer.on_retry_scheduled({.failed_attempts = 1, .delay = 100ms, .error = error});
+    observer.on_retry_given_up({.attempts = 4, .why = "max_retries", .error = error});
+    observer.on_dead_letter_stored({.topic = "failed-records", .error = error});
+    observer.on_dead_letter_delayed({.topic = "failed-records", .failed_deliveries = 2, .delivery_error = error});
+}
+
+std::string passed_with(const StreamingConfig& config) {
+    const auto counting = std::make_shared<CountingObserver>();
+    FilteringObserver filter{config, counting};
+    tell_everything(filter);
+    return counting->seen;
+}
+
+TEST(FilteringObserver, PassesWhatEachFlagSelectsAndAlwaysPressureAndDeadLetters) {
+    EXPECT_EQ(passed_with({}), "pdl");
+    EXPECT_EQ(passed_with({.log_resource_allocations = true}), "arpdl");
+    EXPECT_EQ(passed_with({.debug_resource_management = true}), "arfpdl");
+    EXPECT_EQ(passed_with({.log_circuit_breaker_state_changes = true}), "pcdl");
+    EXPECT_EQ(passed_with({.debug_circuit_breakers = true}), "pcjdl");
+    EXPECT_EQ(passed_with({.log_retry_attempts = true}), "psdl");
+    EXPECT_EQ(passed_with({.debug_retries = true}), "psgdl");
+}
+
+TEST(FilteringObserver, PassesNothingToNobody) {
+    FilteringObserver filter{{.debug_resource_management = true, .debug_circuit_breakers = true, .debug_retries = true},
+                             nullptr};
+    tell_everything(filter);
+    EXPECT_FALSE(filter.passes_allocations());
+}
+
+TEST(StreamObserver, PrintsEachEventAsOneLine) {
+    std::ostringstream out;
+    StreamObserver observer{out};
+
+    tell_everything(observer);
+
+    EXPECT_EQ(
+        out.str(),
+        "velostream: memory windows: allocated 1 bytes, process uses 2 of 3\n"
+        "velostream: memory windows: released 1 bytes, process uses 1\n"
+        "velostream: memory windows: refused 9 bytes: operation failed: first line second line\n"
+        "velostream: memory pressure: normal -> high at 81.5 %\n"
+        "velostream: circuit orders: closed -> open (failures 5 of 5)\n"
+        "velostream: circuit orders: call rejected, next try in 1500 ms\n"
+        "velostream: retry: attempt 1 failed, next in 100 ms: operation failed: first line second line\n"
+        "velostream: retry: given up after 4 attempts (max_retries): operation failed: first line second line\n"
+        "velostream: dead letter: stored in failed-records: operation failed: first line second line\n"
+        "velostream: dead letter: delivery 2 to failed-records failed: operation failed: first line second line\n");
+}
+
+TEST(StreamObserver, LinesOfSeveralThreadsDoNotMix) {
+    std::ostringstream out;
+    StreamObserver observer{out};
+    std::vector<std::thread> threads;
+    for (int number = 0; number < 4; ++number) {
+        threads.emplace_back([&observer] {
+            for (int count = 0; count < 100; ++count) observer.on_call_rejected({.breaker = "orders"});
+        });
+    }
+    for (auto& thread : threads) thread.join();
+
+    std::istringstream lines{out.str()};
+    std::size_t count = 0;
+    for (std::string line; std::getline(lines, line); ++count)
+        EXPECT_EQ(line, "velostream: circuit orders: call rejected");
+    EXPECT_EQ(count, 400u);
+}
+
+} // namespace
+} // namespace velostream

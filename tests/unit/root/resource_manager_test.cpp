@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/resource_manager.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <concepts>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "velostream/testing/manual_time.hpp"
+#include "velostream/testing/scripted_connections.hpp"
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ManualTime;
+using testing::ScriptedConnections;
+
+struct RecordingObserver : Observer {
+    void on_memory_allocated(const MemoryAllocated& event) noexcept override {
+        add("allocated", event.name, event.bytes, event.used);
+    }
+    void on_memory_released(const MemoryReleased& event) noexcept override {
+        add("released", event.name, event.bytes, event.used);
+    }
+    void on_memory_refused(const MemoryRefused& event) noexcept override {
+        events.push_back("refused " + std::string{event.name} + " " + std::to_string(event.asked));
+    }
+    void on_pressure_changed(const PressureChanged& event) noexcept override {
+        events.push_back(std::string{to_string(event.from)} + " -> " + std::string{to_string(event.to)});
+    }
+    void add(std::string_view what, std::string_view name, Bytes bytes, Bytes used) {
+        events.push_back(std::string{what} + " " + std::string{name} + " " + std::to_string(bytes) + ", used " +
+                         std::to_string(used));
+    }
+    std::vector<std::string> take() { return std::exchange(events, {}); }
+    std::vector<std::string> events;
+};
+
+using Events = std::vector<std::string>;
+
+class ResourceManagerTest : public ::testing::Test {
+  protected:
+    ResourceManagerTest()
+        : folder_(
+              std::filesystem::path{::testing::TempDir()} /
+              ("resource_manager_" + std::string{::testing::UnitTest::GetInstance()->current_test_info()->name()})) {
+        std::filesystem::remove_all(folder_);
+        write("proc/meminfo", "MemTotal: 8388608 kB\nMemAvailable: 6291456 kB\n");
+    }
+    ~ResourceManagerTest() override { std::filesystem::remove_all(folder_); }
+
+    void write(std::string_view file, std::string_view text) const {
+        const auto path = folder_ / file;
+        std::filesystem::create_directories(path.parent_path());
+        std::ofstream{path} << text;
+    }
+    // Files of its own, so that the machine the test runs on does not matter.
+    ResourceManagerOptions options() const {
+        return {.observer = observer, .system_files = {(folder_ / "proc").string(), (folder_ / "cgroup").string()}};
+    }
+    ResourceManager<NoConnections, ManualTime> manager(const StreamingConfig& config) {
+        return ResourceManager<NoConnections, ManualTime>{io.get_executor(), config, options(), time};
+    }
+    ResourceManager<NoConnections, ManualTime> limited(std::uint64_t megabytes) {
+        return manager({.max_memory_mb = megabytes});
+    }
+
+    asio::io_context io;
+    ManualTime time;
+    std::shared_ptr<RecordingObserver> observer = std::make_shared<RecordingObserver>();
+
+  private:
+    std::filesystem::path folder_;
+};
+
+TEST_F(ResourceManagerTest, IsMadeFromAnExecutorAndAConfigWithOrWithoutAFactory) {
+    const StreamingConfig config{.max_memory_mb = 64};
+    ScriptedConnections factory;
+
+    ResourceManager plain{io.get_executor(), config};
+    ResourceManager with_factory{io.get_executor(), config, factory};
+    ResourceManager with_time{io.get_executor(), config, factory, options(), time};
+
+    static_assert(std::same_as<decltype(plain), ResourceManager<>>);
+    static_assert(std::same_as<decltype(with_factory), ResourceManager<ScriptedConnections>>);
+    static_assert(std::same_as<decltype(with_time), ResourceManager<ScriptedConnections, ManualTime>>);
+    EXPECT_EQ(plain.memory().limit(), 64_MiB);
+}
+
+TEST_F(ResourceManagerTest, RefusesAnInvalidConfigWithEveryProblem) {
+    const StreamingConfig config{.max_memory_mb = std::numeric_limits<std::uint64_t>::max(), .max_connections = 0};
+    try {
+        const ResourceManager invalid{io.get_executor(), config, ResourceManagerOptions{.state_share = 1.5}};
+        FAIL();
+    } catch (const std::invalid_argument& problem) {
+        const std::string text = problem.what();
+        EXPECT_NE(text.find("max_memory_mb"), std::string::npos) << text;
+        EXPECT_NE(text.find("max_connections"), std::string::npos) << text;
+        EXPECT_NE(text.find("state_share"), std::string::npos) << text;
+    }
+}
+
+TEST_F(ResourceManagerTest, AllocatesExactlyUpToTheLimitOverAllNames) {
+    auto resources = limited(1);
+
+    auto windows = resources.allocate_memory("windows", 900'000);
+    const auto too_much = resources.allocate_memory("sends", 900'000);
+    auto rest = resources.allocate_memory("sends", 1_MiB - 900'000);
+    const auto one_more = resources.allocate_memory("windows", 1);
+
+    ASSERT_TRUE(windows);
+    EXPECT_FALSE(too_much);
+    ASSERT_TRUE(rest);
+    EXPECT_FALSE(one_more);
+    EXPECT_EQ(windows->bytes(), 900'000u);
+    EXPECT_EQ(windows->name(), "windows");
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 1_MiB);
+    EXPECT_EQ(resources.get_memory_usage().percentage, 100.0);
+}
+
+TEST_F(ResourceManagerTest, ARefusalSaysNameAskedUsedAndLimit) {
+    auto resources = limited(1);
+    const auto held = resources.allocate_memory("windows", 1'000'000);
+
+    const auto refused = resources.allocate_memory("window_buffer", 50'000);
+
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error(), Errc::memory_limit_exceeded);
+    EXPECT_EQ(refused.error().type(), ErrorType::resource_exhausted);
+    const auto detail = std::string{refused.error().detail()};
+    for (const auto* part : {"window_buffer", "50000", "1000000 of 1048576", "windows 1000000", "waiting could help"}) {
+        EXPECT_NE(detail.find(part), std::string::npos) << detail;
+    }
+}
+
+TEST_F(ResourceManagerTest, AnAllocationGivesItsBytesBackOnceAlsoWhenMovedGrownAndShrunk) {
+    static_assert(!std::is_copy_constructible_v<Allocation>);
+    auto resources = limited(1);
+    {
+        auto first = std::move(*resources.allocate_memory("a", 1000));
+        auto second = std::move(*resources.allocate_memory("b", 500));
+        EXPECT_TRUE(first.try_grow(1000));
+        EXPECT_FALSE(first.try_grow(1_MiB));
+        second.shrink(100);
+        EXPECT_EQ(resources.get_memory_usage().bytes_used, 2400u);
+
+        first = std::move(second);
+        EXPECT_EQ(resources.get_memory_usage().bytes_used, 400u);
+        EXPECT_EQ(first.name(), "b");
+        first.release();
+        first.release();
+    }
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 0u);
+}
+
+TEST_F(ResourceManagerTest, AnAllocationMayOutliveItsManager) {
+    std::optional<Allocation> allocation;
+    {
+        auto resources = limited(1);
+        allocation.emplace(std::move(*resources.allocate_memory("a", 1000)));
+    }
+    EXPECT_EQ(allocation->bytes(), 1000u);
+    EXPECT_TRUE(allocation->try_grow(1000));
+}
+
+TEST_F(ResourceManagerTest, AccountsOfANameAndItsAllocationsAreTheSame) {
+    auto resources = limited(1);
+    const auto account = resources.account("sends");
+
+    const auto hot = account.try_reserve(1000);
+    const auto allocation = resources.allocate_memory("sends", 500);
+
+    EXPECT_EQ(account.used(), 1500u);
+    EXPECT_EQ(resources.account("sends"), account);
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 1500u);
+}
+
+TEST_F(ResourceManagerTest, StateLeavesRoomForTrafficAndTrafficMayUseAllThatIsLeft) {
+    auto resources = limited(100);
+
+    const auto groups = resources.state().try_reserve(75_MiB);
+    const auto one_more_group = resources.state().try_reserve(1);
+    const auto sends = resources.traffic().try_reserve(25_MiB);
+
+    EXPECT_TRUE(groups);
+    EXPECT_FALSE(one_more_group);
+    EXPECT_TRUE(sends);
+    EXPECT_FALSE(resources.traffic().limit());
+}
+
+TEST_F(ResourceManagerTest, TheShareOfStateCanBeChosen) {
+    auto chosen = options();
+    chosen.state_share = 0.5;
+    const ResourceManager resources{io.get_executor(), {.max_memory_mb = 100}, chosen};
+    const ResourceManager unlimited{io.get_executor(), StreamingConfig{}, chosen};
+
+    EXPECT_EQ(resources.state().limit(), 50_MiB);
+    EXPECT_FALSE(unlimited.state().limit());
+}
+
+TEST_F(ResourceManagerTest, StatsShowTheWholeAndEachName) {
+    auto resources = limited(100);
+    const auto held = resources.allocate_memory("windows", 10_MiB + 1);
+    {
+        const auto passing = resources.allocate_memory("sends", 5_MiB);
+    }
+    EXPECT_FALSE(resources.allocate_memory("sends", 200_MiB));
+
+    const auto stats = resources.get_memory_stats();
+
+    EXPECT_EQ(stats.used_mb, 10u);
+    EXPECT_EQ(stats.available_mb, 89u);
+    EXPECT_NEAR(stats.pressure_percentage, 10.0, 0.001);
+    EXPECT_EQ(stats.pressure, PressureLevel::normal);
+    EXPECT_EQ(stats.used_bytes, 10_MiB + 1);
+    EXPECT_EQ(stats.peak_bytes, 15_MiB + 1);
+    EXPECT_EQ(stats.limit_bytes, 100_MiB);
+    const auto of = [&](std::string_view name) {
+        return *std::ranges::find(stats.names, name, &NamedMemoryStats::name);
+    };
+    EXPECT_EQ(of("windows").used_bytes, 10_MiB + 1);
+    EXPECT_EQ(of("sends").used_bytes, 0u);
+    EXPECT_EQ(of("sends").peak_bytes, 5_MiB);
+    EXPECT_EQ(of("sends").refusals, 1u);
+    EXPECT_EQ(of("windows").refusals, 0u);
+}
+
+TEST_F(ResourceManagerTest, WithoutALimitRefusesNothingAndShowsWhatTheMachineLeaves) {
+    auto resources = manager({});
+
+    const auto huge = resources.allocate_memory("windows", 1_GiB * 1024);
+    const auto stats = resources.get_memory_stats();
+
+    EXPECT_TRUE(huge);
+    EXPECT_EQ(resources.get_memory_usage().percentage, 0.0);
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 1_GiB * 1024);
+    EXPECT_EQ(stats.available_mb, 6144u);
+    EXPECT_EQ(stats.pressure_percentage, 25.0);
+    EXPECT_FALSE(stats.limit_bytes);
+}
+
+TEST_F(ResourceManagerTest, WithoutALimitPressureWatchesTheControlGroupAndTheMachine) {
+    auto resources = manager({});
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "1073741824\n");
+    write("cgroup/service/memory.current", "912680550\n"); // 85 %
+
+    auto stats = resources.get_memory_stats();
+    EXPECT_NEAR(stats.pressure_percentage, 85, 0.001);
+    EXPECT_EQ(stats.pressure, PressureLevel::high);
+    EXPECT_EQ(stats.available_mb, 153u);
+
+    write("proc/meminfo", "MemTotal: 8388608 kB\nMemAvailable: 83886 kB\n"); // 99 % used
+    stats = resources.get_memory_stats();
+    EXPECT_EQ(stats.pressure, PressureLevel::critical);
+    EXPECT_EQ(stats.available_mb, 81u);
+    EXPECT_EQ(observer->take(), (Events{"normal -> high", "high -> critical"}));
+}
+
+TEST_F(ResourceManagerTest, PressureIsTheLargestOfAccountedControlGroupAndStalls) {
+    auto resources = limited(100);
+    const auto held = resources.allocate_memory("windows", 30_MiB);
+    EXPECT_NEAR(resources.get_memory_stats().pressure_percentage, 30, 0.001);
+
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "1073741824\n");
+    write("cgroup/service/memory.current", "536870912\n");
+    EXPECT_NEAR(resources.get_memory_stats().pressure_percentage, 50, 0.001);
+
+    write("proc/pressure/memory", "some avg10=60.00 avg60=0.00 avg300=0.00 total=0\n");
+    const auto stats = resources.get_memory_stats();
+    EXPECT_NEAR(stats.pressure_percentage, 60, 0.001);
+    EXPECT_NEAR(resources.get_memory_usage().percentage, 30, 0.001);
+}
+
+TEST_F(ResourceManagerTest, PressureRisesAtTheThresholdAndFallsBelowTheHysteresis) {
+    auto resources =
+        manager({.max_memory_mb = 100, .resource_limits = ResourceLimitsConfig{.memory_pressure_threshold = 0.7}});
+    auto held = std::move(*resources.allocate_memory("windows", 70_MiB - 1));
+    EXPECT_EQ(resources.pressure(), PressureLevel::normal);
+
+    EXPECT_TRUE(held.try_grow(1));
+    EXPECT_EQ(resources.pressure(), PressureLevel::high);
+    EXPECT_TRUE(held.try_grow(25_MiB));
+    EXPECT_EQ(resources.pressure(), PressureLevel::critical);
+
+    time.advance(1s);
+    held.shrink(20_MiB);
+    EXPECT_EQ(resources.pressure(), PressureLevel::high);
+    time.advance(1s);
+    held.shrink(20_MiB);
+    EXPECT_EQ(resources.pressure(), PressureLevel::normal);
+
+    EXPECT_EQ(observer->take(), (Events{"normal -> high", "high -> critical", "critical -> high", "high -> normal"}));
+}
+
+TEST_F(ResourceManagerTest, WhatTheKernelSaysIsReadAtMostFourTimesASecond) {
+    auto resources = limited(100);
+    static_cast<void>(resources.allocate_memory("a", 1));
+    write("proc/pressure/memory", "some avg10=99.00 avg60=0.00 avg300=0.00 total=0\n");
+
+    time.advance(249ms);
+    static_cast<void>(resources.allocate_memory("a", 1));
+    EXPECT_EQ(resources.pressure(), PressureLevel::normal);
+
+    time.advance(1ms);
+    static_cast<void>(resources.allocate_memory("a", 1));
+    EXPECT_EQ(resources.pressure(), PressureLevel::critical);
+}
+
+TEST_F(ResourceManagerTest, TheObserverHearsOfAllocationsAndRefusalsOnlyAsTheFlagsSay) {
+    const auto use = [this](StreamingConfig config) {
+        config.max_memory_mb = 1;
+        auto resources = manager(config);
+        {
+            const auto allocation = resources.allocate_memory("windows", 1000);
+        }
+        EXPECT_FALSE(resources.allocate_memory("windows", 2_MiB));
+        return observer->take();
+    };
+    const Events named{"allocated windows 1000, used 1000", "released windows 1000, used 0"};
+    auto all = named;
+    all.push_back("refused windows 2097152");
+
+    EXPECT_EQ(use({}), Events{});
+    EXPECT_EQ(use({.log_resource_allocations = true}), named);
+    EXPECT_EQ(use({.debug_resource_management = true}), all);
+}
+
+TEST_F(ResourceManagerTest, HandsOutAnObserverThatFiltersForEveryComponent) {
+    auto resources = manager({.log_resource_allocations = true});
+    const Error error = Errc::memory_limit_exceeded;
+
+    resources.observer()->on_memory_released({.account = "process", .name = "x", .bytes = 1, .used = 0});
+    resources.observer()->on_memory_refused({.account = "process", .name = "x", .asked = 1, .error = error});
+
+    EXPECT_EQ(observer->take(), Events{"released x 1, used 0"});
+}
+
+TEST_F(ResourceManagerTest, WithoutAnObserverPrintsLinesToClogIfAFlagIsSet) {
+    std::ostringstream out;
+    auto* before = std::clog.rdbuf(out.rdbuf());
+    {
+        ResourceManager quiet{io.get_executor(), {.max_memory_mb = 1}};
+        ResourceManager loud{io.get_executor(), {.max_memory_mb = 1, .log_resource_allocations = true}};
+        static_cast<void>(quiet.allocate_memory("quiet", 1000));
+        static_cast<void>(loud.allocate_memory("loud", 1000));
+    }
+    std::clog.rdbuf(before);
+
+    EXPECT_EQ(out.str(),
+              "velostream: memory loud: allocated 1000 bytes, process uses 1000 of 1048576\n"
+              "velostream: memory loud: released 1000 bytes, process uses 0\n");
+}
+
+TEST_F(ResourceManagerTest, LendsConnectionsOfTheConfiguredPool) {
+    ScriptedConnections factory{time};
+    ResourceManager resources{
+        io.get_executor(),
+        {.max_connections = 2, .resource_limits = ResourceLimitsConfig{.connection_pool_size = 2}},
+        factory,
+        options(),
+        time};
+    std::vector<ConnectionLease<ScriptedConnections::Connection>> leases;
+    const auto borrow = [&]() -> asio::awaitable<void> {
+        auto lease = co_await resources.get_connection();
+        if (lease) leases.push_back(std::move(*lease));
+    };
+    for (int count = 0; count < 3; ++count) asio::co_spawn(io, borrow(), asio::detached);
+    io.poll();
+
+    auto stats = resources.get_connection_pool_stats();
+    EXPECT_EQ(stats.active, 2u);
+    EXPECT_EQ(stats.waiting, 1u);
+    EXPECT_EQ(resources.connections().used(), 2u);
+
+    leases.clear();
+    io.restart();
+    io.poll();
+    stats = resources.get_connection_pool_stats();
+    EXPECT_EQ(stats.active, 1u);
+    EXPECT_EQ(stats.idle, 1u);
+    EXPECT_EQ(stats.total, 2u);
+}
+
+TEST_F(ResourceManagerTest, MaxConnectionsBoundsAllPoolsTogether) {
+    ScriptedConnections factory{time};
+    ResourceManager resources{io.get_executor(), {.max_connections = 3}, factory, options(), time};
+    ConnectionPool other{io.get_executor(), {.max_size = 3}, factory, resources.connections(), time};
+    std::vector<ConnectionLease<ScriptedConnections::Connection>> leases;
+    const auto borrow = [&](auto& from) -> asio::awaitable<void> {
+        auto lease = co_await from.get_connection();
+        if (lease) leases.push_back(std::move(*lease));
+    };
+    for (int count = 0; count < 2; ++count) asio::co_spawn(io, borrow(resources), asio::detached);
+    for (int count = 0; count < 2; ++count) asio::co_spawn(io, borrow(other), asio::detached);
+    io.poll();
+
+    EXPECT_EQ(leases.size(), 3u);
+    EXPECT_EQ(factory.counts().most_alive, 3u);
+    EXPECT_EQ(resources.connections().used(), 3u);
+}
+
+TEST_F(ResourceManagerTest, WithoutAFactoryTheConnectionPoolIsAllZero) {
+    const ResourceManager resources{io.get_executor(), StreamingConfig{}};
+
+    EXPECT_EQ(resources.get_connection_pool_stats().total, 0u);
+}
+
+} // namespace
+} // namespace velostream

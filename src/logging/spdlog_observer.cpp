@@ -28,7 +28,7 @@ void print(spdlog::logger& logger, Level level, std::string_view event, Fill fil
         fill(line);
         logger.log(level, spdlog::string_view_t{line.text().data(), line.text().size()});
     } catch (...) {
-        return; // no memory for a line; the program has worse to worry about
+        return; // not even memory for a line: the program has worse to worry about
     }
 }
 

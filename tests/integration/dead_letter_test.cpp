@@ -3,9 +3,10 @@
 #include <librdkafka/rdkafka.h>
 
 #include <array>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <map>
+#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -180,6 +181,30 @@ TEST_F(DeadLetterTopicTest, SaysThatADeadLetterIsLostWhenTheBrokersStayAway) {
     ASSERT_TRUE(sent->error().inner());
     EXPECT_FALSE(sent->error().inner()->blames_record());
     EXPECT_EQ(queue.get_stats().lost, 1u);
+}
+
+TEST_F(DeadLetterTopicTest, EndsAtOnceWhenItIsCancelled) {
+    auto producer = new_producer();
+    config.delivery_timeout = 20s;
+    const MemoryAccount account;
+    DeadLetterQueue queue{config, DeadLetterTopic{producer, 3}, {.account = account}};
+    cluster.all_brokers_down();
+    asio::cancellation_signal cancel;
+    std::optional<Result<DeadLetterReceipt>> result;
+    asio::steady_timer soon{io, 100ms};
+    soon.async_wait([&](boost::system::error_code) { cancel.emit(asio::cancellation_type::terminal); });
+
+    asio::co_spawn(
+        io, queue.send_to_dlq(record, bad),
+        asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr, Result<DeadLetterReceipt> ended) {
+            result = std::move(ended);
+            io.stop();
+        }));
+    io.run_for(10s);
+
+    ASSERT_TRUE(result && !*result);
+    EXPECT_EQ(result->error(), Errc::cancelled);
+    EXPECT_EQ(account.used(), 0u);
 }
 
 TEST_F(DeadLetterTopicTest, NeedsAtLeastOnePartition) {

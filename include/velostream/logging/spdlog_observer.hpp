@@ -37,7 +37,7 @@ struct LogSelection {
 /// logger's own level applies after the selection.
 ///
 /// Threads: as safe as the logger, that is, safe with the `_mt` sinks.
-/// Errors:  a line that cannot be printed for want of memory is left out.
+/// Errors:  none leave it; a line that cannot be printed is left out.
 class SpdlogObserver final : public Observer {
   public:
     SpdlogObserver(std::shared_ptr<spdlog::logger> logger, const LogSelection& selection);

@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 #include <spdlog/logger.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/ostream_sink.h>
 
 #include <functional>
+#include <mutex>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -121,6 +124,24 @@ TEST_F(SpdlogObserverTest, QuotesAndEscapesValuesSoThatALineStaysOneLine) {
 TEST_F(SpdlogObserverTest, BracesInAValueAreNoFormat) {
     EXPECT_EQ(printed({.circuit_details = true}, [](Observer& o) { o.on_call_rejected({"{}", std::nullopt}); }),
               "debug event=call_rejected breaker={}");
+}
+
+class BrokenSink final : public spdlog::sinks::base_sink<std::mutex> {
+    void sink_it_(const spdlog::details::log_msg&) override { throw std::runtime_error("disk full"); }
+    void flush_() override {}
+};
+
+TEST_F(SpdlogObserverTest, ALineThatCannotBePrintedIsLeftOut) {
+    auto& sinks = logger->sinks();
+    sinks.insert(sinks.begin(), std::make_shared<BrokenSink>());
+    int complaints = 0;
+    logger->set_error_handler([&](const std::string&) { ++complaints; });
+
+    printed(LogSelection::everything(), allocated.event);
+    sinks.erase(sinks.begin());
+
+    EXPECT_EQ(complaints, 1);
+    expect_prints(LogSelection::everything(), {allocated}, "info");
 }
 
 TEST_F(SpdlogObserverTest, TheLoggersOwnLevelApplies) {

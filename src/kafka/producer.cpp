@@ -6,7 +6,9 @@
 namespace velostream::kafka {
 
 Producer::Producer(asio::any_io_executor executor, const ProducerConfig& config)
-    : core_(std::make_shared<detail::ProducerCore>(std::move(executor), validated(config))) {}
+    : core_(std::make_shared<detail::ProducerCore>(std::move(executor), validated(config))) {
+    core_->join_context();
+}
 
 Producer::~Producer() {
     if (core_) core_->shut_down();

@@ -53,33 +53,20 @@ class ProducerCore::Cancel {
     std::uint64_t generation_;
 };
 
-class ProducerCore::CoreDeadline final : public Deadline {
-  public:
-    CoreDeadline(ProducerCore& core, void (ProducerCore::*then)())
-        : Deadline([](Deadline& deadline) {
-              auto& self = static_cast<CoreDeadline&>(deadline);
-              (self.core_.*self.then_)();
-          }),
-          core_(core),
-          then_(then) {}
-
-  private:
-    ProducerCore& core_;
-    void (ProducerCore::*then_)();
-};
-
 ProducerCore::ProducerCore(asio::any_io_executor executor, const ProducerConfig& config)
     : config_(config),
       executor_(std::move(executor)),
       timer_(executor_),
       signal_(std::in_place, executor_),
       session_(std::make_shared<ProducerSession>(config_, *signal_)),
-      close_deadline_(std::make_unique<CoreDeadline>(*this, &ProducerCore::shut_down)),
-      reopen_deadline_(std::make_unique<CoreDeadline>(*this, &ProducerCore::after_progress)) {
-    join(executor_);
-}
+      close_deadline_(*this, &ProducerCore::shut_down),
+      reopen_deadline_(*this, &ProducerCore::after_progress) {}
 
 ProducerCore::~ProducerCore() = default;
+
+void ProducerCore::join_context() {
+    if (!membership_.join(executor_, shared_from_this())) shut_down();
+}
 
 // Sends
 
@@ -108,7 +95,7 @@ void ProducerCore::start(SendOperation& operation, const Record& record, const C
     operation.sequence = next_sequence_++;
     operation.started = timer_.coarse_now();
     ++attached_;
-    if (state_ != State::open) return fail(operation, Errc::producer_closed, SendHandler::Place::later);
+    if (state_ != State::open) return fail(operation, Errc::producer_closed, Place::later);
 
     auto deadline = operation.started + config_.delivery_timeout;
     if (call) deadline = std::min(deadline, call->deadline());
@@ -145,7 +132,7 @@ bool ProducerCore::hand_over(SendOperation& operation) {
             return false;
         default:
             fail(operation, Error{make_error_code(static_cast<KafkaErrc>(code)), "topic " + operation.record->topic},
-                 SendHandler::Place::later);
+                 Place::later);
             return true;
     }
 }
@@ -176,7 +163,7 @@ void ProducerCore::leave_queue(SendOperation& operation) noexcept {
 }
 
 // Takes the caller off: the operation is free, or goes on alone until its delivery report.
-SendHandler ProducerCore::detach(SendOperation& operation) {
+SendHandler ProducerCore::take_handler(SendOperation& operation) {
     timer_.disarm(operation);
     --attached_;
     SendHandler handler{std::move(static_cast<SendHandler&>(operation))};
@@ -186,20 +173,20 @@ SendHandler ProducerCore::detach(SendOperation& operation) {
     return handler;
 }
 
-void ProducerCore::fail(SendOperation& operation, Error error, SendHandler::Place place) {
+void ProducerCore::fail(SendOperation& operation, Error error, Place place) {
     ++counts_.failed;
     if (operation.place == SendOperation::Place::handed_over) ++counts_.given_up;
     clear_slots(operation);
-    detach(operation).complete(std::move(error), executor_, place);
+    take_handler(operation).complete(executor_, place, std::move(error));
 }
 
 void ProducerCore::expire(SendOperation& operation) {
-    const auto self = shared_from_this();
+    const auto keep = self();
     const auto what = "topic " + operation.record->topic + ": no acknowledgment within " +
                       in_milliseconds(timer_.coarse_now() - operation.started);
     const bool is_handed_over = operation.place == SendOperation::Place::handed_over;
     fail(operation, is_handed_over ? possible_failure(what) : certain_failure(what + ", still waiting for its turn"),
-         SendHandler::Place::inside);
+         Place::inside);
     if (!is_handed_over) hand_over_waiting(); // a large record at the front may have held up smaller ones
     after_progress();
 }
@@ -214,10 +201,10 @@ void ProducerCore::cancel(SendOperation& operation) {
         error = error.with_inner(Errc::send_outcome_unknown);
     }
     auto slots = std::pair{operation.slot(), operation.call_slot};
-    asio::post(executor_, [self = shared_from_this(), slots, handler = detach(operation), error]() mutable {
+    asio::post(executor_, [self = self(), slots, handler = take_handler(operation), error]() mutable {
         if (slots.first.is_connected()) slots.first.clear();
         if (slots.second.is_connected()) slots.second.clear();
-        handler.complete(error, self->executor_, SendHandler::Place::inside);
+        handler.complete(self->executor_, Place::inside, error);
         self->hand_over_waiting();
         self->after_progress();
     });
@@ -228,7 +215,7 @@ void ProducerCore::cancel(SendOperation& operation) {
 void ProducerCore::listen() {
     if (is_listening_ || !signal_) return;
     is_listening_ = true;
-    signal_->async_wait([self = shared_from_this()](const boost::system::error_code& code) {
+    signal_->async_wait([self = self()](const boost::system::error_code& code) {
         self->is_listening_ = false;
         if (!code) {
             self->on_events();
@@ -247,7 +234,7 @@ void ProducerCore::on_events() {
     if (!signal_) return;
     // A completion handler may shut us down: the events outlive that, and need their client. It may also throw: what is
     // left of the event is served then by the next turn.
-    const auto self = shared_from_this();
+    const auto keep = self();
     const auto session = session_;
     struct Finally {
         ProducerCore& core;
@@ -271,7 +258,7 @@ void ProducerCore::on_events() {
 }
 
 void ProducerCore::continue_later() {
-    asio::post(executor_, [self = shared_from_this()] { self->on_events(); });
+    asio::post(executor_, [self = self()] { self->on_events(); });
 }
 
 // False if there was none, or if the producer was shut down.
@@ -314,15 +301,15 @@ void ProducerCore::settle(SendOperation& operation, const rd_kafka_message_t& re
         auto type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         const auto timestamp = rd_kafka_message_timestamp(&report, &type);
         if (type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
-            delivery.timestamp = Timestamp{std::chrono::milliseconds{timestamp}};
+            delivery.timestamp = WallTime{std::chrono::milliseconds{timestamp}};
         clear_slots(operation);
-        return detach(operation).complete(delivery, executor_, SendHandler::Place::inside);
+        return take_handler(operation).complete(executor_, Place::inside, delivery);
     }
     if (is_reopening_ && rd_kafka_message_status(&report) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
         operation.place = SendOperation::Place::returned;
         return returned_.push_back(operation);
     }
-    fail(operation, failure_of(operation, report), SendHandler::Place::inside);
+    fail(operation, failure_of(operation, report), Place::inside);
 }
 
 void ProducerCore::note_problem(rd_kafka_event_t& event) {
@@ -392,12 +379,12 @@ void ProducerCore::begin_reopen() {
 }
 
 void ProducerCore::reopen_when_empty() {
-    if (!is_reopening_ || in_flight_ > 0 || reopen_deadline_->is_armed()) return;
+    if (!is_reopening_ || in_flight_ > 0 || reopen_deadline_.is_armed()) return;
     try {
         session_ = std::make_shared<ProducerSession>(config_, *signal_);
     } catch (const std::exception& problem) { // out of threads or memory: worth another try
         cause_.text = problem.what();
-        return timer_.arm(*reopen_deadline_, timer_.now() + std::chrono::milliseconds{500});
+        return timer_.arm(reopen_deadline_, timer_.now() + std::chrono::milliseconds{500});
     }
     is_reopening_ = false;
 
@@ -418,23 +405,23 @@ void ProducerCore::reopen_when_empty() {
 void ProducerCore::begin_close(Duration grace) {
     if (state_ != State::open) return;
     state_ = State::closing;
-    timer_.arm(*close_deadline_, timer_.now() + grace);
+    timer_.arm(close_deadline_, timer_.now() + grace);
     after_progress();
 }
 
-void ProducerCore::shut_down() noexcept {
+void ProducerCore::shut_down() {
     if (state_ == State::closed) return;
-    const auto self = shared_from_this();
+    const auto keep = self();
     state_ = State::closed;
-    leave();
+    membership_.leave();
     for (const auto& operation : pool_) {
         if (!*operation) continue;
         Error error{Errc::producer_closed};
         if (operation->place == SendOperation::Place::handed_over) error = error.with_inner(Errc::send_outcome_unknown);
-        fail(*operation, std::move(error), SendHandler::Place::later);
+        fail(*operation, std::move(error), Place::later);
     }
-    timer_.disarm(*close_deadline_);
-    timer_.disarm(*reopen_deadline_);
+    timer_.disarm(close_deadline_);
+    timer_.disarm(reopen_deadline_);
     timer_.rest();
     signal_.reset();
     session_.reset();
@@ -442,16 +429,16 @@ void ProducerCore::shut_down() noexcept {
     closed_.wake_all();
 }
 
-void ProducerCore::on_context_destroyed() noexcept {
-    const auto self = shared_from_this(); // a coroutine that is destroyed here may own the last other reference
-    state_ = State::closed;
+bool ProducerCore::detach() noexcept {
+    return std::exchange(state_, State::closed) != State::closed;
+}
+
+void ProducerCore::drop() noexcept {
     timer_.abandon();
     signal_.reset();
     for (const auto& operation : pool_) operation->reset();
     event_.reset();
     session_.reset();
-    idle_.wake_all(asio::error::operation_aborted);
-    closed_.wake_all(asio::error::operation_aborted);
 }
 
 ProducerStats ProducerCore::stats() const {

@@ -9,9 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "context_member.hpp"
+#include "core_deadline.hpp"
 #include "event_signal.hpp"
 #include "producer_session.hpp"
+#include "velostream/async/context_membership.hpp"
 #include "velostream/async/deadline_wheel.hpp"
 #include "velostream/kafka/producer.hpp"
 
@@ -55,10 +56,13 @@ class SendQueue {
 /// message), has come back unwritten from a client that is being replaced (in `returned_`), or is done. "Attached"
 /// means that its caller still waits. A send that is handed over keeps its share of the budget until its delivery
 /// report, attached or not.
-class ProducerCore final : public std::enable_shared_from_this<ProducerCore>, private ContextMember {
+class ProducerCore final : public ContextMember {
   public:
     ProducerCore(asio::any_io_executor executor, const ProducerConfig& config);
     ~ProducerCore() override;
+
+    /// Once, when it has an owner.
+    void join_context();
 
     SendOperation& allocate();
     void start(SendOperation& operation, const Record& record, const CallContext* call);
@@ -68,7 +72,7 @@ class ProducerCore final : public std::enable_shared_from_this<ProducerCore>, pr
     /// Refuses new sends from now on, and shuts down when nothing is in progress or `grace` has passed.
     void begin_close(Duration grace);
     /// Ends everything at once; callers are told through their executors.
-    void shut_down() noexcept;
+    void shut_down();
 
     bool is_idle() const noexcept { return in_flight_ == 0 && waiting_.empty(); }
     bool is_closed() const noexcept { return state_ == State::closed; }
@@ -88,8 +92,6 @@ class ProducerCore final : public std::enable_shared_from_this<ProducerCore>, pr
     };
     class Cancel;
 
-    class CoreDeadline;
-
     // Sends
     bool has_room_for(const SendOperation& operation) const noexcept;
     bool hand_over(SendOperation& operation);
@@ -98,8 +100,8 @@ class ProducerCore final : public std::enable_shared_from_this<ProducerCore>, pr
     void cancel(SendOperation& operation);
     void leave_queue(SendOperation& operation) noexcept;
     void clear_slots(SendOperation& operation) noexcept;
-    SendHandler detach(SendOperation& operation);
-    void fail(SendOperation& operation, Error error, SendHandler::Place place);
+    SendHandler take_handler(SendOperation& operation);
+    void fail(SendOperation& operation, Error error, Place place);
     void recycle(SendOperation& operation) noexcept;
 
     // Events
@@ -120,10 +122,13 @@ class ProducerCore final : public std::enable_shared_from_this<ProducerCore>, pr
     // Life
     void begin_reopen();
     void reopen_when_empty();
-    void on_context_destroyed() noexcept override;
+    std::shared_ptr<ProducerCore> self() { return std::static_pointer_cast<ProducerCore>(shared_from_this()); }
+    bool detach() noexcept override;
+    void drop() noexcept override;
 
     const ProducerConfig config_;
     asio::any_io_executor executor_;
+    ContextMembership membership_; // also what keeps this alive until it is shut down
     DeadlineTimer<> timer_;
     std::optional<EventSignal> signal_; // gone once closed
     std::shared_ptr<ProducerSession> session_;
@@ -147,8 +152,8 @@ class ProducerCore final : public std::enable_shared_from_this<ProducerCore>, pr
     bool is_listening_ = false;
     Cause cause_;
 
-    std::unique_ptr<CoreDeadline> close_deadline_;
-    std::unique_ptr<CoreDeadline> reopen_deadline_;
+    CoreDeadline<ProducerCore> close_deadline_;
+    CoreDeadline<ProducerCore> reopen_deadline_;
     WaitQueue idle_;
     WaitQueue closed_;
     ProducerStats counts_;

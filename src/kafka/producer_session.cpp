@@ -105,7 +105,7 @@ rd_kafka_topic_t* ProducerSession::topic(const std::string& name) {
 }
 
 rd_kafka_resp_err_t ProducerSession::produce(const Record& record, void* opaque) {
-    auto* const to = topic(record.topic);
+    auto* const to = record.topic.empty() ? nullptr : topic(record.topic);
     if (!to) return RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
     if (!record.headers.empty() || record.timestamp) return produce_in_full(to, record, opaque);
     const int failed = rd_kafka_produce(to, record.partition.value_or(RD_KAFKA_PARTITION_UA), RD_KAFKA_MSG_F_COPY,

@@ -14,7 +14,7 @@
 #include "velostream/async/call_context.hpp"
 #include "velostream/async/wait_queue.hpp"
 #include "velostream/base/result.hpp"
-#include "velostream/kafka/detail/send_handler.hpp"
+#include "velostream/kafka/detail/stored_handler.hpp"
 #include "velostream/kafka/producer_config.hpp"
 #include "velostream/kafka/record.hpp"
 
@@ -36,6 +36,7 @@ struct ProducerStats {
 namespace detail {
 
 class ProducerCore;
+using SendHandler = StoredHandler<void(Result<Delivery>)>;
 SendHandler& new_send(ProducerCore& core);
 void start_send(ProducerCore& core, SendHandler& handler, const Record& record, const CallContext* call);
 

@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "velostream/base/units.hpp"
+#include "velostream/core/record_view.hpp"
 
 namespace velostream::kafka {
 
 /// Any bytes, or null. Null and empty are different values: a null record value is a tombstone, an empty one is not.
 using ByteString = std::optional<std::string>;
-using ByteView = std::optional<std::string_view>;
-
-/// Wall-clock time in the resolution that Kafka stores. It decides nothing; it is data.
-using Timestamp = std::chrono::sys_time<std::chrono::milliseconds>;
 
 /// One header of a record. Names may repeat; order is kept.
 struct Header {
@@ -48,7 +43,7 @@ struct Record {
     ByteString value;
     Headers headers;
     /// Unset: the time of the send.
-    std::optional<Timestamp> timestamp;
+    std::optional<WallTime> timestamp;
 
     /// The bytes of key, value and headers, and a small allowance for each that the broker's format adds. What budgets
     /// are charged with.
@@ -65,12 +60,15 @@ struct Record {
     static constexpr Bytes header_overhead = 8;
 };
 
+/// The record as the dead letter queue sees it.
+RecordView record_view(const Record& record) noexcept;
+
 /// Where the broker put a record that it acknowledged.
 struct Delivery {
     std::int32_t partition = -1;
     std::int64_t offset = -1;
     /// As stored; unset if the broker did not say.
-    std::optional<Timestamp> timestamp;
+    std::optional<WallTime> timestamp;
 
     friend bool operator==(const Delivery&, const Delivery&) = default;
 };

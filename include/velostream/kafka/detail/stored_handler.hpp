@@ -9,30 +9,33 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <tuple>
 #include <type_traits>
 #include <utility>
-
-#include "velostream/base/result.hpp"
-#include "velostream/kafka/record.hpp"
 
 namespace velostream::kafka::detail {
 
 namespace asio = boost::asio;
 
-/// A completion handler of a send, of any type, kept in place: with ten thousand sends in flight Asio's recycled memory
-/// is used up, and each would cost an allocation.
-class SendHandler {
-  public:
-    /// Where the completion happens. `inside`: we run on the producer's executor, so a handler of that executor is
-    /// called directly.
-    enum class Place { inside, later };
+/// Where a completion happens. `inside`: we run on the component's executor, so a handler of that executor is called
+/// directly.
+enum class Place { inside, later };
 
-    SendHandler() = default;
-    SendHandler(SendHandler&& other) noexcept : slot_(other.slot_), operations_(std::exchange(other.operations_, {})) {
+template <class Signature>
+class StoredHandler;
+
+/// A completion handler of any type, kept in place: with ten thousand of them at once Asio's recycled memory is used
+/// up, and each would cost an allocation.
+template <class... Args>
+class StoredHandler<void(Args...)> {
+  public:
+    StoredHandler() = default;
+    StoredHandler(StoredHandler&& other) noexcept
+        : slot_(other.slot_), operations_(std::exchange(other.operations_, {})) {
         if (operations_) operations_->relocate(other.storage_, storage_);
     }
-    SendHandler& operator=(SendHandler&&) = delete;
-    ~SendHandler() { reset(); }
+    StoredHandler& operator=(StoredHandler&&) = delete;
+    ~StoredHandler() { reset(); }
 
     template <class Handler>
     void emplace(Handler&& handler) {
@@ -51,8 +54,8 @@ class SendHandler {
     const asio::cancellation_slot& slot() const noexcept { return slot_; }
 
     /// Calls the handler, once, through its executor. It is gone before it is called.
-    void complete(Result<Delivery>&& result, const asio::any_io_executor& home, Place place) {
-        std::exchange(operations_, nullptr)->complete(storage_, std::move(result), home, place);
+    void complete(const asio::any_io_executor& home, Place place, Args... args) {
+        std::exchange(operations_, nullptr)->complete(storage_, home, place, std::move(args)...);
     }
 
     /// Destroys the handler uncalled.
@@ -64,7 +67,7 @@ class SendHandler {
     static constexpr std::size_t capacity = 64;
 
     struct Operations {
-        void (*complete)(void*, Result<Delivery>&&, const asio::any_io_executor&, Place);
+        void (*complete)(void*, const asio::any_io_executor&, Place, Args&&...);
         void (*relocate)(void* from, void* to) noexcept;
         void (*destroy)(void*) noexcept;
     };
@@ -76,7 +79,6 @@ class SendHandler {
 
     template <class Handler>
     struct InPlace {
-        using Stored = Handler;
         static Handler take(void* storage) noexcept {
             auto& stored = *std::launder(static_cast<Handler*>(storage));
             Handler taken{std::move(stored)};
@@ -89,7 +91,6 @@ class SendHandler {
 
     template <class Handler>
     struct OnHeap {
-        using Stored = Handler;
         static Handler*& at(void* storage) noexcept { return *std::launder(static_cast<Handler**>(storage)); }
         static Handler take(void* storage) {
             const std::unique_ptr<Handler> owner{at(storage)};
@@ -100,13 +101,12 @@ class SendHandler {
     };
 
     template <class Kept>
-    static void complete_kept(void* storage, Result<Delivery>&& result, const asio::any_io_executor& home,
-                              Place place) {
+    static void complete_kept(void* storage, const asio::any_io_executor& home, Place place, Args&&... args) {
         auto handler = Kept::take(storage);
         auto executor = asio::get_associated_executor(handler, home);
-        if (place == Place::inside && executor == home) return std::move(handler)(std::move(result));
-        auto call = [handler = std::move(handler), result = std::move(result)]() mutable {
-            std::move(handler)(std::move(result));
+        if (place == Place::inside && executor == home) return std::move(handler)(std::move(args)...);
+        auto call = [handler = std::move(handler), arguments = std::tuple<Args...>{std::move(args)...}]() mutable {
+            std::apply(std::move(handler), std::move(arguments));
         };
         if (place == Place::inside) return asio::dispatch(executor, std::move(call));
         asio::post(executor, std::move(call));

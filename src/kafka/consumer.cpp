@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/kafka/consumer.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "consumer_core.hpp"
+
+namespace velostream::kafka {
+
+Consumer::Consumer(asio::any_io_executor executor, const ConsumerConfig& config)
+    : core_(std::make_shared<detail::ConsumerCore>(std::move(executor), validated(config))) {
+    core_->open();
+}
+
+Consumer::~Consumer() {
+    if (core_) core_->shut_down();
+}
+
+Consumer& Consumer::operator=(Consumer&& other) noexcept {
+    Consumer taken{std::move(other)};
+    core_.swap(taken.core_);
+    return *this;
+}
+
+asio::awaitable<Result<RecordBatch>> Consumer::next_batch(std::size_t most) {
+    const auto core = core_;
+    constexpr auto token = asio::as_tuple(asio::use_awaitable);
+    for (;;) {
+        if (core->is_stopped()) co_return Error{Errc::consumer_closed};
+        if (auto failure = core->take_failure()) co_return *failure;
+        RecordBatch batch;
+        while (batch.size() < most && core->front()) batch.push_back(core->take_front());
+        if (!batch.empty() || most == 0) {
+            if (core->batch_waiters().size() > 0) core->serve_later();
+            co_return batch;
+        }
+        const auto [code] = co_await core->batch_waiters().async_wait(token);
+        if (code) co_return Error{Errc::cancelled};
+    }
+}
+
+void Consumer::done(const ConsumedRecord& record) {
+    core_->done(record);
+}
+
+void Consumer::stop() {
+    core_->stop();
+}
+void Consumer::pause() {
+    core_->pause();
+}
+void Consumer::resume() {
+    core_->resume();
+}
+bool Consumer::is_paused() const noexcept {
+    return core_->is_paused();
+}
+
+std::vector<PartitionPosition> Consumer::assignment() const {
+    return core_->assignment();
+}
+bool Consumer::end_reached() const {
+    return core_->end_reached();
+}
+
+asio::awaitable<void> Consumer::close(Duration at_most) {
+    const auto core = core_;
+    const auto departure = core->begin_close();
+    core->wake_departure_at(SteadyTime{}.now() + at_most);
+    const auto is_over = [leaving = departure.get()]() noexcept { return leaving->is_over.load(); };
+    co_await departure->waiters.async_wait_unless(is_over, asio::use_awaitable);
+    core->forget_departure();
+}
+
+ConsumerStats Consumer::get_stats() const {
+    return core_->stats();
+}
+asio::any_io_executor Consumer::get_executor() const {
+    return core_->executor();
+}
+
+} // namespace velostream::kafka

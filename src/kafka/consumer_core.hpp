@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "assigned_partition.hpp"
+#include "consumer_session.hpp"
+#include "core_deadline.hpp"
+#include "event_signal.hpp"
+#include "velostream/async/context_membership.hpp"
+#include "velostream/async/deadline_wheel.hpp"
+#include "velostream/async/wait_queue.hpp"
+#include "velostream/kafka/consumer.hpp"
+
+namespace velostream::kafka::detail {
+
+/// The consumer itself; `Consumer` is the handle that users hold. Everything runs on its executor.
+///
+/// Records come in chunks from the client's queue, one at a time to the front, and from there to a batch or to the
+/// loop. Nothing is taken from the queue that nobody asks for.
+class ConsumerCore final : public ContextMember {
+  public:
+    /// What the background tells us when the group has been left; it outlives us.
+    struct Departure {
+        WaitQueue waiters;
+        std::atomic<bool> is_over = false;
+    };
+
+    ConsumerCore(asio::any_io_executor executor, const ConsumerConfig& config);
+    ~ConsumerCore() override;
+
+    /// Once, when it has an owner.
+    void open();
+
+    /// The next record, or null if there is none now.
+    const ConsumedRecord* front();
+    ConsumedRecord take_front();
+    void done(const ConsumedRecord& record);
+
+    /// A failure of the client that it cannot mend by itself; told once.
+    std::optional<Error> take_failure() { return std::exchange(failure_, std::nullopt); }
+    bool is_stopped() const noexcept { return is_stopped_; }
+    WaitQueue& batch_waiters() noexcept { return batch_waiters_; }
+
+    /// Gives records to whoever waits for them, later on this executor.
+    void serve_later();
+    /// The same after a moment: somebody else has the memory that the next record needs.
+    void serve_when_memory_may_be_free();
+    bool attach(RecordLoop& loop) noexcept;
+    void detach(const RecordLoop& loop) noexcept;
+
+    void stop();
+    void pause() noexcept { is_paused_ = true; }
+    void resume();
+    bool is_paused() const noexcept { return is_paused_; }
+
+    std::shared_ptr<Departure> begin_close();
+    void wake_departure_at(TimePoint at);
+    void forget_departure();
+    void shut_down() noexcept;
+
+    std::vector<PartitionPosition> assignment() const;
+    bool end_reached() const;
+    ConsumerStats stats() const { return counts_; }
+    const asio::any_io_executor& executor() const noexcept { return executor_; }
+
+  private:
+    void listen();
+    void on_events();
+    void on_tick();
+    void serve();
+    void give_up_departure();
+    void handle(rd_kafka_event_t& event);
+    void on_rebalance(rd_kafka_event_t& event);
+    void on_given(const rd_kafka_topic_partition_list_t& partitions);
+    void on_taken(const rd_kafka_topic_partition_list_t& partitions);
+    void note_problem(int code, std::string text);
+
+    void accept(rd_kafka_message_t& message);
+    AssignedPartition* partition_of(const rd_kafka_message_t& message) noexcept;
+    void forget_chunk_of_revoked() noexcept;
+    void store_positions();
+    void leave_group() noexcept;
+
+    std::shared_ptr<ConsumerCore> self() { return std::static_pointer_cast<ConsumerCore>(shared_from_this()); }
+    bool detach() noexcept override;
+    void drop() noexcept override;
+
+    const ConsumerConfig config_;
+    asio::any_io_executor executor_;
+    ContextMembership membership_; // also what keeps this alive until it is shut down
+    DeadlineTimer<> timer_;
+    std::optional<EventSignal> signal_; // gone once closed
+    std::shared_ptr<ConsumerSession> session_;
+    std::shared_ptr<Departure> departure_ = std::make_shared<Departure>();
+
+    std::vector<std::shared_ptr<AssignedPartition>> partitions_;
+    AssignedPartition* last_partition_ = nullptr; // of the last record: most come in runs
+    std::array<rd_kafka_message_t*, 1000> chunk_{};
+    std::size_t chunk_next_ = 0;
+    std::size_t chunk_end_ = 0;
+    std::optional<ConsumedRecord> front_;
+
+    RecordLoop* loop_ = nullptr;
+    WaitQueue batch_waiters_;
+    std::optional<Error> failure_;
+    bool is_paused_ = false;
+    bool is_stopped_ = false;
+    bool is_closed_ = false;
+    bool is_serve_posted_ = false;
+    CoreDeadline<ConsumerCore> tick_;
+    CoreDeadline<ConsumerCore> memory_deadline_;
+    CoreDeadline<ConsumerCore> departure_deadline_;
+    ConsumerStats counts_;
+};
+
+} // namespace velostream::kafka::detail

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/kafka/detail/record_loop.hpp"
+
+#include <boost/asio/post.hpp>
+#include <stdexcept>
+
+#include "consumer_core.hpp"
+
+namespace velostream::kafka::detail {
+
+std::shared_ptr<RecordLoop> open_record_loop(const std::shared_ptr<ConsumerCore>& core, ForEachOptions options) {
+    return std::make_shared<RecordLoop>(core, std::move(options));
+}
+
+RecordLoop::RecordLoop(std::shared_ptr<ConsumerCore> core, ForEachOptions options)
+    : core_(std::move(core)), executor_(core_->executor()), memory_(std::move(options.memory)) {
+    if (options.max_in_flight == 0) throw std::invalid_argument{"max_in_flight = 0: must be ≥ 1"};
+    if (!core_->attach(*this)) throw std::invalid_argument{"for_each: this consumer is in a loop already"};
+    for (std::size_t i = 0; i < options.max_in_flight; ++i) workers_.push_back(std::make_unique<Worker>());
+    running_ = workers_.size();
+    idle_.reserve(running_);
+    is_over_ = core_->is_stopped();
+}
+
+RecordLoop::~RecordLoop() {
+    core_->detach(*this);
+}
+
+std::optional<RecordLoop::Held> RecordLoop::take() {
+    if (is_over_ || is_blocked_) return std::nullopt;
+    if (turn_left_ == 0) { // let others have the thread
+        core_->serve_later();
+        return std::nullopt;
+    }
+    const auto* const next = core_->front();
+    if (auto failure = core_->take_failure()) {
+        end(std::move(failure));
+        return std::nullopt;
+    }
+    if (!next) return std::nullopt;
+    const auto bytes = next->size_bytes();
+    auto room = memory_.try_reserve(bytes);
+    if (!room) {
+        if (memory_.limit() && bytes > *memory_.limit()) {
+            end(room.error());
+        } else if (held_ == 0) {
+            core_->serve_when_memory_may_be_free();
+        }
+        is_blocked_ = true;
+        return std::nullopt;
+    }
+    --turn_left_;
+    ++held_;
+    return Held{core_->take_front(), std::move(*room)};
+}
+
+void RecordLoop::on_idle(Worker& worker) {
+    idle_.push_back(&worker);
+    if (is_over_) serve_end_later();
+}
+
+void RecordLoop::serve() {
+    turn_left_ = records_per_turn;
+    is_blocked_ = false;
+    start_idle_workers();
+    if (auto failure = is_over_ ? std::nullopt : core_->take_failure()) end(std::move(failure));
+}
+
+// Resumes workers directly; each takes the next record, or goes idle again because there is none.
+void RecordLoop::start_idle_workers() {
+    if (is_serving_) return;
+    const auto keep = shared_from_this();
+    is_serving_ = true;
+    while (!idle_.empty() && (is_over_ || (turn_left_ > 0 && !is_blocked_ && core_->front()))) {
+        auto& worker = *idle_.back();
+        idle_.pop_back();
+        worker.idle.complete(executor_, Place::inside);
+    }
+    is_serving_ = false;
+}
+
+void RecordLoop::on_handled(Held& held, const Result<void>& result) {
+    --held_;
+    if (result) core_->done(held.record);
+    held.memory.release();
+    if (!result) end(result.error());
+    if (std::exchange(is_blocked_, false)) start_idle_workers();
+}
+
+void RecordLoop::on_worker_ended() {
+    if (--running_ > 0) return;
+    core_->detach(*this);
+    if (end_) end_.complete(executor_, Place::later);
+}
+
+void RecordLoop::end(std::optional<Error> error) {
+    if (error && !error_) error_ = std::move(error);
+    if (std::exchange(is_over_, true)) return;
+    serve_end_later();
+}
+
+void RecordLoop::serve_end_later() {
+    asio::post(executor_, [self = shared_from_this()] { self->start_idle_workers(); });
+}
+
+void RecordLoop::watch_end() {
+    if (auto slot = end_.slot(); slot.is_connected())
+        slot.assign([weak = weak_from_this()](asio::cancellation_type) {
+            if (const auto self = weak.lock()) self->cancel();
+        });
+    if (running_ == 0) end_.complete(executor_, Place::later);
+}
+
+void RecordLoop::cancel() {
+    end(Error{Errc::cancelled});
+    for (const auto& worker : workers_) worker->cancel.emit(asio::cancellation_type::terminal);
+}
+
+void RecordLoop::drop() noexcept {
+    const auto keep = shared_from_this();
+    for (const auto& worker : workers_) worker->idle.reset();
+    end_.reset();
+}
+
+Result<void> RecordLoop::result() const {
+    if (error_) return *error_;
+    return {};
+}
+
+} // namespace velostream::kafka::detail

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/detached.hpp>
+#include <map>
+#include <set>
+#include <stdexcept>
+
+#include "kafka_support.hpp"
+
+namespace velostream::kafka {
+namespace {
+
+class ConsumerTest : public testing::Test {
+  protected:
+    ConsumerTest() { cluster.create_topic("t", partitions).value(); }
+
+    ConsumerConfig config(const std::string& group = "g") const {
+        return {.bootstrap_servers = cluster.bootstrap_servers(),
+                .group_id = group,
+                .topics = {"t"},
+                .session_timeout = 3s,
+                .commit_interval = 100ms,
+                .fetch_wait = 5ms,
+                .report_ends = true};
+    }
+
+    // Records "0" to "count - 1", in turn over the partitions.
+    asio::awaitable<void> write(int count, std::optional<std::int32_t> only = std::nullopt) {
+        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+        std::vector<Record> records;
+        for (int i = 0; i < count; ++i) {
+            records.emplace_back("t", std::nullopt, std::to_string(written_++));
+            records.back().partition = only.value_or(i % partitions);
+        }
+        for (const auto& record : records)
+            producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
+        co_await producer.async_flush(asio::use_awaitable);
+    }
+
+  public:
+    // Reads until `count` records were seen; done with all of them.
+    asio::awaitable<std::vector<std::string>> read(Consumer& consumer, std::size_t count) {
+        std::vector<std::string> values;
+        while (values.size() < count) {
+            auto batch = co_await consumer.next_batch();
+            if (!batch) {
+                ADD_FAILURE() << batch.error();
+                break;
+            }
+            for (const auto& record : *batch) {
+                values.emplace_back(*record.value());
+                consumer.done(record);
+            }
+        }
+        co_return values;
+    }
+
+  protected:
+    static constexpr int partitions = 4;
+    asio::io_context io{1};
+    MockCluster cluster{1};
+
+  private:
+    int written_ = 0;
+};
+
+TEST_F(ConsumerTest, ReadsEveryByteNullsEmptyOnesAndDuplicateHeadersIncluded) {
+    const std::string binary{"\0\xff\n\x80", 4};
+    std::vector<Record> records{{"t", std::nullopt, std::nullopt}, {"t", "", ""}, {"t", binary, binary}};
+    records[0].headers = {{"a", "1"}, {"b", std::nullopt}, {"a", ""}, {"a", "1"}};
+    for (auto& record : records) {
+        record.partition = 1;
+        record.timestamp = WallTime{1234567890123ms};
+    }
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+        for (const auto& record : records) EXPECT_TRUE(co_await producer.send(record));
+        Consumer consumer{io.get_executor(), config()};
+        std::size_t seen = 0;
+        while (seen < records.size()) {
+            auto batch = co_await consumer.next_batch();
+            for (const auto& record : *batch) {
+                EXPECT_EQ(record.to_record(), records[seen]);
+                EXPECT_EQ(record.size_bytes(), records[seen].size_bytes());
+                EXPECT_EQ(record.offset(), static_cast<std::int64_t>(seen));
+                EXPECT_EQ(record.topic(), "t");
+                EXPECT_EQ(record.timestamp_type(), TimestampType::create_time);
+                EXPECT_EQ(record_view(record).headers.size(), records[seen].headers.size());
+                ++seen;
+            }
+        }
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ConsumerTest, ReadsAllPartitionsEachInItsOrder) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(10'000);
+        Consumer consumer{io.get_executor(), config()};
+        std::map<std::int32_t, std::int64_t> next;
+        std::size_t seen = 0;
+        while (seen < 10'000) {
+            auto batch = co_await consumer.next_batch(300);
+            EXPECT_LE(batch->size(), 300U);
+            for (const auto& record : *batch) {
+                EXPECT_EQ(record.offset(), next[record.partition()]++);
+                ++seen;
+            }
+        }
+        EXPECT_EQ(consumer.get_stats().records, 10'000U);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ConsumerTest, ARestartGoesOnAfterTheLastRecordOfWhichAllBeforeAreDone) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(10, 0);
+        {
+            Consumer consumer{io.get_executor(), config()};
+            RecordBatch all;
+            while (all.size() < 10) {
+                auto batch = co_await consumer.next_batch();
+                for (auto& record : *batch) all.push_back(std::move(record));
+            }
+            for (const int done : {9, 0, 2, 1, 5}) consumer.done(all[static_cast<std::size_t>(done)]);
+            const auto positions = consumer.assignment();
+            const auto position = std::ranges::find(positions, 0, &PartitionPosition::partition);
+            EXPECT_EQ(position->stored, 3);
+            EXPECT_EQ(position->next, 10);
+            EXPECT_EQ(position->open, 7U);
+            co_await consumer.close();
+        }
+        Consumer again{io.get_executor(), config()};
+        const auto values = co_await read(again, 7);
+        EXPECT_EQ(values.front(), "3");
+        EXPECT_EQ(values.size(), 7U);
+        co_await again.close();
+    });
+}
+
+TEST_F(ConsumerTest, DestructionCommitsWhatIsDoneToo) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(10, 0);
+        {
+            Consumer consumer{io.get_executor(), config()};
+            co_await read(consumer, 10);
+        }
+        co_await write(1, 0);
+        Consumer again{io.get_executor(), config()};
+        const auto values = co_await read(again, 1);
+        EXPECT_EQ(values, std::vector<std::string>{"10"});
+        co_await again.close();
+    });
+}
+
+TEST_F(ConsumerTest, WhatIsDoneIsCommittedWhileItRuns) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(10, 0);
+        Consumer consumer{io.get_executor(), config("observed")};
+        co_await read(consumer, 10);
+        co_await pause_for(500ms);
+        EXPECT_EQ(consumer.get_stats().failed_commits, 0U) << consumer.get_stats().last_problem;
+        // A second member takes all partitions over when the first is gone without a word.
+        Consumer other{io.get_executor(), config("observed")};
+        asio::co_spawn(
+            io, [](Consumer& from) -> asio::awaitable<void> { co_await from.next_batch(); }(other), asio::detached);
+        EXPECT_TRUE(co_await eventually([&] { return !other.assignment().empty(); }));
+        EXPECT_TRUE(co_await eventually([&] { return consumer.assignment().size() < partitions; }));
+        co_await consumer.close();
+        EXPECT_TRUE(
+            co_await eventually([&] { return other.end_reached() && other.assignment().size() == partitions; }));
+        EXPECT_EQ(other.get_stats().records, 0U);
+        co_await other.close();
+    });
+}
+
+TEST_F(ConsumerTest, ACompletionAfterTheRevocationHasNoEffect) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(100);
+        Consumer first{io.get_executor(), config()};
+        RecordBatch held;
+        while (held.size() < 100) {
+            auto batch = co_await first.next_batch();
+            for (auto& record : *batch) held.push_back(std::move(record));
+        }
+        Consumer second{io.get_executor(), config()};
+        EXPECT_TRUE(
+            co_await eventually([&] { return first.assignment().size() == 2 && second.assignment().size() == 2; }));
+
+        for (const auto& record : held) first.done(record);
+
+        // All were revoked on the way: none of them counts, and the new owners read them again.
+        EXPECT_EQ(first.get_stats().done, 0U);
+        EXPECT_EQ(first.get_stats().done_too_late, 100U);
+        const auto again_first = co_await read(first, 50);
+        const auto again_second = co_await read(second, 50);
+        std::set<std::string> all{again_first.begin(), again_first.end()};
+        all.insert(again_second.begin(), again_second.end());
+        EXPECT_EQ(all.size(), 100U);
+        held.clear();
+        co_await first.close();
+        co_await second.close();
+    });
+}
+
+TEST_F(ConsumerTest, KnowsWhenEveryPartitionWasReadToItsEnd) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(40);
+        Consumer consumer{io.get_executor(), config()};
+        EXPECT_FALSE(consumer.end_reached());
+        co_await read(consumer, 40);
+        consumer.pause();
+        consumer.resume();
+        asio::co_spawn(
+            io, [](Consumer& from) -> asio::awaitable<void> { co_await from.next_batch(); }(consumer), asio::detached);
+        EXPECT_TRUE(co_await eventually([&] { return consumer.end_reached(); }));
+        consumer.stop();
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ConsumerTest, WhilePausedNoRecordComesAndTheMembershipGoesOn) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Consumer consumer{io.get_executor(), config()};
+        EXPECT_TRUE(co_await eventually([&] { return !consumer.assignment().empty(); }));
+        consumer.pause();
+        EXPECT_TRUE(consumer.is_paused());
+        std::vector<std::string> seen;
+        asio::co_spawn(
+            io,
+            [](ConsumerTest& test, Consumer& from, std::vector<std::string>& into) -> asio::awaitable<void> {
+                into = co_await test.read(from, 5);
+            }(*this, consumer, seen),
+            asio::detached);
+        co_await write(5);
+        co_await pause_for(300ms);
+        EXPECT_EQ(consumer.get_stats().records, 0U);
+        EXPECT_EQ(consumer.assignment().size(), 4U);
+
+        consumer.resume();
+
+        EXPECT_TRUE(co_await eventually([&] { return seen.size() == 5; }));
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ConsumerTest, ACancelledWaitLosesNoRecord) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Consumer consumer{io.get_executor(), config()};
+        asio::cancellation_signal signal;
+        std::optional<Result<RecordBatch>> ended;
+        asio::co_spawn(
+            io, consumer.next_batch(),
+            asio::bind_cancellation_slot(
+                signal.slot(), [&](const std::exception_ptr&, Result<RecordBatch> r) { ended = std::move(r); }));
+        co_await pause_for(20ms);
+        signal.emit(asio::cancellation_type::terminal);
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
+        EXPECT_EQ(ended->error(), Errc::cancelled);
+
+        co_await write(5);
+        const auto values = co_await read(consumer, 5);
+        EXPECT_EQ(values.size(), 5U);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ConsumerTest, AfterStopNobodyGetsARecord) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(5);
+        Consumer consumer{io.get_executor(), config()};
+        consumer.stop();
+        const auto batch = co_await consumer.next_batch();
+        EXPECT_EQ(batch.error(), Errc::consumer_closed);
+        co_await consumer.close();
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ConsumerTest, RecordsMayOutliveTheirConsumer) {
+    std::optional<RecordBatch> kept;
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(5, 0);
+        Consumer consumer{io.get_executor(), config()};
+        auto batch = co_await consumer.next_batch();
+        kept = std::move(*batch);
+        co_await consumer.close();
+    });
+
+    EXPECT_EQ(kept->front().value(), "0");
+    EXPECT_EQ(kept->front().topic(), "t");
+}
+
+TEST_F(ConsumerTest, AContextMayBeDestroyedWhileSomebodyWaits) {
+    const auto alive = std::make_shared<int>(0);
+    {
+        asio::io_context dying{1};
+        auto waiting = [](asio::io_context& context, ConsumerConfig settings,
+                          std::shared_ptr<int> token) -> asio::awaitable<void> {
+            Consumer consumer{context.get_executor(), settings};
+            co_await consumer.next_batch();
+            (void)token;
+        };
+        asio::co_spawn(dying, waiting(dying, config(), alive), asio::detached);
+        dying.run_for(50ms);
+        EXPECT_GT(alive.use_count(), 1);
+    }
+
+    EXPECT_EQ(alive.use_count(), 1);
+}
+
+} // namespace
+} // namespace velostream::kafka

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/detached.hpp>
+#include <map>
+#include <stdexcept>
+
+#include "kafka_support.hpp"
+#include "velostream/async/wait_queue.hpp"
+
+namespace velostream::kafka {
+namespace {
+
+class ForEachTest : public testing::Test {
+  protected:
+    ForEachTest() { cluster.create_topic("t", partitions).value(); }
+
+    ConsumerConfig config() const {
+        return {.bootstrap_servers = cluster.bootstrap_servers(),
+                .group_id = "g",
+                .topics = {"t"},
+                .session_timeout = 3s,
+                .commit_interval = 100ms,
+                .fetch_wait = 5ms};
+    }
+
+    asio::awaitable<void> write(int count) {
+        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+        std::vector<Record> records;
+        for (int i = 0; i < count; ++i) {
+            records.emplace_back("t", std::nullopt, std::to_string(i));
+            records.back().partition = i % partitions;
+        }
+        for (const auto& record : records)
+            producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
+        co_await producer.async_flush(asio::use_awaitable);
+    }
+
+    // How many records a member of the same group still gets.
+    asio::awaitable<std::size_t> left_over() {
+        auto settings = config();
+        settings.report_ends = true;
+        Consumer consumer{io.get_executor(), settings};
+        auto handler = [](const ConsumedRecord&) -> asio::awaitable<void> { co_return; };
+        bool is_over = false;
+        asio::co_spawn(
+            io,
+            [](Consumer& from, decltype(handler) each, bool& over) -> asio::awaitable<void> {
+                const ForEachOptions options;
+                co_await from.for_each(options, each);
+                over = true;
+            }(consumer, handler, is_over),
+            asio::detached);
+        EXPECT_TRUE(co_await eventually([&] { return consumer.end_reached(); }));
+        const auto records = consumer.get_stats().records;
+        consumer.stop();
+        EXPECT_TRUE(co_await eventually([&] { return is_over; }));
+        co_await consumer.close();
+        co_return static_cast<std::size_t>(records);
+    }
+
+    static constexpr int partitions = 4;
+    asio::io_context io{1};
+    MockCluster cluster{1};
+};
+
+TEST_F(ForEachTest, EveryRecordIsHandledOnceInTheOrderOfItsPartition) {
+    constexpr int count = 20'000;
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(count);
+        Consumer consumer{io.get_executor(), config()};
+        std::map<std::int32_t, std::int64_t> next;
+        int handled = 0;
+        auto handler = [&](const ConsumedRecord& record) -> asio::awaitable<void> {
+            EXPECT_EQ(record.offset(), next[record.partition()]++);
+            if (++handled == count) consumer.stop();
+            if (record.offset() % 3 == 0) co_await pause_for(1ms);
+        };
+        const ForEachOptions options{.max_in_flight = 64};
+
+        const auto result = co_await consumer.for_each(options, handler);
+
+        EXPECT_TRUE(result) << result.error();
+        EXPECT_EQ(handled, count);
+        EXPECT_EQ(consumer.get_stats().done, static_cast<std::uint64_t>(count));
+        co_await consumer.close();
+        EXPECT_EQ(co_await left_over(), 0U);
+    });
+}
+
+TEST_F(ForEachTest, NoMoreHandlersAreInProgressThanAllowed) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(200);
+        Consumer consumer{io.get_executor(), config()};
+        int in_progress = 0, most = 0, handled = 0;
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            most = std::max(most, ++in_progress);
+            co_await pause_for(2ms);
+            --in_progress;
+            if (++handled == 200) consumer.stop();
+        };
+        const ForEachOptions options{.max_in_flight = 7};
+        const auto result = co_await consumer.for_each(options, handler);
+
+        EXPECT_TRUE(result);
+        EXPECT_EQ(most, 7);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ForEachTest, TheBytesInProgressAreChargedAndBounded) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(200);
+        Consumer consumer{io.get_executor(), config()};
+        const MemoryAccount memory{"in flight", 400};
+        int handled = 0;
+        Bytes most = 0;
+        auto handler = [&](const ConsumedRecord& record) -> asio::awaitable<void> {
+            EXPECT_GE(memory.used(), record.size_bytes());
+            most = std::max(most, memory.used());
+            co_await pause_for(1ms);
+            if (++handled == 200) consumer.stop();
+        };
+        const ForEachOptions options{.max_in_flight = 100, .memory = memory};
+        const auto result = co_await consumer.for_each(options, handler);
+
+        EXPECT_TRUE(result);
+        EXPECT_LE(most, 400U);
+        EXPECT_GT(most, 300U);
+        EXPECT_EQ(memory.used(), 0U);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ForEachTest, WaitsForMemoryThatSomebodyElseHolds) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(10);
+        Consumer consumer{io.get_executor(), config()};
+        const MemoryAccount memory{"shared", 400};
+        auto taken = memory.try_reserve(390);
+        int handled = 0;
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            if (++handled == 10) consumer.stop();
+            co_return;
+        };
+        bool is_over = false;
+        asio::co_spawn(
+            io,
+            [](Consumer& from, decltype(handler)& each, const MemoryAccount& account,
+               bool& over) -> asio::awaitable<void> {
+                const ForEachOptions options{.memory = account};
+                co_await from.for_each(options, each);
+                over = true;
+            }(consumer, handler, memory, is_over),
+            asio::detached);
+        EXPECT_TRUE(co_await eventually([&] { return memory.refusals() > 0; }));
+        EXPECT_EQ(handled, 0);
+
+        taken->release();
+
+        EXPECT_TRUE(co_await eventually([&] { return is_over; }));
+        EXPECT_EQ(handled, 10);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ForEachTest, ARecordLargerThanTheLimitEndsTheLoop) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(4);
+        Consumer consumer{io.get_executor(), config()};
+        const MemoryAccount memory{"tiny", 10};
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> { co_return; };
+        const ForEachOptions options{.memory = memory};
+        const auto result = co_await consumer.for_each(options, handler);
+
+        EXPECT_EQ(result.error(), Errc::memory_limit_exceeded);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ForEachTest, TheFirstErrorEndsTheLoopAndItsRecordIsNotDone) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(400);
+        {
+            Consumer consumer{io.get_executor(), config()};
+            auto handler = [&](const ConsumedRecord& record) -> asio::awaitable<Result<void>> {
+                if (record.value() == "200") co_return Error{Errc::operation_failed, "this one"};
+                co_await pause_for(1ms);
+                co_return Result<void>{};
+            };
+            const ForEachOptions options{.max_in_flight = 16};
+            const auto result = co_await consumer.for_each(options, handler);
+            EXPECT_EQ(result.error(), Errc::operation_failed);
+            EXPECT_EQ(result.error().detail(), "this one");
+            co_await consumer.close();
+        }
+        EXPECT_GE(co_await left_over(), 50U); // "200" and what lies behind it in its partition
+    });
+}
+
+TEST_F(ForEachTest, AnExceptionOfAHandlerIsAnErrorOfTheLoop) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(4);
+        Consumer consumer{io.get_executor(), config()};
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            throw std::runtime_error{"thrown"};
+            co_return;
+        };
+        const ForEachOptions options;
+        const auto result = co_await consumer.for_each(options, handler);
+
+        EXPECT_EQ(result.error().detail(), "thrown");
+        EXPECT_EQ(consumer.get_stats().done, 0U);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ForEachTest, StopLetsTheHandlersInProgressEnd) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(100);
+        Consumer consumer{io.get_executor(), config()};
+        int started = 0, ended = 0;
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            if (++started == 10) consumer.stop();
+            co_await pause_for(20ms);
+            ++ended;
+        };
+        const ForEachOptions options{.max_in_flight = 10};
+        const auto result = co_await consumer.for_each(options, handler);
+
+        EXPECT_TRUE(result);
+        EXPECT_EQ(started, 10);
+        EXPECT_EQ(ended, 10);
+        EXPECT_EQ(consumer.get_stats().done, 10U);
+        co_await consumer.close();
+        EXPECT_EQ(co_await left_over(), 90U);
+    });
+}
+
+TEST_F(ForEachTest, CancellationIsPassedOnAndItsRecordsAreNotDone) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        Consumer consumer{io.get_executor(), config()};
+        int started = 0, unwound = 0;
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            struct Unwound {
+                int& count;
+                ~Unwound() { ++count; }
+            };
+            ++started;
+            const Unwound guard{unwound};
+            co_await pause_for(1h);
+        };
+        asio::cancellation_signal signal;
+        std::optional<Result<void>> ended;
+        const ForEachOptions options{.max_in_flight = 4};
+        asio::co_spawn(io, consumer.for_each(options, handler),
+                       asio::bind_cancellation_slot(
+                           signal.slot(), [&](const std::exception_ptr&, Result<void> r) { ended = std::move(r); }));
+        EXPECT_TRUE(co_await eventually([&] { return started == 4; }));
+
+        signal.emit(asio::cancellation_type::terminal);
+
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
+        EXPECT_EQ(ended->error(), Errc::cancelled);
+        EXPECT_EQ(unwound, 4);
+        EXPECT_EQ(consumer.get_stats().done, 0U);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ForEachTest, CloseWithRecordsInProgressDoesNotCommitThem) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        Consumer consumer{io.get_executor(), config()};
+        WaitQueue gate;
+        bool is_over = false;
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            co_await gate.async_wait(asio::use_awaitable);
+        };
+        asio::co_spawn(
+            io,
+            [](Consumer& from, decltype(handler)& each, bool& over) -> asio::awaitable<void> {
+                const ForEachOptions options{.max_in_flight = 8};
+                const auto result = co_await from.for_each(options, each);
+                EXPECT_TRUE(result);
+                over = true;
+            }(consumer, handler, is_over),
+            asio::detached);
+        EXPECT_TRUE(co_await eventually([&] { return gate.size() == 8; }));
+
+        co_await consumer.close();
+        gate.wake_all();
+
+        EXPECT_TRUE(co_await eventually([&] { return is_over; }));
+        EXPECT_EQ(consumer.get_stats().done, 0U);
+        EXPECT_EQ(consumer.get_stats().done_too_late, 8U);
+        EXPECT_EQ(co_await left_over(), 8U);
+    });
+}
+
+TEST_F(ForEachTest, AConsumerHasOneLoopAtATime) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Consumer consumer{io.get_executor(), config()};
+        auto handler = [](const ConsumedRecord&) -> asio::awaitable<void> { co_return; };
+        const ForEachOptions options;
+        auto first = consumer.for_each(options, handler);
+        EXPECT_THROW(consumer.for_each(options, handler), std::invalid_argument);
+        const ForEachOptions none{.max_in_flight = 0};
+        EXPECT_THROW(consumer.for_each(none, handler), std::invalid_argument);
+        consumer.stop();
+        EXPECT_TRUE(co_await std::move(first));
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ForEachTest, AContextMayBeDestroyedWithALoopInProgress) {
+    run(io, [&] { return write(8); });
+    const auto alive = std::make_shared<int>(0);
+    {
+        asio::io_context dying{1};
+        auto looping = [](asio::io_context& context, ConsumerConfig settings,
+                          std::shared_ptr<int> token) -> asio::awaitable<void> {
+            Consumer consumer{context.get_executor(), settings};
+            auto handler = [token](const ConsumedRecord& record) -> asio::awaitable<void> {
+                if (record.value() == "0") co_await pause_for(1h);
+            };
+            const ForEachOptions options{.max_in_flight = 4};
+            co_await consumer.for_each(options, handler);
+        };
+        asio::co_spawn(dying, looping(dying, config(), alive), asio::detached);
+        dying.run_for(500ms);
+        EXPECT_GT(alive.use_count(), 1);
+    }
+
+    EXPECT_EQ(alive.use_count(), 1);
+}
+
+} // namespace
+} // namespace velostream::kafka

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "velostream/base/result.hpp"
+#include "velostream/base/units.hpp"
+#include "velostream/kafka/error.hpp"
+#include "velostream/kafka/properties.hpp"
+
+namespace velostream {
+
+namespace asio = boost::asio;
+
+} // namespace velostream
+
+namespace velostream::kafka {
+
+/// A topic to be created.
+struct NewTopic {
+    explicit NewTopic(std::string topic_name, int partition_count = -1)
+        : name(std::move(topic_name)), partitions(partition_count) {}
+
+    std::string name;
+    /// -1: what the brokers do by default.
+    int partitions;
+    /// Copies of each partition. -1: what the brokers do by default.
+    int replication = -1;
+    /// Topic settings by name, such as `retention.ms`.
+    std::map<std::string, std::string> config;
+};
+
+struct AdminConfig {
+    /// `host:port`, comma-separated. Must not be empty.
+    std::string bootstrap_servers = {};
+    /// The name that brokers see in their logs and quotas.
+    std::string client_id = "velostream";
+    /// Anything else that the client library can be told.
+    Properties properties = {};
+};
+
+/// Creates and deletes topics. Each call connects anew, works on a thread of its own, and leaves nothing open.
+///
+/// Threads:  safe to share.
+/// Lifetime: may be destroyed while calls are in progress.
+class Admin {
+  public:
+    /// Throws `std::invalid_argument` that lists every problem of `config`.
+    explicit Admin(AdminConfig config);
+
+    /// Creates all of them, from the moment of the call, and waits until the cluster has.
+    ///
+    /// Errors:       KafkaErrc::topic_already_exists if a topic exists (it is left as it is) and nothing worse
+    /// happened;
+    ///               otherwise the code of the first topic that failed. The detail names every one. The other topics
+    ///               are created all the same.
+    /// Cancellation: all kinds, by an exception as usual in Asio; the brokers may do it all the same.
+    asio::awaitable<Result<void>> create_topics(std::vector<NewTopic> topics,
+                                                Duration timeout = std::chrono::seconds{30}) const;
+
+    /// Deletes all of them.
+    ///
+    /// Errors, cancellation: as `create_topics`; KafkaErrc::unknown_topic_or_partition if one did not exist.
+    asio::awaitable<Result<void>> delete_topics(std::vector<std::string> names,
+                                                Duration timeout = std::chrono::seconds{30}) const;
+
+  private:
+    AdminConfig config_;
+};
+
+} // namespace velostream::kafka

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/kafka/admin.hpp"
+
+#include <librdkafka/rdkafka.h>
+
+#include <array>
+#include <atomic>
+#include <boost/asio/use_awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "background.hpp"
+#include "client_conf.hpp"
+#include "velostream/async/wait_queue.hpp"
+
+namespace velostream::kafka {
+
+namespace {
+
+ClientConf conf_of(const AdminConfig& config) {
+    ClientConf conf{config.bootstrap_servers, config.client_id};
+    conf.set(config.properties, {"enabled_events", "log.queue"});
+    return conf;
+}
+
+template <auto destroy>
+struct Destroy {
+    void operator()(auto* object) const noexcept { destroy(object); }
+};
+using Client = std::unique_ptr<rd_kafka_t, Destroy<rd_kafka_destroy>>;
+using Queue = std::unique_ptr<rd_kafka_queue_t, Destroy<rd_kafka_queue_destroy>>;
+using Event = std::unique_ptr<rd_kafka_event_t, Destroy<rd_kafka_event_destroy>>;
+using Options = std::unique_ptr<rd_kafka_AdminOptions_t, Destroy<rd_kafka_AdminOptions_destroy>>;
+using ToCreate = std::unique_ptr<rd_kafka_NewTopic_t, Destroy<rd_kafka_NewTopic_destroy>>;
+using ToDelete = std::unique_ptr<rd_kafka_DeleteTopic_t, Destroy<rd_kafka_DeleteTopic_destroy>>;
+using Topics = std::span<const rd_kafka_topic_result_t* const>;
+
+int to_milliseconds(Duration duration) {
+    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
+}
+
+// What a topic that is as wanted already answers tells less than any other failure.
+Result<void> worst_of(Topics topics, KafkaErrc mildest) {
+    std::optional<KafkaErrc> worst;
+    std::string detail;
+    for (const auto* topic : topics) {
+        const auto code = static_cast<KafkaErrc>(rd_kafka_topic_result_error(topic));
+        if (code == KafkaErrc{}) continue;
+        if (!worst || *worst == mildest) worst = code;
+        const auto* const words = rd_kafka_topic_result_error_string(topic);
+        detail += (detail.empty() ? "topic " : "; topic ") + std::string{rd_kafka_topic_result_name(topic)} + ": " +
+                  (words ? words : rd_kafka_err2str(rd_kafka_topic_result_error(topic)));
+    }
+    if (!worst) return {};
+    return Error{make_error_code(*worst), detail};
+}
+
+// Connects, asks, waits for the answer. Blocks.
+template <class Ask>
+Result<void> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Duration timeout, Ask ask_for) {
+    const Client client{conf_of(config).open(RD_KAFKA_PRODUCER)};
+    const Queue queue{rd_kafka_queue_new(client.get())};
+    const Options options{rd_kafka_AdminOptions_new(client.get(), operation)};
+    std::array<char, 256> problem{};
+    rd_kafka_AdminOptions_set_request_timeout(options.get(), to_milliseconds(timeout), problem.data(), problem.size());
+    rd_kafka_AdminOptions_set_operation_timeout(options.get(), to_milliseconds(timeout), problem.data(),
+                                                problem.size());
+    const auto result_of = ask_for(client.get(), options.get(), queue.get());
+
+    constexpr auto answer_margin = std::chrono::seconds{2}; // the library itself answers at its timeout, not exactly
+    const Event event{rd_kafka_queue_poll(queue.get(), to_milliseconds(timeout + answer_margin))};
+    if (!event) return Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR__TIMED_OUT})};
+    if (const auto code = rd_kafka_event_error(event.get()))
+        return Error{make_error_code(static_cast<KafkaErrc>(code)), rd_kafka_event_error_string(event.get())};
+    return result_of(event.get());
+}
+
+Result<void> create(const AdminConfig& config, const std::vector<NewTopic>& topics, Duration timeout) {
+    std::vector<ToCreate> wanted;
+    for (const auto& topic : topics) {
+        std::array<char, 256> problem{};
+        ToCreate one{rd_kafka_NewTopic_new(topic.name.c_str(), topic.partitions, topic.replication, problem.data(),
+                                           problem.size())};
+        if (!one) return Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR__INVALID_ARG}), problem.data()};
+        for (const auto& [name, value] : topic.config)
+            rd_kafka_NewTopic_set_config(one.get(), name.c_str(), value.c_str());
+        wanted.push_back(std::move(one));
+    }
+    return ask(config, RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout, [&](auto* client, auto* options, auto* queue) {
+        std::vector<rd_kafka_NewTopic_t*> pointers;
+        for (const auto& one : wanted) pointers.push_back(one.get());
+        rd_kafka_CreateTopics(client, pointers.data(), pointers.size(), options, queue);
+        return [](rd_kafka_event_t* event) {
+            std::size_t count = 0;
+            auto** const results =
+                rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+            return worst_of({results, count}, KafkaErrc::topic_already_exists);
+        };
+    });
+}
+
+Result<void> remove(const AdminConfig& config, const std::vector<std::string>& names, Duration timeout) {
+    std::vector<ToDelete> unwanted;
+    for (const auto& name : names) unwanted.emplace_back(rd_kafka_DeleteTopic_new(name.c_str()));
+    return ask(config, RD_KAFKA_ADMIN_OP_DELETETOPICS, timeout, [&](auto* client, auto* options, auto* queue) {
+        std::vector<rd_kafka_DeleteTopic_t*> pointers;
+        for (const auto& one : unwanted) pointers.push_back(one.get());
+        rd_kafka_DeleteTopics(client, pointers.data(), pointers.size(), options, queue);
+        return [](rd_kafka_event_t* event) {
+            std::size_t count = 0;
+            auto** const results =
+                rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
+            return worst_of({results, count}, KafkaErrc::unknown_topic_or_partition);
+        };
+    });
+}
+
+struct Answer {
+    WaitQueue waiters;
+    Result<void> result; // written before `is_here`
+    std::atomic<bool> is_here = false;
+};
+
+std::shared_ptr<Answer> answer_in_background(std::function<Result<void>()> question) {
+    auto answer = std::make_shared<Answer>();
+    run_in_background([answer, question = std::move(question)] {
+        try {
+            answer->result = question();
+        } catch (...) {
+            answer->result = Error::from_exception(std::current_exception());
+        }
+        answer->is_here = true;
+        answer->waiters.wake_all();
+    });
+    return answer;
+}
+
+asio::awaitable<Result<void>> wait_for(std::shared_ptr<Answer> answer) {
+    const auto is_here = [expected = answer.get()]() noexcept { return expected->is_here.load(); };
+    co_await answer->waiters.async_wait_unless(is_here, asio::use_awaitable);
+    co_return answer->result;
+}
+
+} // namespace
+
+Admin::Admin(AdminConfig config) : config_(std::move(config)) {
+    throw_if_any(conf_of(config_).problems());
+}
+
+asio::awaitable<Result<void>> Admin::create_topics(std::vector<NewTopic> topics, Duration timeout) const {
+    return wait_for(answer_in_background(
+        [config = config_, topics = std::move(topics), timeout] { return create(config, topics, timeout); }));
+}
+
+asio::awaitable<Result<void>> Admin::delete_topics(std::vector<std::string> names, Duration timeout) const {
+    return wait_for(answer_in_background(
+        [config = config_, names = std::move(names), timeout] { return remove(config, names, timeout); }));
+}
+
+} // namespace velostream::kafka

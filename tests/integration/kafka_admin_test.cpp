@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/kafka/admin.hpp"
+
+#include <stdexcept>
+
+#include "kafka_support.hpp"
+
+namespace velostream::kafka {
+namespace {
+
+TEST(AdminTest, ACallThatNobodyAnswersEndsAtItsTimeoutWithoutBlockingTheThread) {
+    asio::io_context io{1};
+    const MockCluster cluster{1}; // has no admin interface
+    run(io, [&]() -> asio::awaitable<void> {
+        const Admin admin{{.bootstrap_servers = cluster.bootstrap_servers()}};
+        std::vector<NewTopic> topics;
+        topics.emplace_back("t", 2);
+        const auto begin = now();
+        auto creating = admin.create_topics(topics, 1s);
+        EXPECT_LT(now() - begin, 500ms);
+
+        const auto created = co_await std::move(creating);
+
+        EXPECT_EQ(created.error(), ErrorType::timeout) << created.error();
+        EXPECT_LT(now() - begin, 10s);
+    });
+}
+
+TEST(AdminTest, ATopicThatCannotBeIsRefusedAtOnce) {
+    asio::io_context io{1};
+    run(io, [&]() -> asio::awaitable<void> {
+        const Admin admin{{.bootstrap_servers = "localhost:9"}};
+        std::vector<NewTopic> topics;
+        topics.emplace_back("t", -7);
+        const auto created = co_await admin.create_topics(topics);
+        EXPECT_EQ(created.error(), ErrorType::bad_request) << created.error();
+    });
+}
+
+TEST(AdminTest, AnEmptyAddressIsRefused) {
+    EXPECT_THROW(Admin{AdminConfig{}}, std::invalid_argument);
+}
+
+} // namespace
+} // namespace velostream::kafka

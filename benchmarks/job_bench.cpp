@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "orders/order_lines.hpp"
@@ -107,14 +108,14 @@ void declare(Suite& suite) {
             auto all = options;
             all.emplace_back("--quiet");
             if (!options.empty()) all.insert(all.end(), {"--clean", "--prefix", job.new_prefix()});
-            job.measure(state, "orders_pipeline", all);
+            job.measure(state, "orders_pipeline", std::move(all));
         };
     };
     const auto bare_loop = [](std::vector<std::string> options) {
         return [options](benchmark::State& state) {
             auto all = options;
-            all.insert(all.end(), {"--prefix", job.new_prefix()});
-            job.measure(state, "bare_orders_loop", all);
+            if (!options.empty()) all.insert(all.end(), {"--prefix", job.new_prefix()});
+            job.measure(state, "bare_orders_loop", std::move(all));
         };
     };
     const Measure one_run{.threads = {1}, .iterations = 1};

@@ -28,10 +28,14 @@ namespace velostream::bench {
 
 namespace {
 
-constexpr std::array<std::pair<const char*, const char*>, 4> client_settings{{
+// What the library's producer sets by itself.
+constexpr std::array<std::pair<const char*, const char*>, 7> client_settings{{
     {"enable.idempotence", "true"},
     {"linger.ms", "5"},
-    {"queue.buffering.max.messages", "1000000"}, // the window below is the only limit
+    {"message.timeout.ms", "30000"},
+    {"partitioner", "murmur2_random"},
+    {"queue.buffering.max.messages", "0"}, // the window below is the only limit
+    {"queue.buffering.max.kbytes", "2147483647"},
     {"socket.nagle.disable", "true"},
 }};
 constexpr const char* topic = "sends";

@@ -42,11 +42,22 @@ macro(velostream_find velostream_find_result)
     endforeach()
 endmacro()
 
+# A BOOST_ROOT may hold nothing but headers. CMake's own FindBoost takes it, unless a system's Boost has a package configuration that
+# goes first.
+macro(velostream_boost_root)
+    if(POLICY CMP0167)
+        cmake_policy(SET CMP0167 OLD) # newer CMake asks before it uses FindBoost
+    endif()
+    if(DEFINED BOOST_ROOT OR DEFINED ENV{BOOST_ROOT})
+        set(Boost_NO_BOOST_CMAKE ON)
+    endif()
+endmacro()
+
 function(velostream_find_one variable target package)
     velostream_dependency_field(version ${target} VERSION)
     velostream_dependency_field(debian ${target} DEBIAN)
-    if(POLICY CMP0167)
-        cmake_policy(SET CMP0167 OLD) # CMake's own FindBoost also takes a BOOST_ROOT that holds nothing but headers.
+    if(package STREQUAL "Boost")
+        velostream_boost_root()
     endif()
     find_package(${package} ${version} QUIET)
     if(TARGET ${target})

@@ -64,6 +64,7 @@ function(velostream_write_pkgconfig name)
 
     # From <prefix>/<libdir>/pkgconfig back to <prefix>, wherever that was moved to.
     file(RELATIVE_PATH up "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+    string(REGEX REPLACE "/$" "" up "${up}")
     configure_file("${PROJECT_SOURCE_DIR}/cmake/velostream.pc.in" "${PROJECT_BINARY_DIR}/package/velostream-${name}.pc" @ONLY)
     install(FILES "${PROJECT_BINARY_DIR}/package/velostream-${name}.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 endfunction()

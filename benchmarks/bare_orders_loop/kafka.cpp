@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kafka.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <span>
 #include <stdexcept>
 
 namespace velostream::bare {
@@ -33,6 +35,21 @@ void wait_for_answer(rd_kafka_queue_t* queue, Topics topics_of_event) {
     const auto* const* const topics = topics_of_event(event.get(), &count);
     for (std::size_t i = 0; i < count; ++i)
         throw_if(rd_kafka_topic_result_error(topics[i]), rd_kafka_topic_result_name(topics[i]));
+}
+
+/// True if every partition of the topic has a leader by now.
+bool has_leaders(rd_kafka_t* client, const std::string& name, int partitions) {
+    const auto topic = open_topic(client, name);
+    const rd_kafka_metadata_t* answer = nullptr;
+    throw_if(rd_kafka_metadata(client, 0, topic.get(), &answer, static_cast<int>(admin_wait.count())), name);
+    const std::unique_ptr<const rd_kafka_metadata_t, void (*)(const rd_kafka_metadata_t*)> metadata{
+        answer, rd_kafka_metadata_destroy};
+    const std::span topics{metadata->topics, static_cast<std::size_t>(metadata->topic_cnt)};
+    return std::ranges::any_of(topics, [partitions](const rd_kafka_metadata_topic& each) {
+        const std::span all{each.partitions, static_cast<std::size_t>(each.partition_cnt)};
+        return each.err == RD_KAFKA_RESP_ERR_NO_ERROR && each.partition_cnt == partitions &&
+               std::ranges::none_of(all, [](const rd_kafka_metadata_partition& one) { return one.leader < 0; });
+    });
 }
 
 } // namespace
@@ -81,6 +98,11 @@ void create_topics(rd_kafka_t* client, const std::vector<std::string>& names, in
     wait_for_answer(queue.get(), [](rd_kafka_event_t* event, std::size_t* count) {
         return rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), count);
     });
+    // Who subscribes before the brokers know the topic loses up to three seconds.
+    const auto end = std::chrono::steady_clock::now() + admin_wait;
+    for (const auto& name : names)
+        while (!has_leaders(client, name, partitions))
+            if (std::chrono::steady_clock::now() > end) throw std::runtime_error{name + " has no leaders"};
 }
 
 void delete_topics(rd_kafka_t* client, const std::vector<std::string>& names) {

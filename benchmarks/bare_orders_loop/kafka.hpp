@@ -45,7 +45,7 @@ class MockBrokers {
     Owned<rd_kafka_mock_cluster_t> cluster_;
 };
 
-/// On a real cluster. `client` must know its brokers.
+/// On a real cluster, of which `client` must be one. Returns when every partition can be used.
 void create_topics(rd_kafka_t* client, const std::vector<std::string>& names, int partitions);
 void delete_topics(rd_kafka_t* client, const std::vector<std::string>& names);
 

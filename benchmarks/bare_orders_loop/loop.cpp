@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <initializer_list>
 #include <stdexcept>
 #include <string_view>
 #include <thread>
@@ -21,23 +22,27 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // The settings of the main job's clients. A floor with others would measure librdkafka instead of us.
-const Settings job_producer{{"enable.idempotence", "true"},
-                            {"linger.ms", "20"},
-                            {"socket.nagle.disable", "true"},
-                            {"queue.buffering.max.messages", "1000000"}};
-const Settings job_consumer{{"queued.min.messages", "1000000"},
-                            {"queued.max.messages.kbytes", "65536"},
-                            {"fetch.wait.max.ms", "10"},
-                            {"socket.nagle.disable", "true"}};
+const Settings job_client{{"socket.nagle.disable", "true"},
+                          {"reconnect.backoff.ms", "50"},
+                          {"reconnect.backoff.max.ms", "500"},
+                          {"topic.metadata.refresh.fast.interval.ms", "100"}};
+const Settings job_producer{{"enable.idempotence", "true"},        {"linger.ms", "20"},
+                            {"message.timeout.ms", "120000"},      {"partitioner", "murmur2_random"},
+                            {"queue.buffering.max.messages", "0"}, {"queue.buffering.max.kbytes", "2147483647"}};
+const Settings job_consumer{{"queued.min.messages", "1000000"}, {"queued.max.messages.kbytes", "65536"}};
+// How long a broker holds a fetch for which it has nothing; the mock holds every one that long.
+const Settings mock_fetch_wait{{"fetch.wait.max.ms", "5"}};
+const Settings broker_fetch_wait{{"fetch.wait.max.ms", "100"}};
 
 // The mock keeps 5 MiB of a partition and forgets the oldest: this many lines are always less.
 constexpr std::int64_t most_lines_ahead = 20'000;
 constexpr std::size_t batch_size = 2'000;
 constexpr int poll_ms = 20;
 
-Settings with(Settings settings, const Settings& more) {
-    settings.insert(settings.end(), more.begin(), more.end());
-    return settings;
+Settings joined(std::initializer_list<Settings> parts) {
+    Settings all;
+    for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
+    return all;
 }
 
 struct Deliveries {
@@ -115,7 +120,8 @@ class Source {
 /// The totals per customer, and what is sent about each line.
 class Totals {
   public:
-    Totals(rd_kafka_topic_t* totals, DeadLetters& dead_letters) : totals_(totals), dead_letters_(dead_letters) {}
+    Totals(rd_kafka_t* producer, rd_kafka_topic_t* totals, DeadLetters& dead_letters)
+        : producer_(producer), totals_(totals), dead_letters_(dead_letters) {}
 
     void take(const rd_kafka_message_t& message) {
         const std::string_view line{static_cast<const char*>(message.payload), message.len};
@@ -132,7 +138,7 @@ class Totals {
         ++lines;
         thousandths += order.thousandths;
         ++result_.valid;
-        send_total(totals_, place->first, lines, thousandths);
+        send_total(producer_, totals_, place->first, lines, thousandths);
     }
 
     LoopResult result() const {
@@ -151,16 +157,27 @@ class Totals {
         using is_transparent = void;
     };
 
+    rd_kafka_t* producer_;
     rd_kafka_topic_t* totals_;
     DeadLetters& dead_letters_;
     std::unordered_map<std::string, Total, Hash, std::equal_to<>> customers_;
     LoopResult result_;
 };
 
+std::string named(const LoopOptions& options, const char* name) {
+    return options.prefix.empty() ? name : options.prefix + "-" + name;
+}
+
+std::string group_of(const LoopOptions& options) {
+    return named(options, "orders-pipeline");
+}
+
 Owned<rd_kafka_t> make_consumer(const std::string& servers, const LoopOptions& options, const std::string& topic) {
     const Settings always{
-        {"bootstrap.servers", servers}, {"group.id", options.prefix + "-orders"}, {"auto.offset.reset", "earliest"}};
-    auto consumer = make_client(RD_KAFKA_CONSUMER, options.defaults ? always : with(always, job_consumer));
+        {"bootstrap.servers", servers}, {"group.id", group_of(options)}, {"auto.offset.reset", "earliest"}};
+    const auto& fetch_wait = options.brokers.empty() ? mock_fetch_wait : broker_fetch_wait;
+    auto consumer = make_client(RD_KAFKA_CONSUMER,
+                                options.defaults ? always : joined({always, job_client, job_consumer, fetch_wait}));
     throw_if(rd_kafka_poll_set_consumer(consumer.get()), "poll_set_consumer");
     const Owned<rd_kafka_topic_partition_list_t> topics{rd_kafka_topic_partition_list_new(1)};
     rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
@@ -194,13 +211,14 @@ LoopResult run_loop(const LoopOptions& options) {
     std::unique_ptr<MockBrokers> mock;
     if (options.brokers.empty()) mock = std::make_unique<MockBrokers>();
     const auto servers = mock ? mock->bootstrap_servers() : options.brokers;
-    const auto topic = [&](const char* name) { return options.prefix + "-" + name; };
-    const std::vector<std::string> topics{topic("orders"), topic("customer-totals"), topic("dead-letters")};
+    const std::vector<std::string> topics{named(options, "orders"), named(options, "customer-totals"),
+                                          named(options, "dead-letters")};
 
     Deliveries deliveries;
     const Settings to_servers{{"bootstrap.servers", servers}};
-    const auto producer = make_client(RD_KAFKA_PRODUCER, options.defaults ? to_servers : with(to_servers, job_producer),
-                                      on_delivery, &deliveries);
+    const auto producer =
+        make_client(RD_KAFKA_PRODUCER, options.defaults ? to_servers : joined({to_servers, job_client, job_producer}),
+                    on_delivery, &deliveries);
     if (mock) {
         for (const auto& name : topics) mock->create_topic(name, options.partitions);
     } else {
@@ -210,10 +228,10 @@ LoopResult run_loop(const LoopOptions& options) {
     const auto totals = open_topic(producer.get(), topics[1]);
     const auto dead_letters = open_topic(producer.get(), topics[2]);
 
-    const auto consumer = make_consumer(servers, options, topics[0]);
-    const Owned<rd_kafka_queue_t> queue{rd_kafka_queue_get_consumer(consumer.get())};
-    DeadLetters letters{producer.get(), dead_letters.get(), topics[0], options.prefix + "-orders"};
-    Totals state{totals.get(), letters};
+    auto consumer = make_consumer(servers, options, topics[0]);
+    Owned<rd_kafka_queue_t> queue{rd_kafka_queue_get_consumer(consumer.get())};
+    DeadLetters letters{producer.get(), dead_letters.get(), topics[0], group_of(options)};
+    Totals state{producer.get(), totals.get(), letters};
     Source source{options, producer.get(), orders.get()};
 
     const auto begin = Clock::now();
@@ -235,6 +253,8 @@ LoopResult run_loop(const LoopOptions& options) {
     if (deliveries.acknowledged != 2 * result.lines) throw std::runtime_error{"not every message was acknowledged"};
 
     throw_if(rd_kafka_consumer_close(consumer.get()), "close"); // commits
+    queue.reset();
+    consumer.reset(); // librdkafka 2.0.2 may wait for ever for a consumer whose topics are gone
     if (!mock) delete_topics(producer.get(), topics);
     return result;
 }

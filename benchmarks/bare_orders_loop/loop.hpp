@@ -13,7 +13,7 @@ namespace velostream::bare {
 struct LoopOptions {
     std::string input;
     std::string brokers; ///< empty: a mock cluster in this process
-    std::string prefix = "bare";
+    std::string prefix;  ///< of topics and group; may be empty
     int partitions = 8;
     /// librdkafka's own settings and one `rd_kafka_consumer_poll` a record, instead of the settings of the main job and
     /// batches.

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstring>
 #include <stdexcept>
-#include <thread>
 #include <utility>
 
 #include "kafka.hpp"
@@ -55,9 +54,9 @@ void* payload(std::string_view text) {
     return const_cast<char*>(text.data());
 }
 
-void wait_or_throw(rd_kafka_resp_err_t error) {
+void wait_or_throw(rd_kafka_t* producer, rd_kafka_resp_err_t error) {
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) throw_if(error, "send");
-    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    rd_kafka_poll(producer, 1); // a delivery report gives its place back
 }
 
 void add(rd_kafka_headers_t* headers, std::string_view name, std::string_view value) {
@@ -92,7 +91,7 @@ void send(rd_kafka_t* producer, const Message& message) {
     while (auto* const error = rd_kafka_produceva(producer, parts.data(), parts.size())) {
         const auto code = rd_kafka_error_code(error);
         rd_kafka_error_destroy(error);
-        wait_or_throw(code); // the headers are still ours
+        wait_or_throw(producer, code); // the headers are still ours
     }
 }
 
@@ -107,7 +106,8 @@ void send_order(rd_kafka_t* producer, rd_kafka_topic_t* topic, std::string_view 
     send(producer, {.topic = topic, .key = key, .value = line, .headers = headers});
 }
 
-void send_total(rd_kafka_topic_t* topic, std::string_view customer, std::int64_t lines, std::int64_t thousandths) {
+void send_total(rd_kafka_t* producer, rd_kafka_topic_t* topic, std::string_view customer, std::int64_t lines,
+                std::int64_t thousandths) {
     std::array<char, longest_number> amount{};
     const auto* const amount_end = write_amount(amount.data(), thousandths);
     Text<512> value;
@@ -115,7 +115,7 @@ void send_total(rd_kafka_topic_t* topic, std::string_view customer, std::int64_t
           << std::string_view{amount.data(), amount_end} << R"("})";
     while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, payload(value.view()),
                             value.view().size(), customer.data(), customer.size(), nullptr) != 0)
-        wait_or_throw(rd_kafka_last_error());
+        wait_or_throw(producer, rd_kafka_last_error());
 }
 
 void DeadLetters::send_line(const rd_kafka_message_t& message, const Order& order) {

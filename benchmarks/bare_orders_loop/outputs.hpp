@@ -14,12 +14,13 @@
 namespace velostream::bare {
 
 /// An order line, with its number as a header. An empty key is sent as none. As everything here it copies what it is
-/// given and waits while librdkafka's queue is full.
+/// given, and while librdkafka's queue is full it serves the producer's callbacks and tries again.
 void send_order(rd_kafka_t* producer, rd_kafka_topic_t* topic, std::string_view key, std::string_view line,
                 std::int64_t number);
 
 /// The new total of a customer.
-void send_total(rd_kafka_topic_t* topic, std::string_view customer, std::int64_t lines, std::int64_t thousandths);
+void send_total(rd_kafka_t* producer, rd_kafka_topic_t* topic, std::string_view customer, std::int64_t lines,
+                std::int64_t thousandths);
 
 /// Bad lines, with the headers that say why.
 class DeadLetters {

@@ -4,5 +4,5 @@
 # ThreadSanitizer. A report makes the program exit with 66.
 set(CMAKE_BUILD_TYPE Debug CACHE STRING "")
 set(CMAKE_CXX_FLAGS "-fsanitize=thread -fno-omit-frame-pointer" CACHE STRING "")
-set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1" CACHE STRING "")
+set(CMAKE_CXX_FLAGS_DEBUG "-Og -g1" CACHE STRING "")
 set(VELOSTREAM_BUILD_BENCHMARKS OFF CACHE BOOL "")

@@ -37,7 +37,8 @@ struct DeadLetterReceipt {
 };
 
 /// A place for dead letters: `store(letter, call)` completes with success only when the letter is safe there, and no
-/// later than `call.deadline()`. It may be called again with a letter that did arrive: readers know it by its id.
+/// later than `call.deadline()`. It may be called again with a letter that did arrive: readers know it by its id. It is
+/// cancelled as a coroutine, or, where it waits for something that is none, through `call.cancellation_slot()`.
 template <class Sink>
 concept DeadLetterSink =
     std::move_constructible<Sink> && requires(Sink& sink, const DeadLetter& letter, CallContext& call) {
@@ -204,6 +205,7 @@ class DeadLetterQueue {
         for (std::uint32_t delivery = 1;; ++delivery) {
             CallContext call{time_.now() + config_.delivery_timeout};
             call.begin_attempt(delivery, CallContext::no_deadline);
+            call.set_cancellation_slot(cancellation.slot());
             call.set_idempotent(true);
             Receipt stored = DeadLetterReceipt{};
             try {

@@ -72,6 +72,12 @@ std::size_t WaitQueue::wake_all(boost::system::error_code code) {
     return woken.size();
 }
 
+std::optional<asio::any_io_executor> WaitQueue::first_executor() const {
+    const std::lock_guard lock{state_->mutex};
+    if (state_->waiters.empty()) return std::nullopt;
+    return asio::prefer(state_->waiters.front()->executor, asio::execution::outstanding_work.untracked);
+}
+
 std::size_t WaitQueue::size() const {
     const std::lock_guard lock{state_->mutex};
     return state_->waiters.size();

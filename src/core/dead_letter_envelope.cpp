@@ -107,7 +107,7 @@ class DeadLetterWriter {
         if (error.message)
             add_made("__connect.errors.exception.message", *error.message);
         else
-            letter_.headers_.push_back({"__connect.errors.exception.message", std::nullopt});
+            letter_.headers_.emplace_back().name = "__connect.errors.exception.message";
     }
 
     void add_stack_trace() {
@@ -153,7 +153,7 @@ class DeadLetterWriter {
 
     DeadLetter finish() && {
         for (const auto& [header, begin, size] : std::span{made_values_}.first(made_count_))
-            letter_.headers_[header].value = std::string_view{letter_.texts_}.substr(begin, size);
+            letter_.headers_[header].value.emplace(letter_.texts_.data() + begin, size);
         letter_.id_ = *letter_.headers_[id_index_].value;
 
         letter_.size_bytes_ = letter_.key_.value_or("").size() + letter_.value_.value_or("").size();
@@ -174,8 +174,12 @@ class DeadLetterWriter {
             if (!is_ours(header.name)) letter_.headers_.push_back(header);
     }
 
-    // `value` outlives the letter.
-    void add(std::string_view name, std::string_view value) { letter_.headers_.push_back({name, value}); }
+    // `value` outlives the letter. Written in place: a copied HeaderView waits for its own parts to be stored.
+    void add(std::string_view name, std::string_view value) {
+        auto& header = letter_.headers_.emplace_back();
+        header.name = name;
+        header.value.emplace(value);
+    }
     void add_unless_empty(std::string_view name, std::string_view value) {
         if (!value.empty()) add(name, value);
     }
@@ -183,7 +187,7 @@ class DeadLetterWriter {
         assert(made_count_ < made_values_.size());
         made_values_[made_count_++] = {letter_.headers_.size(), letter_.texts_.size(), value.size()};
         letter_.texts_ += value;
-        letter_.headers_.push_back({name, std::string_view{}});
+        letter_.headers_.emplace_back().name = name;
     }
     void add_time(std::string_view name, WallTime time) {
         add_made(name, Digits{time.time_since_epoch().count()}.text());

@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <optional>
+#include <vector>
 
 #include "velostream/dead_letter_queue.hpp"
 #include "velostream/testing/in_memory_dead_letters.hpp"
@@ -51,7 +52,6 @@ class CancelledDeadLetter : public ::testing::TestWithParam<asio::cancellation_t
         EXPECT_TRUE(io.stopped()) << "nothing waits any more";
     }
 
-    asio::io_context io;
     ManualTime time;
     InMemoryDeadLetters sink;
     MemoryAccount account;
@@ -60,6 +60,7 @@ class CancelledDeadLetter : public ::testing::TestWithParam<asio::cancellation_t
     asio::cancellation_signal cancel;
     std::exception_ptr failed;
     std::optional<Receipt> result;
+    asio::io_context io; // goes first: the queue outlives its calls
 };
 
 TEST_P(CancelledDeadLetter, DuringADeliveryLeavesNothingBehind) {
@@ -113,6 +114,30 @@ TEST_P(CancelledDeadLetter, IsStoredAllTheSameIfTheSinkWasFaster) {
 INSTANTIATE_TEST_SUITE_P(EveryKind, CancelledDeadLetter,
                          ::testing::Values(asio::cancellation_type::terminal, asio::cancellation_type::partial,
                                            asio::cancellation_type::total));
+
+struct SlotSink {
+    asio::awaitable<Receipt> store(const DeadLetter&, CallContext& call) {
+        can_be_cancelled->push_back(call.cancellation_slot().is_connected());
+        co_return DeadLetterReceipt{};
+    }
+    std::vector<bool>* can_be_cancelled;
+};
+
+TEST(DeadLetterQueue, TheCallOfADeliveryIsConnectedToWhoeverCancels) {
+    std::vector<bool> can_be_cancelled;
+    DeadLetterQueue queue{DeadLetterQueueConfig{}, SlotSink{&can_be_cancelled}};
+    const RecordView record{.topic = "orders", .value = "x"};
+    const Error error = Errc::operation_failed;
+    const auto ignore = [](std::exception_ptr, Receipt) {};
+    asio::cancellation_signal cancel;
+    asio::io_context io;
+
+    asio::co_spawn(io, queue.send_to_dlq(record, error), asio::bind_cancellation_slot(cancel.slot(), ignore));
+    asio::co_spawn(io, queue.send_to_dlq(record, error), ignore);
+    io.run();
+
+    EXPECT_EQ(can_be_cancelled, (std::vector<bool>{true, false}));
+}
 
 TEST(DeadLetterQueue, AContextThatEndsTakesItsDeadLettersWithIt) {
     ManualTime time;

@@ -109,9 +109,9 @@ def temporaries(text, begin, end, aggregates):
             name = type_name.group(1).rpartition("::")[2] if type_name else ""
             if inside.startswith("."):
                 yield at, f"an aggregate {name or '{…}'} made in place inside a co_await expression"
-            elif inside and not name:
+            elif not name:
                 yield at, "a braced argument made in place inside a co_await expression"
-            elif inside and (name in aggregates or name == "array"):
+            elif name in aggregates or name == "array":
                 yield at, f"an aggregate {name} made in place inside a co_await expression"
         function = STD_FUNCTION.match(text, at)
         if function and not re.match(r"[\w:]", text[at - 1 : at] or " "):
@@ -190,8 +190,10 @@ PLANTED = [
         "void f() {\n    Pair p{text, 1};\n}\nco_await send(pair);\n"
         "const Result<Pair> result{co_await send(pair)};\n"
         "for (const auto& pair : {text}) {\n    co_await send(pair);\n}\n"
-        'co_await send("Pair{a, b}"); // Pair{a, b}\n',
-        (1, 2, 3, 6, 7, 10),
+        'co_await send("Pair{a, b}"); // Pair{a, b}\n'
+        "co_await send(Pair{});\n"  # 21
+        "co_await send(pair, {});\n",  # 22
+        (1, 2, 3, 6, 7, 10, 21, 22),
     ),
     Planted("tests/unit/functions.cpp", "co_await run(std::function<void()>{f});\nstd::function<void()> g{f};\nco_await run(g);\n", (1,)),
     Planted("docs/page.md", "text [x] co_await run([x] {});\n```cpp\nco_await run(\n    [x] {});\n```\n", (4,)),

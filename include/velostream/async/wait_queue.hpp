@@ -13,6 +13,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "velostream/async/context_membership.hpp"
@@ -69,6 +70,9 @@ class WaitQueue {
 
     /// How many wait now.
     std::size_t size() const;
+
+    /// The executor of the one who waits longest; nothing if nobody waits.
+    std::optional<asio::any_io_executor> first_executor() const;
 
   private:
     struct State;

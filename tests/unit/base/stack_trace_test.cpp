@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -30,9 +30,17 @@ TEST(StackTrace, ADefaultOneIsEmpty) {
 }
 
 TEST(StackTrace, ListsFramesAsModuleAndOffset) {
-    const auto text = std::string{from_here().text()};
+    const auto trace = from_here();
 
-    EXPECT_TRUE(std::regex_match(text, std::regex{R"(([^/\n]+\+0x[0-9a-f]+)(\n[^/\n]+\+0x[0-9a-f]+)*)"})) << text;
+    std::istringstream lines{std::string{trace.text()}};
+    for (std::string line; std::getline(lines, line);) {
+        const auto plus = line.rfind("+0x");
+        ASSERT_NE(plus, std::string::npos) << line;
+        EXPECT_GT(plus, 0u) << line;
+        EXPECT_EQ(line.find('/'), std::string::npos) << "a name, not a path: " << line;
+        EXPECT_EQ(line.find_first_not_of("0123456789abcdef", plus + 3), std::string::npos) << line;
+    }
+    EXPECT_GT(frames(trace), 2);
 }
 
 TEST(StackTrace, TheSamePlaceGivesTheSameText) {

@@ -48,7 +48,6 @@ class DeadLetterQueueTest : public ::testing::Test {
         io.poll();
     }
 
-    asio::io_context io;
     ManualTime time;
     InMemoryDeadLetters sink;
     std::shared_ptr<RecordingObserver> observer = std::make_shared<RecordingObserver>();
@@ -58,6 +57,7 @@ class DeadLetterQueueTest : public ::testing::Test {
     Error bad_record{boost::system::errc::make_error_code(boost::system::errc::invalid_argument), "Quantity"};
     const std::string large = std::string(100'000, 'x');
     std::vector<std::unique_ptr<std::optional<Receipt>>> results;
+    asio::io_context io; // goes first: the queue outlives its calls
 };
 
 TEST_F(DeadLetterQueueTest, StoresTheRecordWithWhatIsKnownAboutTheFailure) {

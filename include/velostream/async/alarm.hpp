@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "velostream/async/context_membership.hpp"
+#include "velostream/async/time_source.hpp"
+
+namespace velostream {
+
+/// How an alarm that was set came to its end, unless it was stopped.
+enum class AlarmEnd : std::uint8_t {
+    rang,    ///< the time has come
+    dropped, ///< its execution context ended first
+};
+
+/// One sleep that can be set again and stopped, for a component that has no executor of its own.
+///
+/// Threads:      `set` and `stop` one at a time; the sleep itself may end on any thread meanwhile.
+/// Lifetime:     its destruction stops it. An `OnEnd` that is being called at that moment goes on.
+class Alarm {
+  public:
+    using OnEnd = std::function<void(AlarmEnd)>;
+
+    Alarm() = default;
+    Alarm(const Alarm&) = delete;
+    Alarm& operator=(const Alarm&) = delete;
+    ~Alarm() { stop(); }
+
+    /// Calls `on_end` when `at` has come, on `executor`; or, if its context ends before that, while it shuts down.
+    /// Replaces what was set before. Until then the context has work.
+    template <TimeSource Time>
+    void set(Time time, const asio::any_io_executor& executor, TimePoint at, OnEnd on_end) {
+        stop();
+        const auto strand = asio::make_strand(executor);
+        auto sleep = std::make_shared<Sleep>(strand, std::move(on_end));
+        if (!sleep->membership.join(executor, sleep)) return; // ending already: nobody could be called there
+        auto wake = [sleep](boost::system::error_code code) { sleep->wake(code); };
+        time.sleep_until(
+            strand, at,
+            asio::bind_executor(strand, asio::bind_cancellation_slot(sleep->signal.slot(), std::move(wake))));
+        sleep_ = std::move(sleep);
+    }
+
+    /// `on_end` is not called any more, unless that has begun.
+    void stop() {
+        if (const auto sleep = std::exchange(sleep_, nullptr)) sleep->stop();
+    }
+
+  private:
+    struct Sleep final : ContextMember {
+        Sleep(asio::strand<asio::any_io_executor> on, OnEnd then) : strand(std::move(on)), on_end(std::move(then)) {}
+
+        // Whoever gets the function ends the sleep, and with it the tie to the context.
+        OnEnd end() {
+            const std::lock_guard lock{mutex};
+            strand.reset();
+            return std::exchange(on_end, nullptr);
+        }
+        void wake(boost::system::error_code code) {
+            woken = true;
+            const auto call = end();
+            membership.leave();
+            if (call && !code) call(AlarmEnd::rang);
+        }
+        void stop() {
+            {
+                // Under the lock, so that a context which ends finds the sleep either here or stopped.
+                const std::lock_guard lock{mutex};
+                if (!on_end) return;
+                on_end = nullptr;
+                asio::post(*strand, [self = std::static_pointer_cast<Sleep>(shared_from_this())] {
+                    if (!self->woken) self->signal.emit(asio::cancellation_type::terminal);
+                });
+                strand.reset();
+            }
+            membership.leave();
+        }
+        bool detach() noexcept override {
+            dropped = end();
+            return static_cast<bool>(dropped);
+        }
+        void drop() noexcept override { std::exchange(dropped, nullptr)(AlarmEnd::dropped); }
+
+        ContextMembership membership;
+        asio::cancellation_signal signal; // used on the strand only
+        bool woken = false;               // on the strand only
+        OnEnd dropped;
+        std::mutex mutex;
+        std::optional<asio::strand<asio::any_io_executor>> strand; // guarded by mutex, as the next
+        OnEnd on_end;
+    };
+
+    std::shared_ptr<Sleep> sleep_;
+};
+
+} // namespace velostream

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <boost/asio/consign.hpp>
+#include <boost/asio/error.hpp>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "velostream/async/alarm.hpp"
+#include "velostream/async/time_source.hpp"
+#include "velostream/async/wait_queue.hpp"
+
+namespace velostream {
+
+/// Lets callers wait until a call would be admitted, without trying: first come first served, one waiter for each call
+/// that would be admitted, everybody where nothing limits them.
+///
+/// Being ready reserves nothing. A waiter that was told so counts as *invited* until it makes its call; one that makes
+/// none keeps the others waiting for `patience` at most.
+///
+/// A component derives from this, answers the questions below and says `update` when the answers change. What time
+/// alone changes needs no traffic: one alarm is set, while somebody waits.
+///
+/// Threads:      safe.
+/// Lifetime:     held by a `shared_ptr`; `close` before it goes.
+template <TimeSource Time>
+class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
+  public:
+    static constexpr std::uint32_t unlimited = std::numeric_limits<std::uint32_t>::max();
+
+    ReadyGate(Time time, Duration patience) : time_(std::move(time)), patience_(patience) {}
+    ReadyGate(const ReadyGate&) = delete;
+    ReadyGate& operator=(const ReadyGate&) = delete;
+    virtual ~ReadyGate() = default;
+
+    /// Completes with: success when a call would be admitted; `operation_aborted` for cancellation or `close`.
+    /// Cancellation:   all kinds; leaves nothing behind.
+    template <asio::completion_token_for<WaitQueue::Signature> Token>
+    auto async_ready(Token&& token) {
+        return asio::async_initiate<Token, WaitQueue::Signature>(
+            [](auto handler, std::shared_ptr<ReadyGate> gate) {
+                gate->queue_.async_wait_unless([&]() noexcept { return gate->invite(); },
+                                               asio::consign(std::move(handler), Departure{gate}));
+                gate->set_alarm();
+            },
+            token, this->shared_from_this());
+    }
+
+    /// Invites whoever can be invited by now.
+    void update() {
+        while (queue_.size() > 0 && invite())
+            if (admissible(time_.now()) == unlimited)
+                queue_.wake_all();
+            else if (!queue_.wake_one())
+                withdraw_invitation();
+        set_alarm();
+    }
+
+    /// A call was admitted where their number is limited: probably of one who was invited.
+    void withdraw_invitation() noexcept {
+        auto invited = invited_.load(std::memory_order_relaxed);
+        while (invited > 0 && !invited_.compare_exchange_weak(invited, invited - 1, std::memory_order_relaxed)) {
+        }
+    }
+
+    /// The limit is another one: nobody who was invited before counts.
+    void forget_invitations() noexcept { invited_.store(0, std::memory_order_relaxed); }
+
+    /// Completes everybody with `operation_aborted`.
+    void close() {
+        queue_.wake_all(asio::error::operation_aborted);
+        set_alarm();
+    }
+
+    const Time& time() const noexcept { return time_; }
+    std::size_t waiting() const { return queue_.size(); }
+
+  private:
+    /// How many calls would be admitted at `now`, or `unlimited`.
+    virtual std::uint32_t admissible(TimePoint now) const = 0;
+    /// When that changes next with time alone; nothing if it does not.
+    virtual std::optional<TimePoint> next_change(TimePoint now) const = 0;
+    /// Makes the changes for which it is time.
+    virtual void settle(TimePoint now) = 0;
+
+    // Destroyed with the handler: when it is called, or lost.
+    class Departure {
+      public:
+        explicit Departure(const std::shared_ptr<ReadyGate>& gate) : gate_(gate) {}
+        Departure(Departure&&) noexcept = default;
+        Departure& operator=(Departure&&) = delete;
+        ~Departure() {
+            if (const auto gate = gate_.lock()) gate->set_alarm();
+        }
+
+      private:
+        std::weak_ptr<ReadyGate> gate_;
+    };
+
+    // relaxed: the waiters' order is kept by the queue's lock, and an invitation promises nothing.
+    bool invite() noexcept {
+        const auto limit = admissible(time_.now());
+        if (limit == unlimited) return true;
+        auto invited = invited_.load(std::memory_order_relaxed);
+        while (invited < limit)
+            if (invited_.compare_exchange_weak(invited, invited + 1, std::memory_order_relaxed)) return true;
+        return false;
+    }
+
+    // Sets the alarm for the next change, or stops it when nobody waits.
+    void set_alarm() {
+        const std::lock_guard lock{mutex_};
+        const auto executor = queue_.first_executor();
+        if (!executor) {
+            alarm_.stop();
+            alarm_at_.reset();
+            return;
+        }
+        const auto now = time_.now();
+        auto at = next_change(now);
+        if (invited_.load(std::memory_order_relaxed) > 0) at = std::min(at.value_or(TimePoint::max()), now + patience_);
+        if (!at || (alarm_at_ && *alarm_at_ <= *at)) return; // one that rings early does no harm
+        alarm_at_ = at;
+        alarm_.set(time_, *executor, *at, [weak = this->weak_from_this()](AlarmEnd end) {
+            if (const auto gate = weak.lock()) gate->on_alarm(end);
+        });
+    }
+
+    void on_alarm(AlarmEnd end) {
+        {
+            const std::lock_guard lock{mutex_};
+            alarm_at_.reset();
+        }
+        if (end == AlarmEnd::rang) {
+            forget_invitations();
+            settle(time_.now());
+        }
+        update();
+    }
+
+    Time time_;
+    const Duration patience_;
+    WaitQueue queue_;
+    std::atomic<std::uint32_t> invited_{0};
+
+    std::mutex mutex_; // before the queue's lock and the component's
+    Alarm alarm_;
+    std::optional<TimePoint> alarm_at_; // nothing if it is not set
+};
+
+} // namespace velostream

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "velostream/base/observer.hpp"
+#include "velostream/core/breaker_report.hpp"
+
+namespace velostream::detail {
+
+// What a circuit breaker tells the world: refusals, changes of state, and why.
+//
+// Threads: safe. Nobody is called under the lock.
+class CircuitBreakerEvents {
+  public:
+    CircuitBreakerEvents(std::string name, const CircuitBreakerConfig& config, std::shared_ptr<Observer> observer);
+
+    std::string_view name() const noexcept { return name_; }
+    const CircuitBreakerConfig& config() const noexcept { return config_; }
+
+    void set_observer(std::shared_ptr<Observer> observer);
+    void on_state_change(std::function<void(const CircuitStateChanged&)> callback);
+
+    // The error of a refused call, after the observer was told. Allocates nothing.
+    Error refuse(std::optional<Duration> retry_after) const;
+
+    // Tells everybody about a change of state.
+    void publish(const BreakerTransition& transition);
+
+    std::optional<OpenReason> why_open() const;
+    void forget_reason();
+
+  private:
+    using Callback = std::function<void(const CircuitStateChanged&)>;
+
+    const std::string name_;
+    const CircuitBreakerConfig config_;
+    const Error::SharedText refusal_;
+
+    mutable std::mutex mutex_;
+    std::atomic<Observer*> observer_;                  // the last of those below
+    std::vector<std::shared_ptr<Observer>> observers_; // kept, since a call may still be using an earlier one
+    std::vector<std::shared_ptr<const Callback>> callbacks_;
+    std::optional<OpenReason> reason_;
+};
+
+} // namespace velostream::detail

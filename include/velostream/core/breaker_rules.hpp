@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "velostream/config/circuit_breaker_config.hpp"
+
+namespace velostream {
+
+/// Outcomes in a breaker's window.
+struct OutcomeCounts {
+    std::uint32_t calls = 0;
+    std::uint32_t failures = 0;
+    std::uint32_t slow = 0;
+
+    friend bool operator==(const OutcomeCounts&, const OutcomeCounts&) = default;
+};
+
+/// A threshold such as 0.1 as the fraction that was meant, 1/10, so that "10 of 100" reaches it exactly.
+class ExactFraction {
+  public:
+    /// The simplest fraction whose double is `value`. Legal: 0 < value ≤ 1.
+    explicit ExactFraction(double value) noexcept;
+
+    /// part / whole ≥ this fraction, without rounding.
+    bool is_reached(std::uint32_t part, std::uint32_t whole) const noexcept {
+        return std::uint64_t{part} * denominator_ >= std::uint64_t{whole} * numerator_;
+    }
+
+    std::uint64_t numerator() const noexcept { return numerator_; }
+    std::uint64_t denominator() const noexcept { return denominator_; }
+
+  private:
+    std::uint64_t numerator_ = 1;
+    std::uint64_t denominator_ = 1; // at most 2^40: a product with 2^20 outcomes does not overflow
+};
+
+/// The rule that opened a circuit.
+enum class BreakerRule : std::uint8_t { failure_count, failure_rate, slow_call_rate };
+
+/// When a window of outcomes opens the circuit.
+class BreakerRules {
+  public:
+    explicit BreakerRules(const CircuitBreakerConfig& config) noexcept;
+
+    /// The first rule, in the order of `BreakerRule`, that says open.
+    std::optional<BreakerRule> judge(const OutcomeCounts& counts) const noexcept;
+
+    /// A fast success can open the circuit only as the one that completes a minimum: with the `position`-th outcome
+    /// since judging began, the rates are looked at for the first time.
+    bool first_judged_at(std::uint32_t position) const noexcept {
+        return position == count_minimum_ || position == rate_minimum_;
+    }
+
+  private:
+    std::uint32_t failure_threshold_;
+    std::uint32_t count_minimum_;
+    std::uint32_t rate_minimum_;
+    std::optional<ExactFraction> failure_rate_;
+    std::optional<ExactFraction> slow_call_rate_;
+};
+
+} // namespace velostream

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "velostream/async/operation.hpp"
+#include "velostream/testing/manual_time.hpp"
+
+namespace velostream::testing {
+
+/// An operation that answers as it was told, one step for each call; after the last step it repeats that one.
+///
+/// ```cpp
+/// ScriptedOperation<int> operation{time};
+/// operation.fails(Errc::connect_failed).takes(2s).fails(Errc::send_timeout).returns(7);
+/// auto result = co_await retry.execute_with_retry(operation);
+/// EXPECT_EQ(operation.calls(), 3u);
+/// ```
+///
+/// Threads:  one at a time. Copies share script and records.
+template <class T>
+class ScriptedOperation {
+  public:
+    explicit ScriptedOperation(ManualTime time) : script_(std::make_shared<Script>(std::move(time))) {}
+
+    /// The step being written takes so long. Legal before `returns`, `fails` and `throws`.
+    ScriptedOperation& takes(Duration time) {
+        script_->writing.takes = time;
+        return *this;
+    }
+    ScriptedOperation& returns(T value) { return add({.value = std::move(value)}); }
+    ScriptedOperation& fails(Error error) { return add({.error = std::move(error)}); }
+    template <class Exception>
+    ScriptedOperation& throws(Exception exception) {
+        return add({.exception = std::make_exception_ptr(std::move(exception))});
+    }
+    /// Never completes, except by cancellation.
+    ScriptedOperation& hangs() {
+        takes(TimePoint::max() - script_->time.now());
+        return fails(asio::error::operation_aborted);
+    }
+
+    asio::awaitable<Result<T>> operator()() { return run(script_, nullptr); }
+
+    /// The same script as an operation that takes the `CallContext`.
+    auto with_context() const {
+        return [script = script_](CallContext& call) { return run(script, &call); };
+    }
+
+    /// How often it was called, is running now, and was cancelled.
+    std::size_t calls() const noexcept { return script_->calls; }
+    std::size_t running() const noexcept { return script_->running; }
+    std::size_t cancelled() const noexcept { return script_->cancelled; }
+    /// When each call began.
+    const std::vector<TimePoint>& started_at() const noexcept { return script_->started_at; }
+    /// What the context said at each call of `with_context()`.
+    const std::vector<CallContext>& contexts() const noexcept { return script_->contexts; }
+
+  private:
+    struct Step {
+        std::optional<T> value = std::nullopt;
+        std::optional<Error> error = std::nullopt;
+        std::exception_ptr exception = nullptr;
+        Duration takes = Duration::zero();
+    };
+    struct Script {
+        explicit Script(ManualTime clock) : time(std::move(clock)) {}
+
+        ManualTime time;
+        Step writing;
+        std::vector<Step> steps;
+        std::size_t calls = 0, running = 0, cancelled = 0;
+        std::vector<TimePoint> started_at;
+        std::vector<CallContext> contexts;
+    };
+    class Running {
+      public:
+        explicit Running(Script& script) noexcept : script_(script) { ++script_.running; }
+        Running(const Running&) = delete;
+        Running& operator=(const Running&) = delete;
+        ~Running() { --script_.running; }
+
+      private:
+        Script& script_;
+    };
+
+    ScriptedOperation& add(Step step) {
+        step.takes = std::exchange(script_->writing.takes, Duration::zero());
+        script_->steps.push_back(std::move(step));
+        return *this;
+    }
+
+    static asio::awaitable<Result<T>> run(std::shared_ptr<Script> script, CallContext* call) {
+        const Running running{*script};
+        script->started_at.push_back(script->time.now());
+        if (call) script->contexts.push_back(*call);
+        const auto step = script->steps.at(std::min(script->calls, script->steps.size() - 1));
+        ++script->calls;
+        if (step.takes > Duration::zero()) {
+            const auto executor = co_await asio::this_coro::executor;
+            auto sleep = async_sleep_until(script->time, executor, script->time.now() + step.takes,
+                                           asio::as_tuple(asio::deferred));
+            const auto [code] = co_await std::move(sleep);
+            if (code) {
+                ++script->cancelled;
+                co_return Error{code};
+            }
+        }
+        if (step.exception) std::rethrow_exception(step.exception);
+        if (step.error) co_return *step.error;
+        co_return *step.value;
+    }
+
+    std::shared_ptr<Script> script_;
+};
+
+} // namespace velostream::testing

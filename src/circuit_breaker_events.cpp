@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/circuit_breaker_events.hpp"
+
+#include <utility>
+
+namespace velostream::detail {
+
+CircuitBreakerEvents::CircuitBreakerEvents(std::string name, const CircuitBreakerConfig& config,
+                                           std::shared_ptr<Observer> observer)
+    : name_(std::move(name)), config_(config), refusal_("circuit breaker " + name_), observer_(observer.get()) {
+    observers_.push_back(std::move(observer));
+}
+
+void CircuitBreakerEvents::set_observer(std::shared_ptr<Observer> observer) {
+    const std::lock_guard lock{mutex_};
+    // release, acquired by its users: the observer was made before it was told anything.
+    observer_.store(observer.get(), std::memory_order_release);
+    observers_.push_back(std::move(observer));
+}
+
+void CircuitBreakerEvents::on_state_change(Callback callback) {
+    const std::lock_guard lock{mutex_};
+    callbacks_.push_back(std::make_shared<const Callback>(std::move(callback)));
+}
+
+Error CircuitBreakerEvents::refuse(std::optional<Duration> retry_after) const {
+    if (auto* observer = observer_.load(std::memory_order_acquire)) observer->on_call_rejected({name_, retry_after});
+    const Error error{Errc::circuit_open, refusal_};
+    return retry_after ? error.with_retry_after(*retry_after) : error;
+}
+
+void CircuitBreakerEvents::publish(const BreakerTransition& transition) {
+    const auto why = describe(transition, config_);
+    std::vector<std::shared_ptr<const Callback>> callbacks;
+    {
+        const std::lock_guard lock{mutex_};
+        callbacks = callbacks_;
+        if (transition.to == CircuitState::open || transition.to == CircuitState::forced_open) {
+            const auto& error = transition.error;
+            reason_ = OpenReason{transition.cause, transition.counts, transition.at, error, why};
+            if (error.code().failed()) reason_->text.append("; last error: ").append(error.message());
+        }
+    }
+    const CircuitStateChanged change{name_, transition.from, transition.to, why, transition.at};
+    if (auto* observer = observer_.load(std::memory_order_acquire)) observer->on_circuit_state_changed(change);
+    for (const auto& callback : callbacks) (*callback)(change);
+}
+
+std::optional<OpenReason> CircuitBreakerEvents::why_open() const {
+    const std::lock_guard lock{mutex_};
+    return reason_;
+}
+
+void CircuitBreakerEvents::forget_reason() {
+    const std::lock_guard lock{mutex_};
+    reason_.reset();
+}
+
+} // namespace velostream::detail

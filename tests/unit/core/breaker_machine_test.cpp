@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/core/breaker_machine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr TimePoint t0{1000s};
+
+struct At {
+    TimePoint time;
+    TimePoint now() const noexcept { return time; }
+    TimePoint coarse_now() const noexcept { return time; }
+};
+
+// A clock that must not be read.
+struct NoClock {
+    TimePoint now() const {
+        ADD_FAILURE() << "the clock was read";
+        return t0;
+    }
+    TimePoint coarse_now() const { return now(); }
+};
+
+class BreakerMachineTest : public ::testing::Test {
+  protected:
+    BreakerPermit acquire(BreakerMachine& machine, TimePoint now) {
+        const auto admission = machine.try_acquire(now);
+        EXPECT_TRUE(admission.permit) << "refused";
+        return admission.permit.value_or(BreakerPermit{});
+    }
+    static bool is_admitted(BreakerMachine& machine, TimePoint now) {
+        return machine.try_acquire(now).permit.has_value();
+    }
+    void succeed(BreakerMachine& machine, TimePoint now = t0) {
+        machine.record(acquire(machine, now), CallOutcomeKind::success, At{now});
+    }
+    void fail(BreakerMachine& machine, TimePoint now = t0) {
+        machine.record(acquire(machine, now), CallOutcomeKind::failure, At{now});
+    }
+    // Every transition that was not seen yet.
+    std::vector<std::pair<CircuitState, BreakerCause>> transitions(BreakerMachine& machine) {
+        std::vector<std::pair<CircuitState, BreakerCause>> seen;
+        machine.publish_transitions(
+            [&](const BreakerTransition& change) { seen.emplace_back(change.to, change.cause); });
+        return seen;
+    }
+    using Transitions = std::vector<std::pair<CircuitState, BreakerCause>>;
+
+    static constexpr CircuitBreakerConfig small{.failure_threshold = 1, .success_threshold = 2, .timeout = 10s};
+};
+
+// Closed
+
+TEST_F(BreakerMachineTest, OpensAtTheThresholdAndNotBefore) {
+    BreakerMachine machine{{.failure_threshold = 3}};
+    fail(machine);
+    succeed(machine);
+    fail(machine);
+    EXPECT_EQ(machine.state(t0), CircuitState::closed);
+
+    fail(machine);
+
+    EXPECT_EQ(machine.state(t0), CircuitState::open);
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::failure_count}}));
+}
+
+TEST_F(BreakerMachineTest, CountsFailuresOfTheWindowOnly) {
+    BreakerMachine machine{{.failure_threshold = 2, .sliding_window_size = 5}};
+    for (int i = 0; i < 20; ++i) {
+        fail(machine);
+        for (int j = 0; j < 4; ++j) succeed(machine);
+    }
+    EXPECT_EQ(machine.state(t0), CircuitState::closed);
+
+    fail(machine);
+    fail(machine);
+    EXPECT_EQ(machine.state(t0), CircuitState::open);
+}
+
+TEST_F(BreakerMachineTest, JudgesNothingBelowTheMinimumThroughput) {
+    BreakerMachine machine{{.failure_threshold = 2, .minimum_throughput = 10}};
+    for (int i = 0; i < 9; ++i) fail(machine);
+    EXPECT_EQ(machine.state(t0), CircuitState::closed);
+
+    succeed(machine); // even a success completes the minimum
+
+    EXPECT_EQ(machine.state(t0), CircuitState::open);
+}
+
+TEST_F(BreakerMachineTest, TheMinimumNeedsNoFullWindow) {
+    BreakerMachine machine{{.failure_threshold = 100, .failure_rate_threshold = 0.5}};
+    for (int i = 0; i < 5; ++i) succeed(machine);
+    for (int i = 0; i < 4; ++i) fail(machine);
+    EXPECT_EQ(machine.state(t0), CircuitState::closed);
+
+    fail(machine);
+
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::failure_rate}}));
+}
+
+TEST_F(BreakerMachineTest, ACallIsSlowFromTheThresholdOnSuccessesIncluded) {
+    BreakerMachine machine{{.failure_threshold = 100, .slow_call_threshold = 1s, .slow_call_rate_threshold = 0.5}};
+    const auto call = [&](Duration takes) {
+        const auto permit = machine.try_acquire_closed(At{t0});
+        ASSERT_TRUE(permit);
+        machine.record(*permit, CallOutcomeKind::success, At{t0 + takes});
+    };
+    for (int i = 0; i < 6; ++i) call(1s - 1ns);
+    for (int i = 0; i < 5; ++i) call(1s);
+    EXPECT_EQ(machine.state(t0), CircuitState::closed);
+    EXPECT_EQ(machine.snapshot(t0).window, (OutcomeCounts{11, 0, 5}));
+
+    call(2s);
+
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::slow_call_rate}}));
+}
+
+TEST_F(BreakerMachineTest, ASlowCallMayAlsoBeAFailure) {
+    BreakerMachine machine{{.failure_threshold = 100, .slow_call_threshold = 1s}};
+    const auto permit = machine.try_acquire_closed(At{t0});
+
+    machine.record(*permit, CallOutcomeKind::failure, At{t0 + 1s});
+
+    EXPECT_EQ(machine.snapshot(t0).window, (OutcomeCounts{1, 1, 1}));
+}
+
+TEST_F(BreakerMachineTest, NoClockIsReadForClosedCallsUnlessTheSlowRuleIsOn) {
+    BreakerMachine machine{{.failure_threshold = 100}};
+    for (int i = 0; i < 50; ++i) {
+        const auto permit = machine.try_acquire_closed(NoClock{});
+        ASSERT_TRUE(permit);
+        machine.record(*permit, i % 2 ? CallOutcomeKind::success : CallOutcomeKind::failure, NoClock{});
+    }
+    EXPECT_EQ(machine.snapshot(t0).window, (OutcomeCounts{50, 25, 0}));
+}
+
+TEST_F(BreakerMachineTest, OutcomesThatAreNotJudgedLeaveTheWindowAlone) {
+    BreakerMachine machine{small};
+    for (const auto kind : {CallOutcomeKind::cancelled, CallOutcomeKind::ignored, CallOutcomeKind::throttled})
+        for (int i = 0; i < 3; ++i) machine.record(acquire(machine, t0), kind, NoClock{});
+
+    const auto snapshot = machine.snapshot(t0);
+    EXPECT_EQ(snapshot.state, CircuitState::closed);
+    EXPECT_EQ(snapshot.window, OutcomeCounts{});
+    EXPECT_EQ(snapshot.cancelled, 3u);
+    EXPECT_EQ(snapshot.ignored, 3u);
+    EXPECT_EQ(snapshot.throttled, 3u);
+}
+
+// Open
+
+TEST_F(BreakerMachineTest, AnOpenCircuitRefusesAndSaysForHowLong) {
+    BreakerMachine machine{small};
+    fail(machine);
+
+    const auto refused = machine.try_acquire(t0 + 4s);
+
+    EXPECT_FALSE(refused.permit);
+    EXPECT_EQ(refused.retry_after, 6s);
+    EXPECT_EQ(machine.snapshot(t0).rejected, 1u);
+    EXPECT_EQ(machine.snapshot(t0).open_until, t0 + 10s);
+}
+
+TEST_F(BreakerMachineTest, AdmitsTheFirstProbeWhenTheTimeoutHasElapsedExactly) {
+    BreakerMachine machine{small};
+    fail(machine);
+
+    EXPECT_FALSE(is_admitted(machine, t0 + 10s - 1ns));
+    EXPECT_TRUE(is_admitted(machine, t0 + 10s));
+}
+
+TEST_F(BreakerMachineTest, ShowsTheStateInWhichTheNextCallWouldFindIt) {
+    BreakerMachine machine{small};
+    fail(machine);
+    transitions(machine);
+
+    EXPECT_EQ(machine.state(t0 + 10s - 1ns), CircuitState::open);
+    EXPECT_EQ(machine.state(t0 + 10s), CircuitState::half_open);
+    EXPECT_EQ(machine.snapshot(t0 + 10s).open_until, std::nullopt);
+    EXPECT_TRUE(transitions(machine).empty()) << "looking changes nothing";
+}
+
+TEST_F(BreakerMachineTest, AnEndlessTimeoutDoesNotOverflow) {
+    BreakerMachine machine{{.failure_threshold = 1, .timeout = Duration::max()}};
+    fail(machine);
+
+    EXPECT_EQ(machine.state(TimePoint::max() - 1ns), CircuitState::open);
+    EXPECT_FALSE(is_admitted(machine, TimePoint::max() - 1ns));
+}
+
+TEST_F(BreakerMachineTest, GoesOnShowingTheJudgedWindowUntilItClosesAgain) {
+    BreakerMachine machine{small};
+    succeed(machine);
+    fail(machine);
+    EXPECT_EQ(machine.snapshot(t0).window, (OutcomeCounts{2, 1, 0}));
+
+    const auto probe = acquire(machine, t0 + 10s);
+    machine.record(probe, CallOutcomeKind::success, At{t0 + 11s});
+    EXPECT_EQ(machine.snapshot(t0 + 11s).window, (OutcomeCounts{2, 1, 0}));
+
+    succeed(machine, t0 + 12s);
+    EXPECT_EQ(machine.state(t0 + 12s), CircuitState::closed);
+    EXPECT_EQ(machine.snapshot(t0 + 12s).window, OutcomeCounts{});
+}
+
+// Half-open
+
+class HalfOpenMachineTest : public BreakerMachineTest {
+  protected:
+    HalfOpenMachineTest() {
+        fail(machine, t0 - 10s);
+        probe = acquire(machine, t0);
+        transitions(machine);
+    }
+    BreakerMachine machine{
+        {.failure_threshold = 1, .success_threshold = 3, .timeout = 10s, .max_half_open_duration = 30s}};
+    BreakerPermit probe; // out since t0
+};
+
+TEST_F(HalfOpenMachineTest, AdmitsAsManyProbesAsSuccessesAreNeeded) {
+    EXPECT_TRUE(is_admitted(machine, t0));
+    EXPECT_TRUE(is_admitted(machine, t0));
+
+    const auto refused = machine.try_acquire(t0);
+    EXPECT_FALSE(refused.permit);
+    EXPECT_EQ(refused.retry_after, std::nullopt) << "nobody knows when a probe ends";
+}
+
+TEST_F(HalfOpenMachineTest, SucceededProbesKeepTheirPlaces) {
+    machine.record(probe, CallOutcomeKind::success, At{t0});
+
+    EXPECT_TRUE(is_admitted(machine, t0));
+    EXPECT_TRUE(is_admitted(machine, t0));
+    EXPECT_FALSE(is_admitted(machine, t0));
+}
+
+TEST_F(HalfOpenMachineTest, ClosesAfterTheNeededSuccesses) {
+    machine.record(probe, CallOutcomeKind::success, At{t0});
+    succeed(machine);
+    EXPECT_EQ(machine.state(t0), CircuitState::half_open);
+
+    succeed(machine);
+
+    EXPECT_EQ(machine.state(t0), CircuitState::closed);
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::closed, BreakerCause::probes_succeeded}}));
+}
+
+TEST_F(HalfOpenMachineTest, AnyFailedProbeOpensWithAFreshTimer) {
+    const auto other = acquire(machine, t0);
+    machine.record(other, CallOutcomeKind::success, At{t0 + 1s});
+
+    machine.record(probe, CallOutcomeKind::failure, At{t0 + 2s});
+
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::probe_failed}}));
+    EXPECT_FALSE(is_admitted(machine, t0 + 12s - 1ns));
+    EXPECT_TRUE(is_admitted(machine, t0 + 12s));
+}
+
+TEST_F(HalfOpenMachineTest, ProbesOfAnEarlierHalfOpenStateAreLate) {
+    const auto second = acquire(machine, t0);
+    const auto third = acquire(machine, t0);
+    machine.record(second, CallOutcomeKind::failure, At{t0});
+    const auto fresh = acquire(machine, t0 + 10s);
+
+    machine.record(probe, CallOutcomeKind::success, At{t0 + 10s});
+    machine.record(third, CallOutcomeKind::failure, At{t0 + 10s});
+
+    EXPECT_EQ(machine.state(t0 + 10s), CircuitState::half_open);
+    EXPECT_EQ(machine.snapshot(t0 + 10s).late, 2u);
+    machine.record(fresh, CallOutcomeKind::success, At{t0 + 10s});
+    EXPECT_TRUE(is_admitted(machine, t0 + 10s));
+    EXPECT_TRUE(is_admitted(machine, t0 + 10s));
+    EXPECT_FALSE(is_admitted(machine, t0 + 10s)) << "a late result took a place";
+}
+
+TEST_F(HalfOpenMachineTest, AProbeWithoutAResultReturnsItsPermitAndDecidesNothing) {
+    for (const auto kind : {CallOutcomeKind::cancelled, CallOutcomeKind::ignored, CallOutcomeKind::throttled}) {
+        const auto second = acquire(machine, t0);
+        const auto third = acquire(machine, t0);
+        ASSERT_FALSE(is_admitted(machine, t0));
+
+        machine.record(second, kind, At{t0});
+        machine.abandon(third, t0);
+
+        EXPECT_EQ(machine.state(t0), CircuitState::half_open);
+        EXPECT_EQ(machine.admissible(t0), 2u);
+    }
+}
+
+TEST_F(HalfOpenMachineTest, AProbeThatIsOutForTooLongOpensTheCircuit) {
+    EXPECT_EQ(machine.state(t0 + 30s - 1ns), CircuitState::half_open);
+    EXPECT_EQ(machine.state(t0 + 30s), CircuitState::open);
+    EXPECT_EQ(machine.next_change(t0), t0 + 30s);
+
+    EXPECT_FALSE(is_admitted(machine, t0 + 30s)) << "places were free, but a probe hangs";
+
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::probe_overdue}}));
+}
+
+TEST_F(HalfOpenMachineTest, AnOverdueProbeOpensFromTheMomentItBecameOverdue) {
+    // Nobody looks for a long time: the open state began at 30 s and its timeout ended at 40 s.
+    EXPECT_EQ(machine.state(t0 + 40s - 1ns), CircuitState::open);
+    EXPECT_EQ(machine.state(t0 + 40s), CircuitState::half_open);
+    EXPECT_EQ(machine.admissible(t0 + 40s), 3u);
+
+    EXPECT_TRUE(is_admitted(machine, t0 + 45s));
+
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::probe_overdue},
+                                                 {CircuitState::half_open, BreakerCause::timeout_elapsed}}));
+}
+
+TEST_F(HalfOpenMachineTest, AnOverdueResultDecidesNothing) {
+    EXPECT_TRUE(machine.record(probe, CallOutcomeKind::success, At{t0 + 30s}));
+
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::probe_overdue}}));
+    EXPECT_EQ(machine.snapshot(t0 + 30s).late, 1u);
+}
+
+TEST_F(HalfOpenMachineTest, ProbesFarApartStillClose) {
+    machine.record(probe, CallOutcomeKind::success, At{t0 + 29s});
+    succeed(machine, t0 + 1000s);
+    EXPECT_EQ(machine.state(t0 + 5000s), CircuitState::half_open);
+
+    succeed(machine, t0 + 9000s);
+
+    EXPECT_EQ(machine.state(t0 + 9000s), CircuitState::closed);
+}
+
+TEST_F(HalfOpenMachineTest, TheOldestProbeThatIsStillOutCounts) {
+    const auto second = acquire(machine, t0 + 20s);
+    machine.record(probe, CallOutcomeKind::success, At{t0 + 25s});
+
+    EXPECT_EQ(machine.state(t0 + 49s), CircuitState::half_open);
+    EXPECT_EQ(machine.state(t0 + 50s), CircuitState::open);
+
+    machine.abandon(second, t0 + 30s);
+    EXPECT_EQ(machine.state(t0 + 5000s), CircuitState::half_open);
+}
+
+TEST_F(HalfOpenMachineTest, SettleMakesTheChangeThatIsDue) {
+    EXPECT_FALSE(machine.settle(t0 + 30s - 1ns));
+    EXPECT_TRUE(machine.settle(t0 + 31s));
+    EXPECT_FALSE(machine.settle(t0 + 31s));
+
+    EXPECT_EQ(machine.next_change(t0 + 31s), t0 + 40s);
+}
+
+TEST_F(BreakerMachineTest, ASlowProbeOpensIfTheSlowRuleIsOn) {
+    BreakerMachine machine{{.failure_threshold = 1, .success_threshold = 1, .timeout = 10s, .slow_call_threshold = 1s}};
+    fail(machine);
+    const auto probe = acquire(machine, t0 + 10s);
+
+    machine.record(probe, CallOutcomeKind::success, At{t0 + 11s});
+
+    EXPECT_EQ(machine.state(t0 + 11s), CircuitState::open);
+    machine.publish_transitions([](const auto&) {});
+    machine.record(acquire(machine, t0 + 21s), CallOutcomeKind::success, At{t0 + 22s - 1ns});
+    EXPECT_EQ(machine.state(t0 + 22s), CircuitState::closed);
+}
+
+TEST_F(BreakerMachineTest, TheHalfOpenLimitDefaultsToTheTimeoutButAtLeastAMinute) {
+    for (const auto& [timeout, limit] : {std::pair<Duration, Duration>{10s, 60s}, {90s, 90s}}) {
+        BreakerMachine machine{{.failure_threshold = 1, .timeout = timeout}};
+        fail(machine);
+        acquire(machine, t0 + timeout);
+
+        EXPECT_EQ(machine.next_change(t0 + timeout), t0 + timeout + limit);
+    }
+}
+
+// Late results
+
+TEST_F(BreakerMachineTest, SuccessThatBeganBeforeTheTripDoesNotCloseTheCircuit) {
+    BreakerMachine machine{{.failure_threshold = 1, .success_threshold = 1, .timeout = 10s}};
+    const auto slow_call = acquire(machine, t0);
+    fail(machine);
+    acquire(machine, t0 + 10s);
+
+    machine.record(slow_call, CallOutcomeKind::success, At{t0 + 10s});
+
+    EXPECT_EQ(machine.state(t0 + 10s), CircuitState::half_open);
+    EXPECT_EQ(machine.snapshot(t0 + 10s).late, 1u);
+}
+
+TEST_F(BreakerMachineTest, FailureThatBeganBeforeTheTripDoesNotReopenTheCircuit) {
+    BreakerMachine machine{small};
+    const auto slow_call = acquire(machine, t0);
+    fail(machine);
+    acquire(machine, t0 + 10s);
+
+    machine.record(slow_call, CallOutcomeKind::failure, At{t0 + 10s});
+
+    EXPECT_EQ(machine.state(t0 + 10s), CircuitState::half_open);
+}
+
+TEST_F(BreakerMachineTest, ResultsThatBeganBeforeTheTripAreNotJudgedOnceItHasClosedAgain) {
+    BreakerMachine machine{{.failure_threshold = 1, .success_threshold = 1, .timeout = 10s}};
+    const auto slow_call = acquire(machine, t0);
+    fail(machine);
+    succeed(machine, t0 + 10s);
+    ASSERT_EQ(machine.state(t0 + 10s), CircuitState::closed);
+
+    machine.record(slow_call, CallOutcomeKind::failure, At{t0 + 11s});
+
+    EXPECT_EQ(machine.state(t0 + 11s), CircuitState::closed);
+    EXPECT_EQ(machine.snapshot(t0 + 11s).window, OutcomeCounts{});
+}
+
+// By hand
+
+TEST_F(BreakerMachineTest, ForcedOpenRefusesWhateverTimePasses) {
+    BreakerMachine machine{small};
+    EXPECT_TRUE(machine.set_state(CircuitState::forced_open, t0));
+
+    EXPECT_FALSE(is_admitted(machine, t0 + 1000h));
+    EXPECT_EQ(machine.state(t0 + 1000h), CircuitState::forced_open);
+    EXPECT_EQ(machine.admissible(t0), 0u);
+    EXPECT_EQ(machine.next_change(t0), std::nullopt);
+}
+
+TEST_F(BreakerMachineTest, ForcedClosedStartsWithAnEmptyWindow) {
+    BreakerMachine machine{small};
+    fail(machine);
+
+    EXPECT_TRUE(machine.set_state(CircuitState::closed, t0));
+    EXPECT_FALSE(machine.set_state(CircuitState::closed, t0)) << "it was closed";
+
+    EXPECT_TRUE(is_admitted(machine, t0));
+    EXPECT_EQ(machine.snapshot(t0).window, OutcomeCounts{});
+    EXPECT_EQ(machine.snapshot(t0).last_closed, t0);
+}
+
+TEST_F(BreakerMachineTest, DisabledAdmitsAllAndJudgesNothing) {
+    BreakerMachine machine{small};
+    machine.set_state(CircuitState::disabled, t0);
+
+    for (int i = 0; i < 10; ++i) fail(machine);
+
+    EXPECT_EQ(machine.state(t0), CircuitState::disabled);
+    EXPECT_EQ(machine.snapshot(t0).window, OutcomeCounts{});
+}
+
+TEST_F(BreakerMachineTest, MetricsOnlyAdmitsAllAndKeepsTheWindow) {
+    BreakerMachine machine{small};
+    machine.set_state(CircuitState::metrics_only, t0);
+
+    for (int i = 0; i < 10; ++i) fail(machine);
+
+    EXPECT_EQ(machine.state(t0), CircuitState::metrics_only);
+    EXPECT_EQ(machine.snapshot(t0).window, (OutcomeCounts{10, 10, 0}));
+}
+
+TEST_F(BreakerMachineTest, ResetClosesWithAnEmptyWindowAlsoIfClosed) {
+    BreakerMachine machine{{.failure_threshold = 2}};
+    const auto out = acquire(machine, t0);
+    fail(machine);
+
+    EXPECT_FALSE(machine.reset(t0)) << "closed before, closed after";
+    fail(machine);
+    machine.record(out, CallOutcomeKind::failure, At{t0});
+
+    EXPECT_EQ(machine.state(t0), CircuitState::closed);
+    EXPECT_EQ(machine.snapshot(t0).window, (OutcomeCounts{1, 1, 0}));
+    EXPECT_EQ(machine.snapshot(t0).late, 1u);
+    EXPECT_TRUE(transitions(machine).empty());
+
+    machine.set_state(CircuitState::forced_open, t0);
+    EXPECT_TRUE(machine.reset(t0));
+    EXPECT_EQ(machine.state(t0), CircuitState::closed);
+}
+
+// Telling
+
+TEST_F(BreakerMachineTest, PublishesEachTransitionOnceWithItsNumbersAndError) {
+    BreakerMachine machine{{.failure_threshold = 1, .success_threshold = 1, .timeout = 10s}};
+    succeed(machine);
+    machine.record(acquire(machine, t0), CallOutcomeKind::failure, At{t0}, Errc::connect_failed);
+    succeed(machine, t0 + 10s);
+
+    std::vector<BreakerTransition> seen;
+    const auto note = [&](const BreakerTransition& transition) { seen.push_back(transition); };
+    machine.publish_transitions(note);
+    machine.publish_transitions(note);
+
+    ASSERT_EQ(seen.size(), 3u);
+    EXPECT_EQ(seen[0].from, CircuitState::closed);
+    EXPECT_EQ(seen[0].to, CircuitState::open);
+    EXPECT_EQ(seen[0].at, t0);
+    EXPECT_EQ(seen[0].counts, (OutcomeCounts{2, 1, 0}));
+    EXPECT_EQ(seen[0].error, Errc::connect_failed);
+    EXPECT_EQ(seen[1].to, CircuitState::half_open);
+    EXPECT_EQ(seen[1].at, t0 + 10s);
+    EXPECT_EQ(seen[2].to, CircuitState::closed);
+    EXPECT_FALSE(seen[2].error.code().failed());
+}
+
+TEST_F(BreakerMachineTest, ATransitionMadeWhilePublishingIsPublishedAfterTheOthers) {
+    BreakerMachine machine{small};
+    fail(machine);
+    std::vector<CircuitState> seen;
+
+    machine.publish_transitions([&](const BreakerTransition& transition) {
+        if (transition.to == CircuitState::open) {
+            machine.set_state(CircuitState::disabled, t0);
+            machine.publish_transitions([](const auto&) { ADD_FAILURE() << "published inside another"; });
+        }
+        seen.push_back(transition.to);
+    });
+
+    EXPECT_EQ(seen, (std::vector{CircuitState::open, CircuitState::disabled}));
+}
+
+TEST_F(BreakerMachineTest, CountsHowOftenItOpenedAndWhenItChanged) {
+    BreakerMachine machine{small};
+    EXPECT_EQ(machine.snapshot(t0).last_transition, std::nullopt);
+
+    fail(machine);
+    fail(machine, t0 + 10s);
+
+    const auto snapshot = machine.snapshot(t0 + 10s);
+    EXPECT_EQ(snapshot.opened, 2u);
+    EXPECT_EQ(snapshot.last_opened, t0 + 10s);
+    EXPECT_EQ(snapshot.last_transition, t0 + 10s);
+    EXPECT_EQ(snapshot.last_closed, std::nullopt);
+}
+
+} // namespace
+} // namespace velostream

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/core/breaker_rules.hpp"
+
+#include <gtest/gtest.h>
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(ExactFraction, IsTheFractionThatWasWrittenDown) {
+    struct Case {
+        double value;
+        std::uint64_t numerator, denominator;
+    };
+    for (const auto& [value, numerator, denominator] :
+         {Case{0.5, 1, 2}, Case{0.1, 1, 10}, Case{1.0, 1, 1}, Case{0.25, 1, 4}, Case{0.333, 333, 1000},
+          Case{1.0 / 3, 1, 3}, Case{2.0 / 3, 2, 3}, Case{0.7, 7, 10}, Case{0.95, 19, 20}, Case{0.001, 1, 1000},
+          Case{1e-9, 1, 1'000'000'000}}) {
+        const ExactFraction fraction{value};
+        EXPECT_EQ(fraction.numerator(), numerator) << value;
+        EXPECT_EQ(fraction.denominator(), denominator) << value;
+    }
+}
+
+TEST(ExactFraction, IsReachedInclusivelyAndWithoutRounding) {
+    const ExactFraction half{0.5};
+    EXPECT_TRUE(half.is_reached(100, 200));
+    EXPECT_FALSE(half.is_reached(99, 199)); // 49.7 %: rounded to percent it would be 50
+    EXPECT_FALSE(half.is_reached(99, 200));
+
+    EXPECT_TRUE(ExactFraction{0.1}.is_reached(10, 100)); // 0.1 as a double is more than 1/10
+    EXPECT_TRUE(ExactFraction{2.0 / 3}.is_reached(2, 3));
+    EXPECT_FALSE(ExactFraction{2.0 / 3}.is_reached(666'666, 1'000'000));
+}
+
+TEST(ExactFraction, EveryRateOfAWindowIsReachedByItselfAndMissedByOneLess) {
+    for (std::uint32_t whole = 1; whole <= 300; ++whole)
+        for (std::uint32_t part = 1; part <= whole; ++part) {
+            const ExactFraction fraction{static_cast<double>(part) / whole};
+            ASSERT_TRUE(fraction.is_reached(part, whole)) << part << "/" << whole;
+            ASSERT_FALSE(fraction.is_reached(part - 1, whole)) << part << "/" << whole;
+        }
+}
+
+TEST(ExactFraction, DoesNotOverflowForTheLargestWindowAndTheOddestRate) {
+    for (const double value : {0.12345678901234567, 5e-324, 1e-300, 0.99999999999999989}) {
+        const ExactFraction fraction{value};
+        EXPECT_LE(fraction.denominator(), std::uint64_t{1} << 40);
+        EXPECT_LE(fraction.numerator(), fraction.denominator());
+        EXPECT_GT(fraction.numerator(), 0u);
+        EXPECT_TRUE(fraction.is_reached(1'000'000, 1'000'000)) << value;
+        EXPECT_FALSE(fraction.is_reached(0, 1'000'000)) << value;
+    }
+}
+
+struct RulesCase {
+    const char* name;
+    CircuitBreakerConfig config;
+    OutcomeCounts counts;
+    std::optional<BreakerRule> expected;
+};
+
+class BreakerRulesTable : public ::testing::TestWithParam<RulesCase> {};
+
+TEST_P(BreakerRulesTable, Judges) {
+    EXPECT_EQ(BreakerRules{GetParam().config}.judge(GetParam().counts), GetParam().expected);
+}
+
+const CircuitBreakerConfig rates{.failure_threshold = 100,
+                                 .slow_call_threshold = 1s,
+                                 .slow_call_rate_threshold = 0.5,
+                                 .failure_rate_threshold = 0.25};
+const CircuitBreakerConfig minimum_20{.failure_threshold = 5, .minimum_throughput = 20, .failure_rate_threshold = 0.25};
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, BreakerRulesTable,
+    ::testing::Values(RulesCase{"BelowTheCount", {}, {100, 4, 0}, std::nullopt},
+                      RulesCase{"AtTheCount", {}, {100, 5, 0}, BreakerRule::failure_count},
+                      RulesCase{"AboveTheCount", {}, {100, 6, 0}, BreakerRule::failure_count},
+                      RulesCase{"TheCountNeedsNoMinimumUnlessSet", {}, {5, 5, 0}, BreakerRule::failure_count},
+                      RulesCase{"NoRateRuleUnlessSet", {.failure_threshold = 100}, {99, 99, 99}, std::nullopt},
+                      RulesCase{"BelowTheMinimumOfTheRates", rates, {9, 9, 9}, std::nullopt},
+                      RulesCase{"AtTheMinimumOfTheRates", rates, {10, 9, 9}, BreakerRule::failure_rate},
+                      RulesCase{"BelowTheRate", rates, {100, 24, 0}, std::nullopt},
+                      RulesCase{"AtTheRate", rates, {100, 25, 0}, BreakerRule::failure_rate},
+                      RulesCase{"BelowTheSlowRate", rates, {100, 0, 49}, std::nullopt},
+                      RulesCase{"AtTheSlowRate", rates, {100, 0, 50}, BreakerRule::slow_call_rate},
+                      RulesCase{"FailuresAndSlowCallsAreNotAddedUp", rates, {100, 24, 49}, std::nullopt},
+                      RulesCase{"AMinimumHoldsBackTheCountToo", minimum_20, {19, 19, 0}, std::nullopt},
+                      RulesCase{"AMinimumThatIsReached", minimum_20, {20, 19, 0}, BreakerRule::failure_count},
+                      RulesCase{"TheDefaultMinimumFitsIntoASmallWindow",
+                                {.failure_threshold = 3, .sliding_window_size = 3, .failure_rate_threshold = 0.5},
+                                {3, 2, 0},
+                                BreakerRule::failure_rate}),
+    [](const auto& test) { return test.param.name; });
+
+TEST(BreakerRules, ASuccessIsJudgedOnlyWhereItCompletesAMinimum) {
+    const BreakerRules defaults{{}};
+    const BreakerRules twenty{{.minimum_throughput = 20}};
+
+    for (std::uint32_t position = 1; position <= 200; ++position) {
+        EXPECT_EQ(defaults.first_judged_at(position), position == 1 || position == 10);
+        EXPECT_EQ(twenty.first_judged_at(position), position == 20);
+    }
+}
+
+} // namespace
+} // namespace velostream

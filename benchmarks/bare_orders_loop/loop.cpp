@@ -123,7 +123,7 @@ class Totals {
     Totals(rd_kafka_t* producer, rd_kafka_topic_t* totals, DeadLetters& dead_letters)
         : producer_(producer), totals_(totals), dead_letters_(dead_letters) {}
 
-    void take(const rd_kafka_message_t& message) {
+    void take(rd_kafka_message_t& message) {
         const std::string_view line{static_cast<const char*>(message.payload), message.len};
         const auto order = parse_order(line);
         ++result_.lines;
@@ -238,7 +238,7 @@ LoopResult run_loop(const LoopOptions& options) {
     source.start();
     std::int64_t consumed = 0;
     while (!source.done() || consumed < source.sent()) {
-        consume(consumer.get(), queue.get(), options.defaults, [&](const rd_kafka_message_t& message) {
+        consume(consumer.get(), queue.get(), options.defaults, [&](rd_kafka_message_t& message) {
             state.take(message);
             ++consumed;
         });
@@ -255,7 +255,7 @@ LoopResult run_loop(const LoopOptions& options) {
     throw_if(rd_kafka_consumer_close(consumer.get()), "close"); // commits
     queue.reset();
     consumer.reset(); // librdkafka 2.0.2 may wait for ever for a consumer whose topics are gone
-    if (!mock) delete_topics(producer.get(), topics);
+    if (!mock && !options.keep_topics) delete_topics(producer.get(), topics);
     return result;
 }
 

@@ -18,6 +18,7 @@ struct LoopOptions {
     /// librdkafka's own settings and one `rd_kafka_consumer_poll` a record, instead of the settings of the main job and
     /// batches.
     bool defaults = false;
+    bool keep_topics = false; ///< of a real cluster, to look into them
 };
 
 struct LoopResult {

@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
     app.add_option("--prefix", options.prefix, "of topics and group");
     app.add_option("--partitions", options.partitions, "of each topic")->check(CLI::PositiveNumber);
     app.add_flag("--defaults", options.defaults, "librdkafka's own settings, one poll a record");
+    app.add_flag("--keep-topics", options.keep_topics, "do not delete them from a real cluster");
     app.add_option("--report", report_file, "write counts and totals to this file instead of standard output");
     CLI11_PARSE(app, argc, argv);
 

@@ -17,6 +17,13 @@ namespace {
 
 constexpr std::size_t longest_number = 32;
 
+// As long as what the main job writes. To take one here would be its work, not the bytes'.
+constexpr std::string_view stack_trace =
+    "orders_pipeline+0x5a509\norders_pipeline+0x4d994\norders_pipeline+0x33a66\norders_pipeline+0x5f90d\n"
+    "orders_pipeline+0xd3efa\norders_pipeline+0xd4b22\norders_pipeline+0xbd9d3\norders_pipeline+0xbea3c\n"
+    "orders_pipeline+0x2d6b8\norders_pipeline+0x24860\norders_pipeline+0x21906\nlibc.so.6+0x27249\n"
+    "libc.so.6+0x27304\norders_pipeline+0x23390";
+
 /// A text of known size, written from left to right.
 template <std::size_t Size>
 class Text {
@@ -118,11 +125,11 @@ void send_total(rd_kafka_t* producer, rd_kafka_topic_t* topic, std::string_view 
         wait_or_throw(producer, rd_kafka_last_error());
 }
 
-void DeadLetters::send_line(const rd_kafka_message_t& message, const Order& order) {
+void DeadLetters::send_line(rd_kafka_message_t& message, const Order& order) {
     const auto now =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();
-    reason_.assign(column_of(order.fault));
+    reason_.assign("bad order line (").append(column_of(order.fault)).append("): ").append(column_of(order.fault));
     if (order.fault == Fault::line) {
         reason_.append(" has ").append(std::to_string(order.fields)).append(" fields: must have 8");
     } else {
@@ -133,20 +140,25 @@ void DeadLetters::send_line(const rd_kafka_message_t& message, const Order& orde
     Text<longest_number> offset;
     Text<longest_number> milliseconds;
     Text<longest_number> original_time;
+    Text<longest_number> class_name;
     Text<512> id;
     partition << std::int64_t{message.partition};
     offset << message.offset;
     milliseconds << now;
     original_time << rd_kafka_message_timestamp(&message, nullptr);
+    class_name << "orders:" << static_cast<std::int64_t>(order.fault);
     id << source_topic_ << "/" << partition.view() << "/" << offset.view() << "/" << group_ << "/";
 
-    auto* headers = rd_kafka_headers_new(16);
+    rd_kafka_headers_t* headers = nullptr; // first those of the line itself
+    throw_if(rd_kafka_message_detach_headers(&message, &headers), "headers");
     add(headers, "__connect.errors.topic", source_topic_);
     add(headers, "__connect.errors.partition", partition.view());
     add(headers, "__connect.errors.offset", offset.view());
+    add(headers, "__connect.errors.connector.name", "orders_pipeline");
     add(headers, "__connect.errors.stage", "TRANSFORMATION");
-    add(headers, "__connect.errors.exception.class.name", "orders");
+    add(headers, "__connect.errors.exception.class.name", class_name.view());
     add(headers, "__connect.errors.exception.message", reason_);
+    add(headers, "__connect.errors.exception.stacktrace", stack_trace);
     add(headers, "x-dlq-version", "1");
     add(headers, "x-dlq-id", id.view());
     add(headers, "x-dlq-original-timestamp", original_time.view());

@@ -28,7 +28,8 @@ class DeadLetters {
     DeadLetters(rd_kafka_t* producer, rd_kafka_topic_t* topic, std::string source_topic, std::string group)
         : producer_(producer), topic_(topic), source_topic_(std::move(source_topic)), group_(std::move(group)) {}
 
-    void send_line(const rd_kafka_message_t& message, const Order& order);
+    /// Takes the headers of `message`.
+    void send_line(rd_kafka_message_t& message, const Order& order);
 
   private:
     rd_kafka_t* producer_;

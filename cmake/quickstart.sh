@@ -9,7 +9,7 @@ usage() {
 usage: sh cmake/quickstart.sh [run|test|bench] [--no-install] [-- ARGUMENTS]
 
   run    (default) builds libraries, tools and examples and runs the job examples/orders; ARGUMENTS go to the job (-- --help lists them)
-  test   builds everything but the benchmarks and runs every test; ARGUMENTS go to ctest (for example -- -L unit)
+  test   builds libraries, tools, examples and tests and runs every test; ARGUMENTS go to ctest (for example -- -L unit)
   bench  builds the benchmarks and prints their table; ARGUMENTS: --filter REGEX, --json FILE
 
   --no-install   install nothing: say what is missing and stop
@@ -109,12 +109,21 @@ has_command() { # NAME...: any of them
     return 1
 }
 
-has_header() { # FILE
-    for prefix in /usr /usr/local "${CMAKE_PREFIX_PATH:-/usr}"; do
-        if [ -f "$prefix/include/$1" ]; then return 0; fi
+# Where compilers and CMake look for headers, colon-separated; in a subshell, which keeps the separator to itself.
+find_header() ( # FILE: prints where it is
+    prefixes=${CMAKE_PREFIX_PATH:-}:${VELOSTREAM_SYSTEM_PREFIXES:-/usr:/usr/local}
+    IFS=:
+    set -f
+    for prefix in $prefixes; do
+        if [ -f "$prefix/include/$1" ]; then
+            printf '%s\n' "$prefix/include/$1"
+            exit 0
+        fi
     done
-    return 1
-}
+    exit 1
+)
+
+has_header() { find_header "$1" > /dev/null; }
 
 has_cmake() {
     has_command cmake || return 1
@@ -123,20 +132,15 @@ has_cmake() {
     }
 }
 
-boost_number() { # FILE: 108100 for 1.81.0, nothing without the file
-    sed -n 's/^#define BOOST_VERSION \([0-9]*\).*/\1/p' "$1" 2> /dev/null || true
-}
-
 has_boost() {
+    boost_header=$(find_header boost/version.hpp || true)
     if [ -n "${BOOST_ROOT:-}" ]; then
-        places="$BOOST_ROOT/boost/version.hpp:$BOOST_ROOT/include/boost/version.hpp"
-    else
-        places=/usr/include/boost/version.hpp:/usr/local/include/boost/version.hpp
+        boost_header=$BOOST_ROOT/boost/version.hpp
+        [ -f "$boost_header" ] || boost_header=$BOOST_ROOT/include/boost/version.hpp
     fi
-    number=$(boost_number "${places%%:*}")
-    [ -n "$number" ] || number=$(boost_number "${places#*:}")
-    if [ "${number:-0}" -ge 108100 ]; then return 0; fi
-    [ -z "${BOOST_ROOT:-}" ] || fail "BOOST_ROOT is $BOOST_ROOT, but there is no Boost 1.81 or newer in it (found: ${number:-none})"
+    boost_number=$(sed -n 's/^#define BOOST_VERSION \([0-9]*\).*/\1/p' "$boost_header" 2> /dev/null || true) # 108100 is 1.81.0
+    if [ "${boost_number:-0}" -ge 108100 ]; then return 0; fi
+    [ -z "${BOOST_ROOT:-}" ] || fail "BOOST_ROOT is $BOOST_ROOT, but there is no Boost 1.81 or newer in it (found: ${boost_number:-none})"
     return 1
 }
 
@@ -255,8 +259,9 @@ cache_has() { # OPTION: it is on in the configured tree
 }
 
 # On if this mode needs it, or an earlier one did and its packages are still there: modes do not undo each other's configuration.
-on_off() { # MODE OPTION HEADER
-    if [ $mode = "$1" ] || { cache_has "$2" && has_header "$3"; }; then echo ON; else echo OFF; fi
+on_off() { # MODES OPTION HEADER
+    case " $1 " in *" $mode "*) echo ON && return ;; esac
+    if cache_has "$2" && has_header "$3"; then echo ON; else echo OFF; fi
 }
 
 # What a configuration depends on besides the project's own files, which the build tool watches: an optional library that was
@@ -270,7 +275,7 @@ configure() {
     generator=Ninja
     has_command ninja || generator="Unix Makefiles"
     tests=$(on_off test VELOSTREAM_BUILD_TESTS gmock/gmock.h)
-    benchmarks=$(on_off bench VELOSTREAM_BUILD_BENCHMARKS benchmark/benchmark.h)
+    benchmarks=$(on_off "test bench" VELOSTREAM_BUILD_BENCHMARKS benchmark/benchmark.h)
     stamp=$build/.configuration
     if [ -f "$stamp" ] && [ "$(configuration)" = "$(cat "$stamp")" ]; then return 0; fi
 

@@ -135,7 +135,36 @@ def other_version(at):
         raise Failure(f"the message does not name the version that is there:\n{printed}")
 
 
-ROUTES = [install, find_package, subdirectory, pkg_config, unknown_component, other_version]
+def configure_ours(at, folder, *definitions, expect_failure=False):
+    printed = run(
+        "cmake", "--fresh", "-G", at.generator, "-S", at.source, "-B", folder, f"-DCMAKE_CXX_COMPILER={at.compiler}", *definitions,
+        expect_failure=expect_failure,
+    )  # fmt: skip
+    return " ".join(printed.split())  # CMake breaks its messages into lines
+
+
+def missing_package(at):
+    """Without a package the configuration ends naming Debian's; what is optional is left out instead, and the summary says so."""
+    folder = fresh(at.work / "missing package")
+    debian = {
+        "Boost": "libboost1.81-dev", "RdKafka": "librdkafka-dev", "fmt": "libfmt-dev", "spdlog": "libspdlog-dev", "CLI11": "libcli11-dev",
+        "nlohmann_json": "nlohmann-json3-dev", "zstd": "libzstd-dev", "GTest": "libgtest-dev libgmock-dev", "benchmark": "libbenchmark-dev",
+    }  # fmt: skip
+    for package, name in debian.items():
+        printed = configure_ours(at, folder, f"-DCMAKE_DISABLE_FIND_PACKAGE_{package}=ON", expect_failure=True)
+        if f"(Debian package: {name})" not in printed:
+            raise Failure(f"without {package} the message does not name {name}:\n{printed}")
+
+    without = ("-DCMAKE_DISABLE_FIND_PACKAGE_RdKafka=ON", "-DVELOSTREAM_BUILD_EXAMPLES=OFF", "-DVELOSTREAM_BUILD_BENCHMARKS=OFF")
+    printed = configure_ours(at, folder, *without, "-DVELOSTREAM_KAFKA=AUTO")
+    if "not built: kafka: RdKafka 2.0.2 or newer is needed (Debian package: librdkafka-dev)" not in printed:
+        raise Failure(f"the summary does not say why kafka is left out:\n{printed}")
+    printed = configure_ours(at, folder, *without, "-DVELOSTREAM_KAFKA=OFF")
+    if "not built: kafka: switched off by VELOSTREAM_KAFKA" not in printed:
+        raise Failure(f"the summary does not say that kafka is switched off:\n{printed}")
+
+
+ROUTES = [install, find_package, subdirectory, pkg_config, unknown_component, other_version, missing_package]
 
 
 def main():

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cmake/quickstart.sh against a project and tools that are not there: which steps it takes, what it says, what it returns.
+
+usage: quickstart.py QUICKSTART.sh [TEST...]
+
+The script is copied into an empty project. The commands that it calls stand in a folder of their own, which is all of PATH: the ones
+that only look are real, cmake, ctest, apt-get and the like are stand-ins that write down how they were called.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+SCRIPT = None
+REAL = "sh cat ln sed grep date dirname mkdir rm cksum expr env nproc tr getconf printf".split()
+HEADERS = {
+    "librdkafka/rdkafka.h": "librdkafka-dev", "fmt/format.h": "libfmt-dev", "spdlog/spdlog.h": "libspdlog-dev", "zstd.h": "libzstd-dev",
+    "CLI/CLI.hpp": "libcli11-dev", "nlohmann/json.hpp": "nlohmann-json3-dev", "gtest/gtest.h": "libgtest-dev",
+    "gmock/gmock.h": "libgmock-dev", "benchmark/benchmark.h": "libbenchmark-dev",
+}  # fmt: skip
+CMAKE = """
+case $1 in
+    --version) echo "cmake version 3.25.1"; exit ;;
+    --fresh) mkdir -p "$BUILD"; for word; do case $word in *_TESTS=* | *_BENCHMARKS=*) echo "${word%=*}:BOOL=${word#*=}";; esac; done \
+        > "$BUILD/CMakeCache.txt" ;;
+esac
+"""
+APT_GET = """
+case "$*" in
+    *--simulate*--no-remove* | *--no-remove*--simulate*)
+        [ -z "${CONFLICT:-}" ] || { echo "E: Packages need to be removed but remove is disabled."; exit 100; } ;;
+    *--simulate*) echo "Remv libboost1.74-dev [1.74.0]"; echo "Inst libboost1.81-dev" ;;
+    *install*) ln -s "$(command -v true_compiler)" "$TOOLS/c++" ;;
+esac
+"""
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="quick start "))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.root = self.folder / "project"
+        (self.root / "cmake").mkdir(parents=True)
+        shutil.copy(SCRIPT, self.root / "cmake/quickstart.sh")
+        self.build = self.root / ".build/release"
+        self.tools = self.folder / "tools"
+        self.tools.mkdir()
+        for name in REAL:
+            if shutil.which(name):
+                (self.tools / name).symlink_to(shutil.which(name))
+        self.calls = self.folder / "calls"
+        self.calls.touch()
+        self.stand_in("cmake", CMAKE)
+        self.stand_in("ctest", 'echo "100% tests passed, 0 tests failed out of 3"')
+        for name in ("ninja", "c++", "true_compiler", "pkg-config", "python3", "zstd"):
+            self.stand_in(name)
+        self.environment = {}
+        # A system that has every header: the packages of the machine that runs the test do not matter.
+        self.prefix = self.folder / "a system"
+        for header in HEADERS:
+            self.header(header)
+        self.boost(108100)
+
+    def header(self, name, text=""):
+        path = self.prefix / "include" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def boost(self, number):
+        self.header("boost/version.hpp", f"#define BOOST_VERSION {number}\n")
+
+    def stand_in(self, name, script="", folder=None):
+        path = (folder or self.tools) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >> "$CALLS"\n{script}\n')
+        path.chmod(0o755)
+
+    def program(self, name, script=""):
+        self.stand_in(name, script, self.build / "bin")
+
+    def run_script(self, *arguments, code=0, cwd=None):
+        environment = {
+            "PATH": str(self.tools), "CALLS": str(self.calls), "BUILD": str(self.build), "TOOLS": str(self.tools),
+            "VELOSTREAM_SYSTEM_PREFIXES": str(self.prefix), **self.environment,
+        }  # fmt: skip
+        done = subprocess.run(
+            ["sh", self.root / "cmake/quickstart.sh", *arguments], env=environment, cwd=cwd or self.folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, code, done.stdout)
+        return done.stdout
+
+    def called(self):
+        return [line for line in self.calls.read_text().splitlines() if not line.startswith("cmake --version")]
+
+
+class Usage(Case):
+    def test_help_lists_the_modes(self):
+        printed = self.run_script("--help")
+        for word in ("run", "test", "bench", "--no-install", "BOOST_ROOT"):
+            self.assertIn(word, printed)
+        self.assertEqual(self.called(), [])
+
+    def test_wrong_arguments_are_one_line_and_exit_code_2(self):
+        for arguments in (["fly"], ["run", "test"], ["--quiet"], ["run", "--quiet"]):
+            printed = self.run_script(*arguments, code=2)
+            self.assertEqual(len(printed.splitlines()), 1, printed)
+        self.assertEqual(self.called(), [])
+
+    def test_a_boost_root_without_a_boost_is_refused(self):
+        self.environment["BOOST_ROOT"] = "/nowhere"
+        self.assertIn("no Boost 1.81 or newer", self.run_script(code=1))
+
+
+class Packages(Case):
+    def test_no_install_names_what_is_missing_and_stops(self):
+        for name in ("c++", "ninja"):
+            (self.tools / name).unlink()
+        self.assertIn("missing packages (--no-install): g++ ninja-build", self.run_script("--no-install", code=1))
+        self.assertEqual(self.called(), [])
+
+    def test_only_the_mode_that_needs_a_package_asks_for_it(self):
+        (self.tools / "zstd").unlink()
+        self.program("orders_pipeline")
+        self.run_script("--no-install")
+        self.assertIn("missing packages (--no-install): zstd", self.run_script("test", "--no-install", code=1))
+
+    def debian(self, user="0"):
+        (self.tools / "c++").unlink()
+        self.stand_in("apt-get", APT_GET)
+        for name in ("apt-cache", "dpkg"):
+            self.stand_in(name)
+        self.stand_in("id", f"echo {user}")
+
+    def test_apt_installs_only_what_is_missing_and_removes_nothing(self):
+        self.debian()
+        self.program("orders_pipeline")
+        self.run_script()
+        installs = [call for call in self.called() if call.startswith("apt-get")]
+        self.assertEqual(len(installs), 2, installs)
+        self.assertIn("--simulate", installs[0])
+        for call in installs:
+            self.assertIn("--no-remove", call)
+            self.assertIn("--no-install-recommends", call)
+            self.assertTrue(call.endswith(" install g++"), call)
+
+    def test_a_conflict_stops_before_anything_is_installed(self):
+        self.debian()
+        self.environment["CONFLICT"] = "yes"
+        printed = self.run_script(code=1)
+        self.assertIn("would go:   libboost1.74-dev", printed)
+        self.assertTrue(all("--simulate" in call for call in self.called() if call.startswith("apt-get")), self.called())
+
+    def test_a_conflict_over_boost_explains_boost_root(self):
+        self.debian()
+        self.boost(107400)
+        self.environment["CONFLICT"] = "yes"
+        self.assertIn("BOOST_ROOT=/path/to/boost_1_81_0 sh cmake/quickstart.sh run", self.run_script(code=1))
+
+    def test_a_boost_of_the_users_own_needs_no_package(self):
+        self.boost(107400)
+        own = self.folder / "own boost/boost"
+        own.mkdir(parents=True)
+        (own / "version.hpp").write_text("#define BOOST_VERSION 108100\n")
+        self.program("orders_pipeline")
+        self.assertIn("libboost1.81-dev", self.run_script("--no-install", code=1))
+        self.environment["BOOST_ROOT"] = str(own.parent)
+        self.run_script("--no-install")
+
+    def test_every_missing_header_names_its_package(self):
+        for header, package in HEADERS.items():
+            (self.prefix / "include" / header).unlink()
+            self.assertIn(f"(--no-install): {package}\n", self.run_script("test", "--no-install", code=1))
+            self.header(header)
+
+    def test_without_root_and_sudo_it_says_what_to_run_as_root(self):
+        self.debian(user="1000")
+        self.assertIn("run as root:  apt-get install", self.run_script(code=1))
+
+    def test_another_system_gets_the_names_and_goes_on(self):
+        (self.tools / "zstd").unlink()
+        printed = self.run_script("test")
+        self.assertIn("not a Debian system; please install what Debian calls: zstd", printed)
+        self.assertIn("100% tests passed", printed)
+
+
+class Steps(Case):
+    def test_run_returns_the_jobs_exit_code_and_passes_its_arguments(self):
+        self.program("orders_pipeline", 'for word; do echo "[$word]"; done; exit 7')
+        printed = self.run_script("--", "--input", "a file.csv", code=7)
+        self.assertIn("[--input]\n[a file.csv]\n", printed)
+
+    def test_every_step_is_one_line(self):
+        self.program("orders_pipeline")
+        self.assertEqual(len(self.run_script().splitlines()), 3)
+
+    def test_a_second_call_configures_nothing(self):
+        self.program("orders_pipeline")
+        self.run_script()
+        self.run_script("run", cwd="/")
+        self.assertEqual(sum("--fresh" in call for call in self.called()), 1, self.called())
+
+    def test_modes_keep_what_another_mode_has_configured(self):
+        self.program("orders_pipeline")
+        self.run_script()
+        self.run_script("test")
+        self.run_script("run")
+        configured = [call for call in self.called() if "--fresh" in call]
+        self.assertEqual(len(configured), 2, configured)
+        self.assertIn("VELOSTREAM_BUILD_TESTS=OFF", configured[0])
+        self.assertIn("VELOSTREAM_BUILD_TESTS=ON", configured[1])
+
+    def test_run_builds_no_tests_and_no_benchmarks(self):
+        self.program("orders_pipeline")
+        self.run_script()
+        build = next(call for call in self.called() if "--build" in call)
+        self.assertNotIn("test", build.split("--target")[1])
+        self.assertNotIn("bench", build.split("--target")[1])
+
+    def test_a_failing_step_shows_its_output_and_keeps_the_log(self):
+        self.stand_in("cmake", CMAKE + 'case $1 in --build) echo "error: semicolon"; exit 4;; esac')
+        self.assertIn("error: semicolon", self.run_script(code=1))
+        self.assertIn("error: semicolon", (self.root / ".build/logs/build.log").read_text())
+
+    def test_failing_tests_give_exit_code_1(self):
+        self.stand_in("ctest", 'echo "50% tests passed, 1 tests failed out of 2"; exit 8')
+        self.assertIn("50% tests passed", self.run_script("test", code=1))
+
+    def test_test_passes_its_arguments_to_ctest(self):
+        self.run_script("test", "--", "-L", "unit")
+        self.assertTrue(next(call for call in self.called() if call.startswith("ctest")).endswith("-L unit"))
+
+    def test_bench_runs_the_report_with_its_arguments(self):
+        self.program("velostream_bench_report")
+        self.run_script("bench", "--", "--filter", "breaker")
+        self.assertIn("velostream_bench_report --filter breaker", self.called())
+
+    def test_the_number_of_compilers_can_be_given(self):
+        self.environment["CMAKE_BUILD_PARALLEL_LEVEL"] = "3"
+        self.program("orders_pipeline")
+        self.run_script()
+        self.assertIn("--parallel 3", next(call for call in self.called() if "--build" in call))
+
+    def test_nothing_is_written_outside_the_build_folder(self):
+        self.program("orders_pipeline")
+        self.run_script()
+        self.assertEqual(sorted(os.listdir(self.root)), [".build", "cmake"])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    SCRIPT = sys.argv.pop(1)
+    unittest.main()

@@ -4,24 +4,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "velostream/core/record_view.hpp"
+
 namespace velostream::kafka {
-
-namespace {
-
-ByteString copied(const NullableBytes& bytes) {
-    return bytes ? ByteString{*bytes} : std::nullopt;
-}
-
-Record record_of(const DeadLetter& letter, std::optional<std::int32_t> partitions) {
-    Record record{std::string{letter.topic()}, copied(letter.key()), copied(letter.value())};
-    if (partitions && letter.source_partition() >= 0) record.partition = letter.source_partition() % *partitions;
-    record.timestamp = letter.timestamp();
-    record.headers.reserve(letter.headers().size());
-    for (const auto& [name, value] : letter.headers()) record.headers.emplace_back(std::string{name}, copied(value));
-    return record;
-}
-
-} // namespace
 
 DeadLetterTopic::DeadLetterTopic(Producer& producer, std::optional<std::int32_t> partitions)
     : producer_(&producer), partitions_(partitions) {
@@ -30,7 +15,14 @@ DeadLetterTopic::DeadLetterTopic(Producer& producer, std::optional<std::int32_t>
 }
 
 asio::awaitable<Result<DeadLetterReceipt>> DeadLetterTopic::store(const DeadLetter& letter, CallContext& call) {
-    const auto record = record_of(letter, partitions_);
+    const bool has_partition = partitions_ && letter.source_partition() >= 0;
+    const RecordView record{.topic = letter.topic(),
+                            .partition = has_partition ? letter.source_partition() % *partitions_ : -1,
+                            .key = letter.key(),
+                            .value = letter.value(),
+                            .headers = letter.headers(),
+                            .timestamp = letter.timestamp(),
+                            .timestamp_type = TimestampType::create_time};
     const auto sent = co_await producer_->send(record, call);
     if (!sent) co_return sent.error();
     co_return DeadLetterReceipt{.partition = sent->partition, .offset = sent->offset};

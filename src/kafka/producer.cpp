@@ -5,6 +5,14 @@
 
 namespace velostream::kafka {
 
+Bytes detail::Outgoing::size_bytes() const noexcept {
+    if (record_) return record_->size_bytes();
+    Bytes bytes = Record::overhead + view_->key.value_or("").size() + view_->value.value_or("").size();
+    for (const auto header : view_->headers)
+        bytes += Record::header_overhead + header.name.size() + header.value.value_or("").size();
+    return bytes;
+}
+
 Producer::Producer(asio::any_io_executor executor, const ProducerConfig& config)
     : core_(std::make_shared<detail::ProducerCore>(std::move(executor), validated(config))) {
     core_->join_context();

@@ -10,6 +10,14 @@
 
 namespace velostream::kafka::detail {
 
+namespace {
+
+std::string topic_of(const SendOperation& operation) {
+    return "topic " + std::string{operation.record.topic()};
+}
+
+} // namespace
+
 SendOperation::SendOperation(ProducerCore& owner)
     : Deadline([](Deadline& deadline) {
           auto& self = static_cast<SendOperation&>(deadline);
@@ -82,15 +90,15 @@ SendOperation& ProducerCore::allocate() {
 
 void ProducerCore::recycle(SendOperation& operation) noexcept {
     ++operation.generation;
-    operation.record = nullptr;
+    operation.record = {};
     operation.call_slot = {};
     operation.place = SendOperation::Place::outside;
     operation.next = free_;
     free_ = &operation;
 }
 
-void ProducerCore::start(SendOperation& operation, const Record& record, const CallContext* call) {
-    operation.record = &record;
+void ProducerCore::start(SendOperation& operation, Outgoing record, const CallContext* call) {
+    operation.record = record;
     operation.bytes = record.size_bytes();
     operation.sequence = next_sequence_++;
     operation.started = timer_.coarse_now();
@@ -117,7 +125,7 @@ bool ProducerCore::has_room_for(const SendOperation& operation) const noexcept {
 
 // False if nothing more can be handed over now.
 bool ProducerCore::hand_over(SendOperation& operation) {
-    const auto code = session_->produce(*operation.record, &operation);
+    const auto code = session_->produce(operation.record.view(), &operation);
     switch (code) {
         case RD_KAFKA_RESP_ERR_NO_ERROR:
             operation.place = SendOperation::Place::handed_over;
@@ -131,8 +139,7 @@ bool ProducerCore::hand_over(SendOperation& operation) {
             if (code == RD_KAFKA_RESP_ERR__FATAL) begin_reopen();
             return false;
         default:
-            fail(operation, Error{make_error_code(static_cast<KafkaErrc>(code)), "topic " + operation.record->topic},
-                 Place::later);
+            fail(operation, Error{make_error_code(static_cast<KafkaErrc>(code)), topic_of(operation)}, Place::later);
             return true;
     }
 }
@@ -182,8 +189,8 @@ void ProducerCore::fail(SendOperation& operation, Error error, Place place) {
 
 void ProducerCore::expire(SendOperation& operation) {
     const auto keep = self();
-    const auto what = "topic " + operation.record->topic + ": no acknowledgment within " +
-                      in_milliseconds(timer_.coarse_now() - operation.started);
+    const auto what =
+        topic_of(operation) + ": no acknowledgment within " + in_milliseconds(timer_.coarse_now() - operation.started);
     const bool is_handed_over = operation.place == SendOperation::Place::handed_over;
     fail(operation, is_handed_over ? possible_failure(what) : certain_failure(what + ", still waiting for its turn"),
          Place::inside);
@@ -355,7 +362,7 @@ Error ProducerCore::possible_failure(const std::string& what) const {
 }
 
 Error ProducerCore::failure_of(const SendOperation& operation, const rd_kafka_message_t& report) const {
-    const auto topic = "topic " + operation.record->topic;
+    const auto topic = topic_of(operation);
     const bool is_certain = rd_kafka_message_status(&report) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
     if (report.err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT) {
         const auto what =
@@ -454,7 +461,7 @@ SendHandler& new_send(ProducerCore& core) {
     return core.allocate();
 }
 
-void start_send(ProducerCore& core, SendHandler& handler, const Record& record, const CallContext* call) {
+void start_send(ProducerCore& core, SendHandler& handler, Outgoing record, const CallContext* call) {
     core.start(static_cast<SendOperation&>(handler), record, call);
 }
 

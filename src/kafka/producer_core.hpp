@@ -23,7 +23,7 @@ struct SendOperation final : SendHandler, Deadline {
     explicit SendOperation(ProducerCore& owner);
 
     ProducerCore& core;
-    const Record* record = nullptr; // valid while somebody waits for this operation
+    Outgoing record; // valid while somebody waits for this operation
     asio::cancellation_slot call_slot;
     Bytes bytes = 0;
     std::uint64_t sequence = 0;   // the order of the calls
@@ -65,7 +65,7 @@ class ProducerCore final : public ContextMember {
     void join_context();
 
     SendOperation& allocate();
-    void start(SendOperation& operation, const Record& record, const CallContext* call);
+    void start(SendOperation& operation, Outgoing record, const CallContext* call);
     /// The deadline of this send has passed.
     void expire(SendOperation& operation);
 

@@ -39,10 +39,10 @@ ClientConf conf_of(const ProducerConfig& config) {
 }
 
 // A pointer to no bytes is still not null.
-const void* data_of(const ByteString& bytes) noexcept {
+const void* data_of(const NullableBytes& bytes) noexcept {
     return bytes ? bytes->data() : nullptr;
 }
-std::size_t size_of(const ByteString& bytes) noexcept {
+std::size_t size_of(const NullableBytes& bytes) noexcept {
     return bytes ? bytes->size() : 0;
 }
 
@@ -57,7 +57,7 @@ rd_kafka_vu_t pointer_of(rd_kafka_vtype_t type, void* pointer) noexcept {
     return argument;
 }
 
-rd_kafka_vu_t bytes_of(rd_kafka_vtype_t type, const ByteString& bytes) noexcept {
+rd_kafka_vu_t bytes_of(rd_kafka_vtype_t type, const NullableBytes& bytes) noexcept {
     rd_kafka_vu_t argument{};
     argument.vtype = type;
     argument.u.mem.ptr = const_cast<void*>(data_of(bytes));
@@ -91,31 +91,32 @@ ProducerSession::~ProducerSession() {
     });
 }
 
-rd_kafka_topic_t* ProducerSession::topic(const std::string& name) {
+rd_kafka_topic_t* ProducerSession::topic(std::string_view name) {
     if (last_name_ && *last_name_ == name) return last_topic_;
-    auto found = topics_.find(name);
+    std::string key{name};
+    auto found = topics_.find(key);
     if (found == topics_.end()) {
-        auto* topic = rd_kafka_topic_new(client_, name.c_str(), nullptr);
+        auto* topic = rd_kafka_topic_new(client_, key.c_str(), nullptr);
         if (!topic) return nullptr;
-        found = topics_.emplace(name, topic).first;
+        found = topics_.emplace(std::move(key), topic).first;
     }
     last_name_ = &found->first;
     last_topic_ = found->second;
     return last_topic_;
 }
 
-rd_kafka_resp_err_t ProducerSession::produce(const Record& record, void* opaque) {
+rd_kafka_resp_err_t ProducerSession::produce(const RecordView& record, void* opaque) {
     auto* const to = record.topic.empty() ? nullptr : topic(record.topic);
     if (!to) return RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
     if (!record.headers.empty() || record.timestamp) return produce_in_full(to, record, opaque);
-    const int failed = rd_kafka_produce(to, record.partition.value_or(RD_KAFKA_PARTITION_UA), RD_KAFKA_MSG_F_COPY,
-                                        const_cast<void*>(data_of(record.value)), size_of(record.value),
-                                        data_of(record.key), size_of(record.key), opaque);
+    const int failed =
+        rd_kafka_produce(to, record.partition, RD_KAFKA_MSG_F_COPY, const_cast<void*>(data_of(record.value)),
+                         size_of(record.value), data_of(record.key), size_of(record.key), opaque);
     return failed ? rd_kafka_last_error() : RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 // Headers go as one list: given one by one, they are freed twice when the call fails (2.0.2).
-rd_kafka_resp_err_t ProducerSession::produce_in_full(rd_kafka_topic_t* topic, const Record& record, void* opaque) {
+rd_kafka_resp_err_t ProducerSession::produce_in_full(rd_kafka_topic_t* topic, const RecordView& record, void* opaque) {
     std::array<rd_kafka_vu_t, 8> arguments{};
     std::size_t count = 0;
     arguments[count++] = pointer_of(RD_KAFKA_VTYPE_RKT, topic);
@@ -125,7 +126,7 @@ rd_kafka_resp_err_t ProducerSession::produce_in_full(rd_kafka_topic_t* topic, co
     arguments[count].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
     arguments[count++].u.i = RD_KAFKA_MSG_F_COPY;
     arguments[count].vtype = RD_KAFKA_VTYPE_PARTITION;
-    arguments[count++].u.i32 = record.partition.value_or(RD_KAFKA_PARTITION_UA);
+    arguments[count++].u.i32 = record.partition;
     if (record.timestamp) {
         arguments[count].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
         arguments[count++].u.i64 = record.timestamp->time_since_epoch().count();
@@ -134,7 +135,7 @@ rd_kafka_resp_err_t ProducerSession::produce_in_full(rd_kafka_topic_t* topic, co
     std::unique_ptr<rd_kafka_headers_t, DestroyHeaders> headers;
     if (!record.headers.empty()) {
         headers.reset(rd_kafka_headers_new(record.headers.size()));
-        for (const auto& header : record.headers)
+        for (const auto header : record.headers)
             rd_kafka_header_add(headers.get(), header.name.data(), static_cast<ssize_t>(header.name.size()),
                                 data_of(header.value), static_cast<ssize_t>(size_of(header.value)));
         arguments[count++] = pointer_of(RD_KAFKA_VTYPE_HEADERS, headers.get());

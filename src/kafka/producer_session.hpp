@@ -9,8 +9,8 @@
 #include <unordered_map>
 
 #include "event_signal.hpp"
+#include "velostream/core/record_view.hpp"
 #include "velostream/kafka/producer_config.hpp"
-#include "velostream/kafka/record.hpp"
 
 namespace velostream::kafka {
 
@@ -25,7 +25,7 @@ class ProducerSession {
     ~ProducerSession();
 
     /// Hands a copy of the record over. `opaque` comes back with its delivery report, unless this fails.
-    rd_kafka_resp_err_t produce(const Record& record, void* opaque);
+    rd_kafka_resp_err_t produce(const RecordView& record, void* opaque);
 
     /// The next event, or null.
     rd_kafka_event_t* poll() noexcept { return rd_kafka_queue_poll(events_, 0); }
@@ -37,8 +37,8 @@ class ProducerSession {
     std::string fatal_error() const;
 
   private:
-    rd_kafka_topic_t* topic(const std::string& name);
-    rd_kafka_resp_err_t produce_in_full(rd_kafka_topic_t* topic, const Record& record, void* opaque);
+    rd_kafka_topic_t* topic(std::string_view name);
+    rd_kafka_resp_err_t produce_in_full(rd_kafka_topic_t* topic, const RecordView& record, void* opaque);
 
     rd_kafka_t* client_ = nullptr;
     rd_kafka_queue_t* events_ = nullptr;

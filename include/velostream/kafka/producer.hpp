@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "velostream/async/call_context.hpp"
 #include "velostream/async/wait_queue.hpp"
 #include "velostream/base/result.hpp"
+#include "velostream/core/record_view.hpp"
 #include "velostream/kafka/detail/stored_handler.hpp"
 #include "velostream/kafka/producer_config.hpp"
 #include "velostream/kafka/record.hpp"
@@ -37,23 +39,40 @@ namespace detail {
 
 class ProducerCore;
 using SendHandler = StoredHandler<void(Result<Delivery>)>;
+
+/// What a send writes, wherever it is kept.
+class Outgoing {
+  public:
+    Outgoing() noexcept = default;
+    explicit Outgoing(const Record& record) noexcept : record_(&record) {}
+    explicit Outgoing(const RecordView& view) noexcept : view_(&view) {}
+
+    RecordView view() const noexcept { return view_ ? *view_ : record_view(*record_); }
+    std::string_view topic() const noexcept { return view_ ? view_->topic : std::string_view{record_->topic}; }
+    Bytes size_bytes() const noexcept;
+
+  private:
+    const Record* record_ = nullptr;
+    const RecordView* view_ = nullptr;
+};
+
 SendHandler& new_send(ProducerCore& core);
-void start_send(ProducerCore& core, SendHandler& handler, const Record& record, const CallContext* call);
+void start_send(ProducerCore& core, SendHandler& handler, Outgoing record, const CallContext* call);
 
 struct InitiateSend {
     ProducerCore* core;
 
     template <class Handler>
-    void operator()(Handler&& handler, const Record* record, const CallContext* call) const {
+    void operator()(Handler&& handler, Outgoing record, const CallContext* call) const {
         auto& place = new_send(*core);
         place.emplace(std::forward<Handler>(handler));
-        start_send(*core, place, *record, call);
+        start_send(*core, place, record, call);
     }
 };
 
-template <class Token>
-auto initiate_send(ProducerCore& core, const Record& record, const CallContext* call, Token& token) {
-    return asio::async_initiate<Token, void(Result<Delivery>)>(InitiateSend{&core}, token, &record, call);
+template <class SomeRecord, class Token>
+auto initiate_send(ProducerCore& core, const SomeRecord& record, const CallContext* call, Token& token) {
+    return asio::async_initiate<Token, void(Result<Delivery>)>(InitiateSend{&core}, token, Outgoing{record}, call);
 }
 
 } // namespace detail
@@ -96,6 +115,14 @@ class Producer {
 
     /// The same as part of a guarded call: bounded also by `call.deadline()` and cancelled also by its slot.
     asio::awaitable<Result<Delivery>> send(const Record& record, const CallContext& call) {
+        return detail::initiate_send(*core_, record, &call, asio::use_awaitable);
+    }
+
+    /// The same for a record of any type that has a view: it is written from where it lies. Partition -1 means chosen
+    /// by the key; the offset means nothing.
+    ///
+    /// Lifetime: the view, and what it looks at, must stay until the send has ended.
+    asio::awaitable<Result<Delivery>> send(const RecordView& record, const CallContext& call) {
         return detail::initiate_send(*core_, record, &call, asio::use_awaitable);
     }
 

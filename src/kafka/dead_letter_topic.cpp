@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "velostream/kafka/dead_letter_topic.hpp"
 
+#include <chrono>
 #include <stdexcept>
 #include <string>
 
 #include "velostream/core/record_view.hpp"
 
 namespace velostream::kafka {
+
+NewTopic new_dead_letter_topic(const DeadLetterQueueConfig& config, int partitions) {
+    const auto retention = std::chrono::ceil<std::chrono::milliseconds>(config.retention_period);
+    NewTopic topic{config.topic, partitions};
+    topic.config = {{"cleanup.policy", "delete"}, // the brokers' default may be to compact
+                    {"message.timestamp.type", "CreateTime"},
+                    {"retention.ms", std::to_string(retention.count())}};
+    return topic;
+}
 
 DeadLetterTopic::DeadLetterTopic(Producer& producer, std::optional<std::int32_t> partitions)
     : producer_(&producer), partitions_(partitions) {

@@ -7,11 +7,17 @@
 
 #include "velostream/async/call_context.hpp"
 #include "velostream/base/result.hpp"
+#include "velostream/config/dead_letter_queue_config.hpp"
 #include "velostream/core/dead_letter_envelope.hpp"
 #include "velostream/dead_letter_queue.hpp"
+#include "velostream/kafka/admin.hpp"
 #include "velostream/kafka/producer.hpp"
 
 namespace velostream::kafka {
+
+/// The topic that `config` describes, for `Admin::create_topics`, which leaves a topic that exists as it is. Dead
+/// letters stay for `retention_period` from the time of dead-lettering, and none is compacted away.
+NewTopic new_dead_letter_topic(const DeadLetterQueueConfig& config, int partitions = -1);
 
 /// A `DeadLetterQueue`'s way to a Kafka topic: `DeadLetterQueue{config, kafka::DeadLetterTopic{producer}}`.
 ///

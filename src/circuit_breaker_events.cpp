@@ -25,8 +25,8 @@ void CircuitBreakerEvents::on_state_change(Callback callback) {
 
 Error CircuitBreakerEvents::refuse(std::optional<Duration> retry_after) const {
     if (auto* observer = observer_.load(std::memory_order_acquire)) observer->on_call_rejected({name_, retry_after});
-    const Error error{Errc::circuit_open, refusal_};
-    return retry_after ? error.with_retry_after(*retry_after) : error;
+    Error error{Errc::circuit_open, refusal_};
+    return retry_after ? std::move(error).with_retry_after(*retry_after) : error;
 }
 
 void CircuitBreakerEvents::publish(const BreakerTransition& transition) {

@@ -106,10 +106,9 @@ class CircuitBreaker {
     ///
     /// Errors: `Errc::circuit_open`, as `execute`. Allocates nothing.
     Result<Permit> try_acquire() {
-        if (const auto permit = state_->machine.try_acquire_closed(state_->time())) return Permit{*state_, *permit};
-        const auto admission = state_->acquire();
-        if (admission.permit) return Permit{*state_, *admission.permit};
-        return state_->refusal(admission);
+        if (const auto permit = state_->machine.try_acquire_closed(state_->time())) [[likely]]
+            return Permit{*state_, *permit};
+        return try_acquire_otherwise();
     }
 
     /// Waits until a call would be admitted: first come first served, one waiter for each probe that is admitted,
@@ -171,15 +170,12 @@ class CircuitBreaker {
         }
 
         Decision before(CallContext&) {
-            if (const auto permit = state_.machine.try_acquire_closed(state_.time())) {
+            if (const auto permit = state_.machine.try_acquire_closed(state_.time())) [[likely]] {
                 permit_ = *permit;
-            } else {
-                const auto admission = state_.acquire();
-                if (!admission.permit) return Decision::refuse(state_.refusal(admission));
-                permit_ = *admission.permit;
+                holds_ = true;
+                return Decision::proceed();
             }
-            holds_ = true;
-            return Decision::proceed();
+            return before_otherwise();
         }
         void after_success(CallContext&) noexcept {
             holds_ = false;
@@ -192,12 +188,30 @@ class CircuitBreaker {
         }
 
       private:
+        [[gnu::noinline]] Decision before_otherwise() {
+            if (const auto rest = state_.machine.refuse_by_coarse_clock(state_.time().coarse_now()))
+                return Decision::refuse(state_.events.refuse(rest));
+            const auto admission = state_.acquire();
+            if (!admission.permit) return Decision::refuse(state_.events.refuse(admission.retry_after));
+            permit_ = *admission.permit;
+            holds_ = true;
+            return Decision::proceed();
+        }
+
         State& state_;
         BreakerPermit permit_;
         bool holds_ = false;
     };
 
   private:
+    [[gnu::noinline]] Result<Permit> try_acquire_otherwise() {
+        if (const auto rest = state_->machine.refuse_by_coarse_clock(state_->time().coarse_now()))
+            return state_->events.refuse(rest);
+        const auto admission = state_->acquire();
+        if (admission.permit) return Permit{*state_, *admission.permit};
+        return state_->events.refuse(admission.retry_after);
+    }
+
     // What the alarm of `async_ready` needs too, and may therefore see after the breaker has gone.
     struct State final : ReadyGate<Time> {
         State(std::string name, const CircuitBreakerConfig& config, std::shared_ptr<Observer> observer, Time clock,
@@ -214,17 +228,20 @@ class CircuitBreaker {
             return admission;
         }
 
-        Error refusal(const BreakerMachine::Admission& admission) { return events.refuse(admission.retry_after); }
-
-        void record_success(const BreakerPermit& permit) { record(permit, CallOutcomeKind::success); }
+        void record_success(const BreakerPermit& permit) { react(machine.record_success(permit, this->time())); }
         void record_failure(const BreakerPermit& permit, const Error& error) {
-            record(permit, classifier.classify(error), error);
+            record(permit, classifier.classify(error), &error);
         }
-        void record(const BreakerPermit& permit, CallOutcomeKind kind, const Error& error = {}) {
-            if (machine.record(permit, kind, this->time(), error))
+        void record(const BreakerPermit& permit, CallOutcomeKind kind, const Error* error = nullptr) {
+            react(machine.record(permit, kind, this->time(), error));
+        }
+        void react(BreakerEffect effect) {
+            if (effect == BreakerEffect::none) [[likely]]
+                return;
+            if (effect == BreakerEffect::state_changed)
                 changed();
-            else if (permit.probe)
-                this->update(); // its permit may be free again
+            else
+                this->update();
         }
         void abandon(const BreakerPermit& permit) { record(permit, CallOutcomeKind::cancelled); }
 

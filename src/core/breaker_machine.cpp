@@ -34,13 +34,13 @@ Duration half_open_limit(const CircuitBreakerConfig& config) noexcept {
 } // namespace
 
 BreakerMachine::BreakerMachine(const CircuitBreakerConfig& config)
-    : rules_(config),
+    : control_(static_cast<std::uint16_t>(config.success_threshold)),
+      slow_call_threshold_(config.slow_call_threshold),
+      rules_(config),
+      window_(config.sliding_window_size, rules_.last_minimum()),
       success_threshold_(static_cast<std::uint16_t>(config.success_threshold)),
       timeout_(config.timeout),
-      max_half_open_(half_open_limit(config)),
-      slow_call_threshold_(config.slow_call_threshold),
-      control_(success_threshold_),
-      window_(config.sliding_window_size, config.slow_call_threshold.has_value()) {}
+      max_half_open_(half_open_limit(config)) {}
 
 BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
     Admission admission;
@@ -67,7 +67,7 @@ BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
                 const Lock lock{mutex_};
                 if (control_.load() != word) break;
                 add_probe(now);
-                change(word, CircuitState::half_open, BreakerCause::timeout_elapsed, now, {}, 1);
+                change(word, CircuitState::half_open, BreakerCause::timeout_elapsed, now, nullptr, 1);
                 admission.permit = BreakerPermit{word.next(CircuitState::half_open).epoch, true, now};
                 admission.changed = true;
                 return admission;
@@ -89,51 +89,52 @@ BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
     }
 }
 
-bool BreakerMachine::count_late() noexcept {
+BreakerEffect BreakerMachine::count_late() noexcept {
     late_.fetch_add(1, std::memory_order_relaxed);
-    return false;
+    return BreakerEffect::none;
 }
 
-bool BreakerMachine::record_unusual(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now,
-                                    const Error& error) {
+BreakerEffect BreakerMachine::record_unusual(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now,
+                                             const Error* error) {
     const auto word = control_.load();
     if (word.epoch != permit.epoch) return count_late();
     if (permit.probe) return record_probe(permit, kind, now, error);
     if (word.state == CircuitState::metrics_only) {
         const bool slow = slow_call_threshold_ && now - permit.started >= *slow_call_threshold_;
-        window_.record(word.epoch, kind == CallOutcomeKind::failure, slow,
-                       [&] { return control_.load().epoch == word.epoch; });
+        window_.record(word.epoch, kind == CallOutcomeKind::failure, slow);
     }
-    return false; // disabled: nothing is counted
+    return BreakerEffect::none; // disabled: nothing is counted
 }
 
-bool BreakerMachine::record_probe(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now,
-                                  const Error& error) {
+BreakerEffect BreakerMachine::record_probe(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now,
+                                           const Error* error) {
     const Lock lock{mutex_};
     const bool settled = settle_locked(now);
     const auto word = control_.load();
     if (word.epoch != permit.epoch) {
         count_late();
-        return settled;
+        return settled ? BreakerEffect::state_changed : BreakerEffect::none;
     }
     const bool slow = slow_call_threshold_ && now - permit.started >= *slow_call_threshold_;
     if (kind == CallOutcomeKind::failure || slow) {
         const auto cause = kind == CallOutcomeKind::failure ? BreakerCause::probe_failed : BreakerCause::probe_slow;
         change(word, CircuitState::open, cause, now, error);
-        return true;
+        return BreakerEffect::state_changed;
     }
     remove_probe(permit.started);
-    if (control_.succeed_probe(permit.epoch) != ProbeVerdict::decided) return false;
-    note_change(word, CircuitState::closed, BreakerCause::probes_succeeded, now, {});
-    return true;
+    const auto counts = window_.counts();
+    if (word.succeeded + 1 == success_threshold_) window_.begin_era(word.next(CircuitState::closed).epoch);
+    if (control_.succeed_probe(permit.epoch) != ProbeVerdict::decided) return BreakerEffect::permit_returned;
+    note_change({word.state, CircuitState::closed, BreakerCause::probes_succeeded, now, counts, {}});
+    return BreakerEffect::state_changed;
 }
 
-bool BreakerMachine::record_undecided(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now) {
+BreakerEffect BreakerMachine::record_undecided(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now) {
     auto& count = kind == CallOutcomeKind::ignored     ? ignored_
                   : kind == CallOutcomeKind::throttled ? throttled_
                                                        : cancelled_;
     count.fetch_add(1, std::memory_order_relaxed);
-    if (!permit.probe) return false;
+    if (!permit.probe) return BreakerEffect::none;
 
     const Lock lock{mutex_};
     const bool settled = settle_locked(now);
@@ -141,37 +142,38 @@ bool BreakerMachine::record_undecided(const BreakerPermit& permit, CallOutcomeKi
         remove_probe(permit.started);
         control_.return_probe(permit.epoch);
     }
-    return settled;
+    return settled ? BreakerEffect::state_changed : BreakerEffect::permit_returned;
 }
 
-bool BreakerMachine::open(std::uint32_t epoch, BreakerRule rule, TimePoint now, const Error& error) {
+BreakerEffect BreakerMachine::open(std::uint32_t epoch, BreakerRule rule, TimePoint now, const Error* error) {
     const Lock lock{mutex_};
     const auto word = control_.load();
-    if (word.epoch != epoch) return false; // a call that ended at the same time has done it
+    if (word.epoch != epoch) return BreakerEffect::none; // a call that ended at the same time has done it
     change(word, CircuitState::open, cause_of(rule), now, error);
-    return true;
+    return BreakerEffect::state_changed;
 }
 
 void BreakerMachine::change(const BreakerWord& from, CircuitState to, BreakerCause cause, TimePoint at,
-                            const Error& error, std::uint16_t probes) {
+                            const Error* error, std::uint16_t probes) {
+    // All that belongs to the new state is written before the control word publishes it.
+    const auto counts = window_.counts();
     if (to == CircuitState::open)
         open_until_.store(later(at, timeout_).time_since_epoch().count(), std::memory_order_relaxed);
+    if (to == CircuitState::closed || to == CircuitState::metrics_only) window_.begin_era(from.next(to).epoch);
     control_.change(from.epoch, to, probes);
-    note_change(from, to, cause, at, error);
+    note_change({from.state, to, cause, at, counts, error ? *error : Error{}});
 }
 
-void BreakerMachine::note_change(const BreakerWord& from, CircuitState to, BreakerCause cause, TimePoint at,
-                                 const Error& error) {
-    const auto counts = window_.counts(window_era_);
+void BreakerMachine::note_change(BreakerTransition transition) {
+    const auto to = transition.to;
     if (to != CircuitState::half_open) probes_.clear();
-    if (to == CircuitState::closed || to == CircuitState::metrics_only) window_era_ = from.next(to).epoch;
-    last_transition_ = at;
+    last_transition_ = transition.at;
     if (to == CircuitState::open) {
-        last_opened_ = at;
+        last_opened_ = transition.at;
         ++opened_;
     }
-    if (to == CircuitState::closed) last_closed_ = at;
-    if (from.state != to) unpublished_.push_back({from.state, to, cause, at, counts, error});
+    if (to == CircuitState::closed) last_closed_ = transition.at;
+    if (transition.from != to) unpublished_.push_back(std::move(transition));
 }
 
 bool BreakerMachine::settle(TimePoint now) {
@@ -261,7 +263,7 @@ BreakerMachine::Snapshot BreakerMachine::snapshot(TimePoint now) const {
     const auto word = control_.load();
     const auto state = effective(word, now);
     Snapshot snapshot{.state = state,
-                      .window = window_.counts(window_era_),
+                      .window = window_.counts(),
                       .open_until = std::nullopt,
                       .last_transition = last_transition_,
                       .last_opened = last_opened_,

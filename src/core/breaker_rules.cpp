@@ -34,10 +34,11 @@ ExactFraction::ExactFraction(double value) noexcept {
 }
 
 BreakerRules::BreakerRules(const CircuitBreakerConfig& config) noexcept
-    : failure_threshold_(static_cast<std::uint32_t>(config.failure_threshold)),
-      count_minimum_(static_cast<std::uint32_t>(config.minimum_throughput.value_or(1))),
+    : count_minimum_(static_cast<std::uint32_t>(config.minimum_throughput.value_or(1))),
       rate_minimum_(static_cast<std::uint32_t>(
-          config.minimum_throughput.value_or(std::min(std::size_t{10}, config.sliding_window_size)))) {
+          config.minimum_throughput.value_or(std::min(std::size_t{10}, config.sliding_window_size)))),
+      last_minimum_(std::max(count_minimum_, rate_minimum_)),
+      failure_threshold_(static_cast<std::uint32_t>(config.failure_threshold)) {
     if (config.failure_rate_threshold) failure_rate_.emplace(*config.failure_rate_threshold);
     if (config.slow_call_threshold) slow_call_rate_.emplace(config.slow_call_rate_threshold);
 }

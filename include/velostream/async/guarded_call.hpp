@@ -35,16 +35,20 @@ class GuardChain {
 
     explicit GuardChain(Policies&... policies) : guards_(policies...) {}
 
-    // Asks the guards from `from` inwards. Sets `reached` to the first that does not let the try proceed, or to `size`.
+    // Asks the guards from `from` inwards. Sets `reached` to the first that does not let the try proceed, with what it
+    // said in `stopped`, or else to `size`.
     template <std::size_t Index = 0>
-    void enter(CallContext& call, std::size_t from, std::size_t& reached, Decision& decision) {
+    void enter(CallContext& call, std::size_t from, std::size_t& reached, std::optional<Decision>& stopped) {
         if constexpr (Index < size) {
             if (Index >= from) {
                 reached = Index;
-                decision = std::get<Index>(guards_).before(call);
-                if (!decision.proceeds()) return;
+                auto decision = std::get<Index>(guards_).before(call);
+                if (!decision.proceeds()) [[unlikely]] {
+                    stopped.emplace(std::move(decision));
+                    return;
+                }
             }
-            enter<Index + 1>(call, from, reached, decision);
+            enter<Index + 1>(call, from, reached, stopped);
         } else {
             reached = size;
         }
@@ -110,10 +114,23 @@ inline constexpr bool runs_by<Time, Policy> =
     std::same_as<Time, std::remove_cvref_t<decltype(std::declval<const Policy&>().time())>>;
 
 template <class Value>
-std::optional<Error> error_of(const Value& value) noexcept {
+bool is_failure(const Value& value) noexcept {
     if constexpr (is_result<Value>)
-        if (value.has_error()) return value.error();
-    return std::nullopt;
+        return value.has_error();
+    else
+        return false;
+}
+
+// Sleeps; false if the caller cancels, or did so before. A coroutine of its own: few calls sleep, and every suspension
+// point in `guarded_call` makes all calls slower.
+template <TimeSource Time>
+asio::awaitable<bool> sleep_unless_cancelled(Time time, TimePoint until) {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none) co_return false;
+    const auto executor = co_await asio::this_coro::executor;
+    auto sleep = async_sleep_until(std::move(time), executor, until, asio::as_tuple(asio::deferred));
+    const auto [code] = co_await std::move(sleep);
+    co_return !code;
 }
 
 // One call under its policies, in this one frame: forward through the guards, the operation, back through the guards;
@@ -124,6 +141,7 @@ template <class Operation, class... Policies>
 asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, CallOptions options,
                                                          Policies&... policies) {
     using Value = OperationValue<Operation>;
+    using Success = OperationResult<Operation>;
     using Chain = GuardChain<Policies...>;
     static_assert((runs_by<CallTime<Policies...>, Policies> && ...),
                   "all policies of one pipeline must run by the same kind of time: give each the same TimeSource");
@@ -142,45 +160,57 @@ asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, Ca
         std::size_t reached = next;
         bool told = false;
         try {
-            auto decision = Decision::proceed();
-            if (options.deadline != CallContext::no_deadline && time_of(policies...).now() >= options.deadline)
-                decision = Decision::refuse(Errc::deadline_exceeded);
+            std::optional<Decision> stopped;
+            if (call.call_deadline() != CallContext::no_deadline && time_of(policies...).now() >= call.call_deadline())
+                [[unlikely]]
+                stopped = Decision::refuse(Errc::deadline_exceeded);
             else
-                guards.enter(call, next, reached, decision);
+                guards.enter(call, next, reached, stopped);
             if constexpr (Chain::may_wait) {
-                while (decision.waits()) {
+                while (stopped && stopped->waits()) {
                     auto waiting = guards.wait(call, reached);
-                    decision = co_await std::move(waiting);
-                    if (decision.proceeds()) guards.enter(call, reached + 1, reached, decision);
+                    const auto decision = co_await std::move(waiting);
+                    stopped.reset();
+                    if (decision.proceeds())
+                        guards.enter(call, reached + 1, reached, stopped);
+                    else
+                        stopped = decision;
                 }
             }
 
-            if (!decision.proceeds()) {
-                error = decision.error();
-            } else if (!ContextOperation<Operation> && call.has_deadline()) {
-                auto running = run_until(time_of(policies...), call.deadline(), operation, call);
-                auto outcome = co_await std::move(running);
-                error = outcome.error();
-                if (!error) {
-                    told = true;
-                    guards.leave_with_success(call);
-                    if constexpr (std::is_void_v<Value>)
-                        co_return OperationResult<Operation>{};
-                    else
-                        co_return std::move(*outcome.value);
+            bool is_run = !stopped;
+            if (stopped) [[unlikely]]
+                error = stopped->error();
+            if constexpr (!ContextOperation<Operation>) {
+                if (is_run && call.has_deadline()) {
+                    auto running = run_until(time_of(policies...), call.deadline(), operation, call);
+                    auto outcome = co_await std::move(running);
+                    error = outcome.error();
+                    if (!error) {
+                        told = true;
+                        guards.leave_with_success(call);
+                        if constexpr (std::is_void_v<Value>)
+                            co_return Success{};
+                        else
+                            co_return std::move(*outcome.value);
+                    }
+                    is_run = false;
                 }
-            } else if constexpr (std::is_void_v<Value>) {
-                co_await start(operation, call);
-                told = true;
-                guards.leave_with_success(call);
-                co_return OperationResult<Operation>{};
-            } else {
-                Value value = co_await start(operation, call);
-                error = error_of(value);
-                if (!error) {
+            }
+            if (is_run) [[likely]] {
+                if constexpr (std::is_void_v<Value>) {
+                    co_await start(operation, call);
                     told = true;
                     guards.leave_with_success(call);
-                    co_return std::move(value);
+                    co_return Success{};
+                } else {
+                    Value value = co_await start(operation, call);
+                    if (!is_failure(value)) [[likely]] {
+                        told = true;
+                        guards.leave_with_success(call);
+                        co_return std::move(value);
+                    }
+                    if constexpr (is_result<Value>) error = value.error();
                 }
             }
         } catch (...) {
@@ -191,21 +221,14 @@ asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, Ca
         std::optional<TimePoint> again;
         next = guards.leave_with_failure(call, reached, *error, again);
         while (again) {
-            bool cancelled = false;
+            bool slept = false;
             try {
-                const auto executor = co_await asio::this_coro::executor;
-                const auto state = co_await asio::this_coro::cancellation_state;
-                cancelled = state.cancelled() != asio::cancellation_type::none;
-                if (!cancelled) {
-                    auto sleep =
-                        async_sleep_until(time_of(policies...), executor, *again, asio::as_tuple(asio::deferred));
-                    const auto [code] = co_await std::move(sleep);
-                    cancelled = code.failed();
-                }
+                auto sleep = sleep_unless_cancelled(time_of(policies...), *again);
+                slept = co_await std::move(sleep);
             } catch (const boost::system::system_error&) {
-                cancelled = true;
+                // the first await after a cancellation throws
             }
-            if (!cancelled) break;
+            if (slept) break;
             error = Error{Errc::cancelled}.with_attempts(call.attempt());
             again.reset();
             next = guards.leave_with_failure(call, next, *error, again);

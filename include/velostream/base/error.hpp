@@ -81,15 +81,15 @@ class Error {
     Error with_inner(Error inner) const;
     /// Overrules `blames_record()`.
     Error blaming_record(bool blames) const;
-    Error with_attempts(std::uint32_t attempts) const noexcept {
-        auto changed = *this;
-        changed.attempts_ = attempts;
-        return changed;
+    Error with_attempts(std::uint32_t attempts) const& noexcept { return Error{*this}.with_attempts(attempts); }
+    Error with_attempts(std::uint32_t attempts) && noexcept {
+        attempts_ = attempts;
+        return std::move(*this);
     }
-    Error with_retry_after(Duration wait) const noexcept {
-        auto changed = *this;
-        changed.retry_after_ = wait;
-        return changed;
+    Error with_retry_after(Duration wait) const& noexcept { return Error{*this}.with_retry_after(wait); }
+    Error with_retry_after(Duration wait) && noexcept {
+        retry_after_ = wait;
+        return std::move(*this);
     }
 
     /// Texts that a component made once and shares between all its errors, so that a refusal allocates nothing.

@@ -54,6 +54,17 @@ class BreakerControl {
     // acquire: what was written before the state was published (when it opened, until when) is read after it.
     BreakerWord load() const noexcept { return BreakerWord::unpacked(word_.load(std::memory_order_acquire)); }
 
+    /// The epoch, in the closed state; in every other state something larger than any epoch.
+    std::uint32_t closed_epoch() const noexcept {
+        static_assert(static_cast<int>(CircuitState::closed) == 0);
+        return static_cast<std::uint32_t>(word_.load(std::memory_order_acquire) >> 32);
+    }
+
+    /// True in the closed state of `epoch`.
+    bool is_closed_in(std::uint32_t epoch) const noexcept {
+        return word_.load(std::memory_order_acquire) >> 32 == epoch;
+    }
+
     /// How many more probes `word` admits.
     std::uint16_t free_probes(const BreakerWord& word) const noexcept {
         const auto taken = std::uint32_t{word.succeeded} + word.in_flight;

@@ -54,6 +54,13 @@ struct BreakerTransition {
     Error error;          ///< of the call that made it, if one failed
 };
 
+/// What the result of a call made of the circuit, beside being counted.
+enum class BreakerEffect : std::uint8_t {
+    none,
+    permit_returned, ///< a probe has ended: another may be admitted
+    state_changed,   ///< `publish_transitions` is due
+};
+
 /// Where the machine asks for the time, and only if something depends on it. Every `TimeSource` is one.
 template <class Clock>
 concept BreakerClock = requires(const Clock& clock) {
@@ -77,9 +84,9 @@ class BreakerMachine {
     /// the slow rule is on.
     template <BreakerClock Clock>
     std::optional<BreakerPermit> try_acquire_closed(const Clock& clock) const noexcept {
-        const auto word = control_.load();
-        if (word.state != CircuitState::closed) return std::nullopt;
-        return BreakerPermit{word.epoch, false, slow_call_threshold_ ? call_time(clock) : TimePoint{}};
+        const auto epoch = control_.closed_epoch();
+        if (epoch >= BreakerWord::epochs) return std::nullopt;
+        return BreakerPermit{epoch, false, slow_call_threshold_ ? call_time(clock) : TimePoint{}};
     }
 
     struct Admission {
@@ -88,31 +95,40 @@ class BreakerMachine {
         bool changed = false;                ///< the state changed: `publish_transitions` is due
     };
 
+    /// How long an open circuit will go on refusing, where even a clock that is 20 ms slow can tell; nothing otherwise:
+    /// then ask `try_acquire`. Counts as a refused call.
+    std::optional<Duration> refuse_by_coarse_clock(TimePoint coarse_now) noexcept {
+        if (control_.load().state != CircuitState::open) return std::nullopt;
+        const auto rest = open_end() - coarse_now;
+        if (rest <= std::chrono::milliseconds{20}) return std::nullopt;
+        rejected_.fetch_add(1, std::memory_order_relaxed);
+        return rest;
+    }
+
     /// A permit, or a refusal. May open or half-open the circuit, when it is time for that.
     Admission try_acquire(TimePoint now);
 
-    /// Takes back a permit with its result. True if it changed the state: then `publish_transitions` is due. The clock
-    /// is read only if the slow rule is on, or the result does more than count.
+    /// Takes back a permit with its result. The clock is read only if the slow rule is on, or the result does more than
+    /// count.
     template <BreakerClock Clock>
-    bool record(const BreakerPermit& permit, CallOutcomeKind kind, const Clock& clock, const Error& error = {}) {
+    BreakerEffect record(const BreakerPermit& permit, CallOutcomeKind kind, const Clock& clock,
+                         const Error* error = nullptr) {
         if (kind < CallOutcomeKind::failure)
             return record_undecided(permit, kind, permit.probe ? clock.now() : TimePoint{});
-        const auto word = control_.load();
-        if (word.epoch != permit.epoch || word.state != CircuitState::closed)
-            return record_unusual(permit, kind, clock.now(), error);
-
-        const bool failed = kind == CallOutcomeKind::failure;
-        const bool slow = slow_call_threshold_ && call_time(clock) - permit.started >= *slow_call_threshold_;
-        const auto position =
-            window_.record(word.epoch, failed, slow, [&] { return control_.load().epoch == word.epoch; });
-        if (position == 0) return count_late();
-        if (!failed && !slow && !rules_.first_judged_at(position)) return false;
-        const auto rule = rules_.judge(window_.counts(word.epoch));
-        return rule && open(word.epoch, *rule, clock.now(), error);
+        if (!control_.is_closed_in(permit.epoch)) return record_unusual(permit, kind, clock.now(), error);
+        return record_closed(permit, kind == CallOutcomeKind::failure, clock, error);
     }
 
-    /// A permit that was abandoned without a result. True if it changed the state, as above.
-    bool abandon(const BreakerPermit& permit, TimePoint now) {
+    /// `record` of a success: the one path that every call of a healthy service takes.
+    template <BreakerClock Clock>
+    BreakerEffect record_success(const BreakerPermit& permit, const Clock& clock) {
+        if (!control_.is_closed_in(permit.epoch)) [[unlikely]]
+            return record_unusual(permit, CallOutcomeKind::success, clock.now(), nullptr);
+        return record_closed(permit, false, clock, nullptr);
+    }
+
+    /// Takes back a permit that was abandoned without a result.
+    BreakerEffect abandon(const BreakerPermit& permit, TimePoint now) {
         return record_undecided(permit, CallOutcomeKind::cancelled, now);
     }
 
@@ -172,16 +188,35 @@ class BreakerMachine {
         return *slow_call_threshold_ >= std::chrono::milliseconds{100} ? clock.coarse_now() : clock.now();
     }
 
-    bool record_unusual(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now, const Error& error);
-    bool record_undecided(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now);
-    bool record_probe(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now, const Error& error);
-    bool count_late() noexcept;
-    bool open(std::uint32_t epoch, BreakerRule rule, TimePoint now, const Error& error);
+    template <BreakerClock Clock>
+    BreakerEffect record_closed(const BreakerPermit& permit, bool failed, const Clock& clock, const Error* error) {
+        const bool slow = slow_call_threshold_ && call_time(clock) - permit.started >= *slow_call_threshold_;
+        const auto entry =
+            failed || slow ? window_.record(permit.epoch, failed, slow) : window_.record_success(permit.epoch);
+        if (entry == WindowEntry::counted) [[likely]]
+            return BreakerEffect::none;
+        return judge(permit.epoch, entry, clock, error);
+    }
 
-    // All of these need the mutex. Epochs end in `change` and in the last success of a probe, nowhere else.
-    void change(const BreakerWord& from, CircuitState to, BreakerCause cause, TimePoint at, const Error& error = {},
-                std::uint16_t probes = 0);
-    void note_change(const BreakerWord& from, CircuitState to, BreakerCause cause, TimePoint at, const Error& error);
+    // What an outcome that may open the circuit does.
+    template <BreakerClock Clock>
+    [[gnu::noinline]] BreakerEffect judge(std::uint32_t epoch, WindowEntry entry, const Clock& clock,
+                                          const Error* error) {
+        if (entry == WindowEntry::late) return count_late();
+        const auto rule = rules_.judge(window_.counts());
+        return rule ? open(epoch, *rule, clock.now(), error) : BreakerEffect::none;
+    }
+
+    BreakerEffect record_unusual(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now, const Error* error);
+    BreakerEffect record_undecided(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now);
+    BreakerEffect record_probe(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now, const Error* error);
+    BreakerEffect count_late() noexcept;
+    BreakerEffect open(std::uint32_t epoch, BreakerRule rule, TimePoint now, const Error* error);
+
+    // All of these need the mutex. Epochs end in `change` and with the last success of a probe, nowhere else.
+    void change(const BreakerWord& from, CircuitState to, BreakerCause cause, TimePoint at,
+                const Error* error = nullptr, std::uint16_t probes = 0);
+    void note_change(BreakerTransition transition);
     bool settle_locked(TimePoint now);
     void add_probe(TimePoint started);
     void remove_probe(TimePoint started);
@@ -193,14 +228,15 @@ class BreakerMachine {
     TimePoint overdue_at() const noexcept;
     TimePoint open_end() const noexcept { return TimePoint{Duration{open_until_.load(std::memory_order_relaxed)}}; }
 
+    // Read by every call, written on changes of state only: in one cache line with what else every call reads.
+    alignas(64) BreakerControl<> control_;
+    const std::optional<Duration> slow_call_threshold_;
     const BreakerRules rules_;
+    OutcomeWindow window_;
+
     const std::uint16_t success_threshold_;
     const Duration timeout_;
     const Duration max_half_open_;
-    const std::optional<Duration> slow_call_threshold_;
-
-    alignas(64) BreakerControl<> control_; // read by every call, written on changes only
-    OutcomeWindow<> window_;
 
     // Written under the mutex, before the control word publishes what they belong to; read without it, where a value
     // of a later state does no harm: the control word then refuses what was concluded from it.
@@ -212,7 +248,6 @@ class BreakerMachine {
 
     mutable std::mutex mutex_;
     std::vector<TimePoint> probes_; // starts of those that are out, ascending
-    std::uint32_t window_era_ = 0;
     std::uint64_t opened_ = 0;
     std::optional<TimePoint> last_transition_, last_opened_, last_closed_;
     std::deque<BreakerTransition> unpublished_;

@@ -47,16 +47,15 @@ class BreakerRules {
     /// The first rule, in the order of `BreakerRule`, that says open.
     std::optional<BreakerRule> judge(const OutcomeCounts& counts) const noexcept;
 
-    /// A fast success can open the circuit only as the one that completes a minimum: with the `position`-th outcome
-    /// since judging began, the rates are looked at for the first time.
-    bool first_judged_at(std::uint32_t position) const noexcept {
-        return position == count_minimum_ || position == rate_minimum_;
-    }
+    /// A fast success after so many outcomes cannot open the circuit: it makes no count or rate larger. Until then it
+    /// may be the one that completes a minimum, and the rates are looked at for the first time.
+    std::uint32_t last_minimum() const noexcept { return last_minimum_; }
 
   private:
-    std::uint32_t failure_threshold_;
     std::uint32_t count_minimum_;
     std::uint32_t rate_minimum_;
+    std::uint32_t last_minimum_;
+    std::uint32_t failure_threshold_;
     std::optional<ExactFraction> failure_rate_;
     std::optional<ExactFraction> slow_call_rate_;
 };

@@ -1,133 +1,119 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <atomic>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <mutex>
+#include <vector>
 
 #include "velostream/core/breaker_rules.hpp"
 
 namespace velostream {
 
-/// The last `size` outcomes of calls, and how many of them failed or were slow.
+/// What recording an outcome asks for.
+enum class WindowEntry : std::uint8_t {
+    late,     ///< its era is over: nothing was recorded
+    counted,  ///< recorded; it cannot have made the circuit worth opening
+    to_judge, ///< recorded; look at `counts`
+};
+
+/// The last `size` outcomes of calls: how many there were, how many failed, how many were slow.
 ///
-/// Each outcome takes the next place of a ring; whoever changes a bit of the ring corrects the counter. A fast success
-/// in the place of a fast success changes no bit: it costs one compare-and-swap of the position, and touches nothing
-/// that other threads write.
+/// A fast success only adds one to a counter that hardly any other thread writes. A failure or slow call asks all these
+/// counters how many outcomes there have been, and notes that as its position: it is in the window while its position
+/// is above (all outcomes − `size`). So the many successes of a healthy service cost next to nothing, on any number of
+/// cores, and the few failures pay for the exact picture.
 ///
-/// The window belongs to one *era* (the epoch of the closed state it judges). Every word carries its era, so a new era
-/// starts with an empty window without anything being cleared, and an outcome of an earlier era cannot get in.
+/// The window belongs to one *era*, the epoch of the closed state that it judges. A recorder of an earlier era finds
+/// that its counter is of another one and records nothing.
 ///
-/// Exactness:    one recorder at a time: exactly the last `size` outcomes. With `t` recorders inside `record` at once
-///               the counts are those of the last `size` outcomes, give or take the at most `t` outcomes on their way
-///               and the `t` that they replace; when they have left, the counters equal the ring. A recorder that is
-///               suspended inside `record` while `size` others pass puts its outcome in the place of a newer one.
-/// Threads:      safe, lock-free.
-template <template <class> class Atomic = std::atomic>
+/// Exactness:    one recorder at a time, whatever its thread: exactly the last `size` outcomes. With `t` recorders at
+///               once, give or take the `t` outcomes that are being recorded; none of them is lost, and the last of
+///               several failures sees them all.
+/// Threads:      safe; successes are lock-free, failures and slow calls take a mutex.
 class OutcomeWindow {
   public:
-    /// Legal size: 1 to 1 000 000. Remembers slowness only if `tracks_slow`.
-    OutcomeWindow(std::size_t size, bool tracks_slow)
-        : size_(static_cast<std::uint32_t>(size)),
-          places_shift_(tracks_slow ? 4 : 5),
-          words_(std::make_unique<Atomic<std::uint64_t>[]>(((size - 1) >> places_shift_) + 1)) {}
+    /// Legal size: 1 to 1 000 000. Until more than `minimum` outcomes have been recorded, every outcome asks to be
+    /// judged: any of them may be the one that completes a minimum.
+    OutcomeWindow(std::size_t size, std::uint32_t minimum);
 
-    /// Adds an outcome to `era`'s window. `era_goes_on()` says whether that era is still the current one.
-    ///
-    /// Returns the outcome's position since the era began, from 1; it stays above `size` once the window is full. 0 if
-    /// the era is over: then nothing was added.
-    template <std::predicate EraGoesOn>
-    std::uint32_t record(std::uint32_t era, bool failed, bool slow, EraGoesOn era_goes_on) noexcept {
-        std::uint32_t position = 0;
-        if (!update(position_, era, era_goes_on, [&](std::uint32_t passed) {
-                position = passed + 1;
-                return position == 2 * size_ ? size_ : position;
-            }))
-            return 0;
-        const auto place = position <= size_ ? position - 1 : position - 1 - size_;
-        mark(era, place, failed, slow, era_goes_on);
-        return position;
+    /// Records a fast success in `era`.
+    WindowEntry record_success(std::uint32_t era) noexcept {
+        if (!count(era)) [[unlikely]]
+            return WindowEntry::late;
+        // relaxed: it only saves work; whoever sees an old value looks closer.
+        return beyond_minimum_.load(std::memory_order_relaxed) == era ? WindowEntry::counted : look_at_minimum(era);
     }
 
-    /// What the window of `era` holds; nothing if it has not begun.
-    OutcomeCounts counts(std::uint32_t era) const noexcept {
-        const auto calls = std::min(value_in(position_, era), size_);
-        return {calls, count_in(failures_, era, calls), count_in(slow_, era, calls)};
-    }
+    /// Records a failure, a slow call or both in `era`.
+    WindowEntry record(std::uint32_t era, bool failed, bool slow);
 
-    std::uint32_t size() const noexcept { return size_; }
-    bool tracks_slow() const noexcept { return places_shift_ == 4; }
+    /// Ends the era before: an empty window. Not to be called by several threads at once.
+    void begin_era(std::uint32_t era);
+
+    OutcomeCounts counts() const;
+    std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(size_); }
 
   private:
-    // A word is the era in its upper half and a value in its lower half. The value of another era counts as 0.
-    static constexpr std::uint64_t tagged(std::uint32_t era, std::uint32_t value) noexcept {
-        return std::uint64_t{era} << 32 | value;
+    // A count of outcomes in the lower bits, and its era in the upper ones. All are set when an era begins, so only a
+    // recorder that was suspended for 65 536 state changes in mid-step could take one era for another.
+    struct alignas(64) Shard {
+        std::atomic<std::uint64_t> word{0};
+    };
+    static constexpr unsigned count_bits = 48;
+    static constexpr std::uint64_t count_mask = (std::uint64_t{1} << count_bits) - 1;
+    static constexpr std::size_t shard_count = 16;
+    static constexpr std::uint32_t no_era = ~std::uint32_t{0};
+
+    // Positions, ascending. Grows with need, up to the window's size.
+    class Positions {
+      public:
+        void push(std::uint64_t position);
+        void forget_until(std::uint64_t position) noexcept;
+        void clear() noexcept { first_ = count_ = 0; }
+        std::uint32_t count() const noexcept { return static_cast<std::uint32_t>(count_); }
+
+      private:
+        std::vector<std::uint64_t> ring_ = std::vector<std::uint64_t>(128); // a power of two
+        std::size_t first_ = 0;
+        std::size_t count_ = 0;
+    };
+
+    static std::size_t shard_of_this_thread() noexcept {
+        if (thread_number_ == 0) [[unlikely]]
+            thread_number_ = ++threads_;
+        return thread_number_ % shard_count;
     }
 
-    // relaxed throughout: the words are independent counts and publish nothing else; the state change that they lead to
-    // is ordered by the control word.
-    static std::uint32_t value_in(const Atomic<std::uint64_t>& word, std::uint32_t era) noexcept {
-        const auto seen = word.load(std::memory_order_relaxed);
-        return static_cast<std::uint32_t>(seen >> 32) == era ? static_cast<std::uint32_t>(seen) : 0;
-    }
-
-    // A correction downwards may overtake the one upwards that it follows; never show it.
-    static std::uint32_t count_in(const Atomic<std::uint64_t>& word, std::uint32_t era, std::uint32_t calls) noexcept {
-        const auto value = static_cast<std::int32_t>(value_in(word, era));
-        return std::min(static_cast<std::uint32_t>(std::max(value, 0)), calls);
-    }
-
-    // Applies `step` to the era's value. False, and nothing changed, if the era is over. If it ends between the
-    // question and the swap, either the word changed in the new era and the swap fails, or it did not, and then a value
-    // of the old era counts as 0 in the new one.
-    template <class EraGoesOn, class Step>
-    static bool update(Atomic<std::uint64_t>& word, std::uint32_t era, EraGoesOn& era_goes_on, Step step) noexcept {
+    // One more outcome. False, and nothing changed, if the era is over.
+    bool count(std::uint32_t era) noexcept {
+        auto& word = shards_[shard_of_this_thread()].word;
         auto seen = word.load(std::memory_order_relaxed);
-        for (;;) {
-            const bool of_this_era = static_cast<std::uint32_t>(seen >> 32) == era;
-            if (!of_this_era && !era_goes_on()) return false;
-            const auto next = tagged(era, step(of_this_era ? static_cast<std::uint32_t>(seen) : 0));
-            if (next == seen) return true;
-            if (word.compare_exchange_weak(seen, next, std::memory_order_relaxed, std::memory_order_relaxed))
+        // seq_cst: of two recorders that both look at all shards afterwards, one sees both outcomes.
+        while (seen >> count_bits == (era & 0xFFFF))
+            if (word.compare_exchange_weak(seen, seen + 1, std::memory_order_seq_cst, std::memory_order_relaxed))
                 return true;
-        }
+        return false;
     }
 
-    template <class EraGoesOn>
-    void mark(std::uint32_t era, std::uint32_t place, bool failed, bool slow, EraGoesOn& era_goes_on) noexcept {
-        auto& word = words_[place >> places_shift_];
-        const auto failed_bit = std::uint32_t{1} << (place & ((1U << places_shift_) - 1));
-        const auto slow_bit = tracks_slow() ? failed_bit << 16 : std::uint32_t{0};
-        const auto bits = (failed ? failed_bit : 0) | (slow ? slow_bit : 0);
+    WindowEntry look_at_minimum(std::uint32_t era) noexcept;
+    std::uint64_t outcomes() const noexcept;
+    void forget_until(std::uint64_t outcomes) const noexcept; // with the mutex: what that many have pushed out
 
-        auto before = value_in(word, era);
-        if ((before & (failed_bit | slow_bit)) == bits) return; // of another era: all fast successes, as it counts
-        const bool marked = update(word, era, era_goes_on, [&](std::uint32_t value) {
-            before = value;
-            return (value & ~(failed_bit | slow_bit)) | bits;
-        });
-        if (!marked) return;
-        correct(failures_, era, before & failed_bit, bits & failed_bit, era_goes_on);
-        correct(slow_, era, before & slow_bit, bits & slow_bit, era_goes_on);
-    }
+    const std::uint64_t size_;
+    const std::uint64_t minimum_;
+    std::atomic<std::uint32_t> beyond_minimum_{no_era}; // the era, once it has more outcomes than the minimum
 
-    template <class EraGoesOn>
-    static void correct(Atomic<std::uint64_t>& count, std::uint32_t era, std::uint32_t before, std::uint32_t after,
-                        EraGoesOn& era_goes_on) noexcept {
-        if (before == after) return;
-        update(count, era, era_goes_on, [&](std::uint32_t value) { return after ? value + 1 : value - 1; });
-    }
+    alignas(64) mutable std::mutex mutex_;
+    std::uint32_t era_ = 0; // guarded by the mutex, as the next two
+    mutable Positions failed_, slow_;
 
-    // No word begins in era 0 by accident: a fresh word is era 0 with value 0, which is what an empty window holds.
-    const std::uint32_t size_;
-    const std::uint32_t places_shift_;                     // 32 places a word, or 16 with room for slow bits
-    const std::unique_ptr<Atomic<std::uint64_t>[]> words_; // failed bits from bit 0, slow bits from bit 16
-    alignas(64) Atomic<std::uint64_t> position_{0};        // written by every record: a cache line of its own
-    alignas(64) Atomic<std::uint64_t> failures_{0};        // written when a bit changes
-    Atomic<std::uint64_t> slow_{0};
+    std::array<Shard, shard_count> shards_;
+
+    static inline std::atomic<std::uint32_t> threads_{0};
+    static inline constinit thread_local std::uint32_t thread_number_ = 0; // from 1
 };
 
 } // namespace velostream

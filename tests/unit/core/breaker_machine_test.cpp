@@ -1,59 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "velostream/core/breaker_machine.hpp"
+#include "breaker_fixture.hpp"
 
-#include <gtest/gtest.h>
-
-#include <vector>
-
-namespace velostream {
+namespace velostream::testing {
 namespace {
-
-using namespace std::chrono_literals;
-
-constexpr TimePoint t0{1000s};
-
-struct At {
-    TimePoint time;
-    TimePoint now() const noexcept { return time; }
-    TimePoint coarse_now() const noexcept { return time; }
-};
-
-// A clock that must not be read.
-struct NoClock {
-    TimePoint now() const {
-        ADD_FAILURE() << "the clock was read";
-        return t0;
-    }
-    TimePoint coarse_now() const { return now(); }
-};
-
-class BreakerMachineTest : public ::testing::Test {
-  protected:
-    BreakerPermit acquire(BreakerMachine& machine, TimePoint now) {
-        const auto admission = machine.try_acquire(now);
-        EXPECT_TRUE(admission.permit) << "refused";
-        return admission.permit.value_or(BreakerPermit{});
-    }
-    static bool is_admitted(BreakerMachine& machine, TimePoint now) {
-        return machine.try_acquire(now).permit.has_value();
-    }
-    void succeed(BreakerMachine& machine, TimePoint now = t0) {
-        machine.record(acquire(machine, now), CallOutcomeKind::success, At{now});
-    }
-    void fail(BreakerMachine& machine, TimePoint now = t0) {
-        machine.record(acquire(machine, now), CallOutcomeKind::failure, At{now});
-    }
-    // Every transition that was not seen yet.
-    std::vector<std::pair<CircuitState, BreakerCause>> transitions(BreakerMachine& machine) {
-        std::vector<std::pair<CircuitState, BreakerCause>> seen;
-        machine.publish_transitions(
-            [&](const BreakerTransition& change) { seen.emplace_back(change.to, change.cause); });
-        return seen;
-    }
-    using Transitions = std::vector<std::pair<CircuitState, BreakerCause>>;
-
-    static constexpr CircuitBreakerConfig small{.failure_threshold = 1, .success_threshold = 2, .timeout = 10s};
-};
 
 // Closed
 
@@ -209,171 +158,6 @@ TEST_F(BreakerMachineTest, GoesOnShowingTheJudgedWindowUntilItClosesAgain) {
     EXPECT_EQ(machine.snapshot(t0 + 12s).window, OutcomeCounts{});
 }
 
-// Half-open
-
-class HalfOpenMachineTest : public BreakerMachineTest {
-  protected:
-    HalfOpenMachineTest() {
-        fail(machine, t0 - 10s);
-        probe = acquire(machine, t0);
-        transitions(machine);
-    }
-    BreakerMachine machine{
-        {.failure_threshold = 1, .success_threshold = 3, .timeout = 10s, .max_half_open_duration = 30s}};
-    BreakerPermit probe; // out since t0
-};
-
-TEST_F(HalfOpenMachineTest, AdmitsAsManyProbesAsSuccessesAreNeeded) {
-    EXPECT_TRUE(is_admitted(machine, t0));
-    EXPECT_TRUE(is_admitted(machine, t0));
-
-    const auto refused = machine.try_acquire(t0);
-    EXPECT_FALSE(refused.permit);
-    EXPECT_EQ(refused.retry_after, std::nullopt) << "nobody knows when a probe ends";
-}
-
-TEST_F(HalfOpenMachineTest, SucceededProbesKeepTheirPlaces) {
-    machine.record(probe, CallOutcomeKind::success, At{t0});
-
-    EXPECT_TRUE(is_admitted(machine, t0));
-    EXPECT_TRUE(is_admitted(machine, t0));
-    EXPECT_FALSE(is_admitted(machine, t0));
-}
-
-TEST_F(HalfOpenMachineTest, ClosesAfterTheNeededSuccesses) {
-    machine.record(probe, CallOutcomeKind::success, At{t0});
-    succeed(machine);
-    EXPECT_EQ(machine.state(t0), CircuitState::half_open);
-
-    succeed(machine);
-
-    EXPECT_EQ(machine.state(t0), CircuitState::closed);
-    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::closed, BreakerCause::probes_succeeded}}));
-}
-
-TEST_F(HalfOpenMachineTest, AnyFailedProbeOpensWithAFreshTimer) {
-    const auto other = acquire(machine, t0);
-    machine.record(other, CallOutcomeKind::success, At{t0 + 1s});
-
-    machine.record(probe, CallOutcomeKind::failure, At{t0 + 2s});
-
-    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::probe_failed}}));
-    EXPECT_FALSE(is_admitted(machine, t0 + 12s - 1ns));
-    EXPECT_TRUE(is_admitted(machine, t0 + 12s));
-}
-
-TEST_F(HalfOpenMachineTest, ProbesOfAnEarlierHalfOpenStateAreLate) {
-    const auto second = acquire(machine, t0);
-    const auto third = acquire(machine, t0);
-    machine.record(second, CallOutcomeKind::failure, At{t0});
-    const auto fresh = acquire(machine, t0 + 10s);
-
-    machine.record(probe, CallOutcomeKind::success, At{t0 + 10s});
-    machine.record(third, CallOutcomeKind::failure, At{t0 + 10s});
-
-    EXPECT_EQ(machine.state(t0 + 10s), CircuitState::half_open);
-    EXPECT_EQ(machine.snapshot(t0 + 10s).late, 2u);
-    machine.record(fresh, CallOutcomeKind::success, At{t0 + 10s});
-    EXPECT_TRUE(is_admitted(machine, t0 + 10s));
-    EXPECT_TRUE(is_admitted(machine, t0 + 10s));
-    EXPECT_FALSE(is_admitted(machine, t0 + 10s)) << "a late result took a place";
-}
-
-TEST_F(HalfOpenMachineTest, AProbeWithoutAResultReturnsItsPermitAndDecidesNothing) {
-    for (const auto kind : {CallOutcomeKind::cancelled, CallOutcomeKind::ignored, CallOutcomeKind::throttled}) {
-        const auto second = acquire(machine, t0);
-        const auto third = acquire(machine, t0);
-        ASSERT_FALSE(is_admitted(machine, t0));
-
-        machine.record(second, kind, At{t0});
-        machine.abandon(third, t0);
-
-        EXPECT_EQ(machine.state(t0), CircuitState::half_open);
-        EXPECT_EQ(machine.admissible(t0), 2u);
-    }
-}
-
-TEST_F(HalfOpenMachineTest, AProbeThatIsOutForTooLongOpensTheCircuit) {
-    EXPECT_EQ(machine.state(t0 + 30s - 1ns), CircuitState::half_open);
-    EXPECT_EQ(machine.state(t0 + 30s), CircuitState::open);
-    EXPECT_EQ(machine.next_change(t0), t0 + 30s);
-
-    EXPECT_FALSE(is_admitted(machine, t0 + 30s)) << "places were free, but a probe hangs";
-
-    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::probe_overdue}}));
-}
-
-TEST_F(HalfOpenMachineTest, AnOverdueProbeOpensFromTheMomentItBecameOverdue) {
-    // Nobody looks for a long time: the open state began at 30 s and its timeout ended at 40 s.
-    EXPECT_EQ(machine.state(t0 + 40s - 1ns), CircuitState::open);
-    EXPECT_EQ(machine.state(t0 + 40s), CircuitState::half_open);
-    EXPECT_EQ(machine.admissible(t0 + 40s), 3u);
-
-    EXPECT_TRUE(is_admitted(machine, t0 + 45s));
-
-    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::probe_overdue},
-                                                 {CircuitState::half_open, BreakerCause::timeout_elapsed}}));
-}
-
-TEST_F(HalfOpenMachineTest, AnOverdueResultDecidesNothing) {
-    EXPECT_TRUE(machine.record(probe, CallOutcomeKind::success, At{t0 + 30s}));
-
-    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::probe_overdue}}));
-    EXPECT_EQ(machine.snapshot(t0 + 30s).late, 1u);
-}
-
-TEST_F(HalfOpenMachineTest, ProbesFarApartStillClose) {
-    machine.record(probe, CallOutcomeKind::success, At{t0 + 29s});
-    succeed(machine, t0 + 1000s);
-    EXPECT_EQ(machine.state(t0 + 5000s), CircuitState::half_open);
-
-    succeed(machine, t0 + 9000s);
-
-    EXPECT_EQ(machine.state(t0 + 9000s), CircuitState::closed);
-}
-
-TEST_F(HalfOpenMachineTest, TheOldestProbeThatIsStillOutCounts) {
-    const auto second = acquire(machine, t0 + 20s);
-    machine.record(probe, CallOutcomeKind::success, At{t0 + 25s});
-
-    EXPECT_EQ(machine.state(t0 + 49s), CircuitState::half_open);
-    EXPECT_EQ(machine.state(t0 + 50s), CircuitState::open);
-
-    machine.abandon(second, t0 + 30s);
-    EXPECT_EQ(machine.state(t0 + 5000s), CircuitState::half_open);
-}
-
-TEST_F(HalfOpenMachineTest, SettleMakesTheChangeThatIsDue) {
-    EXPECT_FALSE(machine.settle(t0 + 30s - 1ns));
-    EXPECT_TRUE(machine.settle(t0 + 31s));
-    EXPECT_FALSE(machine.settle(t0 + 31s));
-
-    EXPECT_EQ(machine.next_change(t0 + 31s), t0 + 40s);
-}
-
-TEST_F(BreakerMachineTest, ASlowProbeOpensIfTheSlowRuleIsOn) {
-    BreakerMachine machine{{.failure_threshold = 1, .success_threshold = 1, .timeout = 10s, .slow_call_threshold = 1s}};
-    fail(machine);
-    const auto probe = acquire(machine, t0 + 10s);
-
-    machine.record(probe, CallOutcomeKind::success, At{t0 + 11s});
-
-    EXPECT_EQ(machine.state(t0 + 11s), CircuitState::open);
-    machine.publish_transitions([](const auto&) {});
-    machine.record(acquire(machine, t0 + 21s), CallOutcomeKind::success, At{t0 + 22s - 1ns});
-    EXPECT_EQ(machine.state(t0 + 22s), CircuitState::closed);
-}
-
-TEST_F(BreakerMachineTest, TheHalfOpenLimitDefaultsToTheTimeoutButAtLeastAMinute) {
-    for (const auto& [timeout, limit] : {std::pair<Duration, Duration>{10s, 60s}, {90s, 90s}}) {
-        BreakerMachine machine{{.failure_threshold = 1, .timeout = timeout}};
-        fail(machine);
-        acquire(machine, t0 + timeout);
-
-        EXPECT_EQ(machine.next_change(t0 + timeout), t0 + timeout + limit);
-    }
-}
-
 // Late results
 
 TEST_F(BreakerMachineTest, SuccessThatBeganBeforeTheTripDoesNotCloseTheCircuit) {
@@ -480,7 +264,8 @@ TEST_F(BreakerMachineTest, ResetClosesWithAnEmptyWindowAlsoIfClosed) {
 TEST_F(BreakerMachineTest, PublishesEachTransitionOnceWithItsNumbersAndError) {
     BreakerMachine machine{{.failure_threshold = 1, .success_threshold = 1, .timeout = 10s}};
     succeed(machine);
-    machine.record(acquire(machine, t0), CallOutcomeKind::failure, At{t0}, Errc::connect_failed);
+    const Error error = Errc::connect_failed;
+    machine.record(acquire(machine, t0), CallOutcomeKind::failure, At{t0}, &error);
     succeed(machine, t0 + 10s);
 
     std::vector<BreakerTransition> seen;
@@ -531,4 +316,4 @@ TEST_F(BreakerMachineTest, CountsHowOftenItOpenedAndWhenItChanged) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::testing

@@ -95,14 +95,10 @@ INSTANTIATE_TEST_SUITE_P(
                                 BreakerRule::failure_rate}),
     [](const auto& test) { return test.param.name; });
 
-TEST(BreakerRules, ASuccessIsJudgedOnlyWhereItCompletesAMinimum) {
-    const BreakerRules defaults{{}};
-    const BreakerRules twenty{{.minimum_throughput = 20}};
-
-    for (std::uint32_t position = 1; position <= 200; ++position) {
-        EXPECT_EQ(defaults.first_judged_at(position), position == 1 || position == 10);
-        EXPECT_EQ(twenty.first_judged_at(position), position == 20);
-    }
+TEST(BreakerRules, AFastSuccessMayOpenUntilTheLargerMinimumIsComplete) {
+    EXPECT_EQ(BreakerRules{{}}.last_minimum(), 10u);
+    EXPECT_EQ(BreakerRules{{.minimum_throughput = 20}}.last_minimum(), 20u);
+    EXPECT_EQ((BreakerRules{{.failure_threshold = 3, .sliding_window_size = 3}}.last_minimum()), 3u);
 }
 
 } // namespace

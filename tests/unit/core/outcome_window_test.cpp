@@ -5,12 +5,10 @@
 
 #include <deque>
 #include <random>
+#include <thread>
 
 namespace velostream {
 namespace {
-
-constexpr auto goes_on = [] { return true; };
-constexpr auto is_over = [] { return false; };
 
 // What a window of the last `size` outcomes holds, the obvious way.
 class ReferenceWindow {
@@ -37,102 +35,112 @@ class ReferenceWindow {
 };
 
 TEST(OutcomeWindow, IsEmptyAtFirst) {
-    const OutcomeWindow<> window{100, true};
+    const OutcomeWindow window{100, 10};
 
-    EXPECT_EQ(window.counts(0), OutcomeCounts{});
-    EXPECT_EQ(window.counts(7), OutcomeCounts{});
+    EXPECT_EQ(window.counts(), OutcomeCounts{});
+    EXPECT_EQ(window.size(), 100u);
+}
+
+void record(OutcomeWindow& window, std::uint32_t era, bool failed, bool slow) {
+    if (failed || slow)
+        window.record(era, failed, slow);
+    else
+        window.record_success(era);
 }
 
 TEST(OutcomeWindow, HoldsExactlyTheLastOutcomesOfOneRecorder) {
     std::mt19937_64 random{20240501};
-    for (const std::size_t size :
-         {1U, 2U, 3U, 5U, 15U, 16U, 17U, 31U, 32U, 33U, 48U, 63U, 64U, 65U, 100U, 127U, 128U, 129U, 1000U}) {
-        for (const bool tracks_slow : {false, true}) {
-            OutcomeWindow<> window{size, tracks_slow};
+    for (const std::size_t size : {1U, 2U, 3U, 5U, 16U, 31U, 64U, 100U, 127U, 128U, 129U, 255U, 256U, 257U, 1000U}) {
+        for (const unsigned percent_failed : {0U, 1U, 10U, 50U, 90U, 100U}) {
+            OutcomeWindow window{size, 10};
             ReferenceWindow reference{size};
-            const auto percent_failed = random() % 101;
-            for (std::size_t i = 0; i < 5 * size + 200; ++i) {
-                const bool failed = random() % 100 < percent_failed;
-                const bool slow = tracks_slow && random() % 3 == 0;
-                window.record(4, failed, slow, goes_on);
+            for (std::size_t i = 0; i < 3 * size + 200; ++i) {
+                const bool failed = random() % 100 < percent_failed, slow = random() % 3 == 0;
+                record(window, 0, failed, slow);
                 reference.record(failed, slow);
-                ASSERT_EQ(window.counts(4), reference.counts()) << "size " << size << ", outcome " << i;
+                ASSERT_EQ(window.counts(), reference.counts()) << "size " << size << ", outcome " << i;
             }
         }
+    }
+}
+
+TEST(OutcomeWindow, IsExactAlsoIfOneThreadRecordsAfterTheOther) {
+    OutcomeWindow window{50, 10};
+    ReferenceWindow reference{50};
+    for (int i = 0; i < 40; ++i) {
+        std::thread{[&] {
+            for (int j = 0; j < 7; ++j) {
+                record(window, 0, j % 3 == 0, false);
+                reference.record(j % 3 == 0, false);
+            }
+        }}.join();
+        ASSERT_EQ(window.counts(), reference.counts());
     }
 }
 
 TEST(OutcomeWindow, ForgetsAFailureWhenSizeOthersHavePassedAndNotEarlier) {
-    constexpr std::size_t size = 1'000'000;
-    OutcomeWindow<> window{size, false};
-    window.record(0, true, false, goes_on);
+    constexpr std::uint32_t size = 1'000'000;
+    OutcomeWindow window{size, 10};
+    window.record(0, true, true);
 
-    for (std::size_t i = 1; i < size; ++i) window.record(0, false, false, goes_on);
-    EXPECT_EQ(window.counts(0), (OutcomeCounts{size, 1, 0}));
+    for (std::size_t i = 1; i < size; ++i) window.record_success(0);
+    EXPECT_EQ(window.counts(), (OutcomeCounts{size, 1, 1}));
 
-    window.record(0, false, false, goes_on);
-    EXPECT_EQ(window.counts(0), (OutcomeCounts{size, 0, 0}));
+    window.record_success(0);
+    EXPECT_EQ(window.counts(), (OutcomeCounts{size, 0, 0}));
 }
 
-TEST(OutcomeWindow, NumbersTheOutcomesOfAnEra) {
-    OutcomeWindow<> window{3, false};
+TEST(OutcomeWindow, HoldsAMillionFailures) {
+    constexpr std::uint32_t size = 1'000'000;
+    OutcomeWindow window{size, 10};
 
-    EXPECT_EQ(window.record(0, false, false, goes_on), 1u);
-    EXPECT_EQ(window.record(0, false, false, goes_on), 2u);
-    EXPECT_EQ(window.record(0, false, false, goes_on), 3u);
-    for (int i = 0; i < 10; ++i) EXPECT_GT(window.record(0, false, false, goes_on), 3u);
+    for (std::size_t i = 0; i < size + 5; ++i) window.record(0, true, false);
 
-    EXPECT_EQ(window.record(9, false, false, goes_on), 1u);
+    EXPECT_EQ(window.counts(), (OutcomeCounts{size, size, 0}));
 }
 
-TEST(OutcomeWindow, StartsEmptyInEveryEraWithoutBeingCleared) {
+TEST(OutcomeWindow, AsksToBeJudgedUntilTheMinimumIsPassedAndByEveryFailure) {
+    OutcomeWindow window{100, 10};
+
+    for (int i = 1; i <= 11; ++i) EXPECT_EQ(window.record_success(0), WindowEntry::to_judge) << i;
+    for (int i = 0; i < 300; ++i) EXPECT_EQ(window.record_success(0), WindowEntry::counted);
+    EXPECT_EQ(window.record(0, true, false), WindowEntry::to_judge);
+    EXPECT_EQ(window.record(0, false, true), WindowEntry::to_judge);
+    EXPECT_EQ(window.record_success(0), WindowEntry::counted);
+
+    window.begin_era(3);
+    for (int i = 1; i <= 11; ++i) EXPECT_EQ(window.record_success(3), WindowEntry::to_judge) << i;
+    EXPECT_EQ(window.record_success(3), WindowEntry::counted);
+}
+
+TEST(OutcomeWindow, StartsEmptyInEveryEra) {
     std::mt19937_64 random{7};
-    OutcomeWindow<> window{40, true};
+    OutcomeWindow window{40, 10};
     for (std::uint32_t era = 1; era < 400; era += 3) {
+        window.begin_era(era);
         ReferenceWindow reference{40};
-        EXPECT_EQ(window.counts(era), OutcomeCounts{});
+        EXPECT_EQ(window.counts(), OutcomeCounts{});
         for (auto i = random() % 100; i > 0; --i) {
             const bool failed = random() % 2 == 0, slow = random() % 2 == 0;
-            window.record(era, failed, slow, goes_on);
+            record(window, era, failed, slow);
             reference.record(failed, slow);
-            ASSERT_EQ(window.counts(era), reference.counts()) << "era " << era;
+            ASSERT_EQ(window.counts(), reference.counts()) << "era " << era;
         }
     }
 }
 
-TEST(OutcomeWindow, TakesNothingFromAnEraThatIsOver) {
-    OutcomeWindow<> window{10, true};
-    window.record(3, true, false, goes_on);
-    window.record(6, true, true, goes_on);
+TEST(OutcomeWindow, TakesNothingFromAnotherEra) {
+    OutcomeWindow window{10, 10};
+    window.record(0, true, false);
+    window.begin_era(3);
+    window.record(3, true, true);
 
-    EXPECT_EQ(window.record(3, true, true, is_over), 0u);
-
-    EXPECT_EQ(window.counts(6), (OutcomeCounts{1, 1, 1}));
-    EXPECT_EQ(window.counts(3), OutcomeCounts{});
-}
-
-// A recorder of era 3 is suspended after each of its questions whether the era goes on, while others end it and record.
-TEST(OutcomeWindow, TakesNothingFromARecorderWhoseEraEndsWhileItRecords) {
-    for (int suspended_at = 1; suspended_at <= 4; ++suspended_at) {
-        for (const bool failed : {false, true}) {
-            OutcomeWindow<> window{2, true};
-            window.record(0, true, true, goes_on); // words of a still older era
-            window.record(0, true, true, goes_on);
-            int questions = 0;
-            const auto suspend = [&] {
-                if (++questions != suspended_at) return questions < suspended_at;
-                window.record(6, false, true, goes_on);
-                window.record(6, false, false, goes_on);
-                return true; // it had read the old epoch
-            };
-
-            window.record(3, failed, true, suspend);
-
-            if (questions >= suspended_at) {
-                EXPECT_EQ(window.counts(6), (OutcomeCounts{2, 0, 1})) << "suspended at " << suspended_at;
-            }
-        }
+    for (const std::uint32_t other : {0U, 6U, 2U}) {
+        EXPECT_EQ(window.record_success(other), WindowEntry::late);
+        EXPECT_EQ(window.record(other, true, true), WindowEntry::late);
     }
+
+    EXPECT_EQ(window.counts(), (OutcomeCounts{1, 1, 1}));
 }
 
 } // namespace

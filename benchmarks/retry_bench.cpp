@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What policies cost a call that succeeds at once.
+#include <benchmark/benchmark.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include "support/allocations.hpp"
+#include "support/coroutines.hpp"
+#include "support/floors.hpp"
+#include "support/suite.hpp"
+#include "velostream/pipeline.hpp"
+
+namespace velostream::bench {
+
+namespace {
+
+constexpr auto ready = [](CallContext&) -> asio::awaitable<int> { co_return 1; };
+
+asio::awaitable<void> success_first_try(benchmark::State& state) {
+    RetryExecutor retry{RetryConfig{}};
+    for (auto _ : counted(state)) {
+        auto result = co_await retry.execute_with_retry(ready);
+        benchmark::DoNotOptimize(result);
+    }
+}
+
+asio::awaitable<void> retry_and_breaker(benchmark::State& state) {
+    RetryExecutor retry{RetryConfig{}};
+    CircuitBreaker breaker{CircuitBreakerConfig{}};
+    Pipeline guarded{retry, breaker};
+    for (auto _ : counted(state)) {
+        auto result = co_await guarded.execute(ready);
+        benchmark::DoNotOptimize(result);
+    }
+}
+
+} // namespace
+
+void declare(Suite& suite) {
+    suite.add("floor/await_leaf", in_coroutine(floors::await_leaf), {.threads = {1}});
+    suite.add("retry/success_first_try", in_coroutine(success_first_try), {.threads = {1}});
+    suite.add("pipeline/retry_breaker", in_coroutine(retry_and_breaker), {.threads = {1}});
+}
+
+} // namespace velostream::bench

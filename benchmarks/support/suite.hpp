@@ -70,7 +70,8 @@ class Suite {
 void declare(Suite& suite);
 
 /// For a benchmark that measured something else than its own loop, such as a child process: takes the place of what
-/// Google Benchmark saw. Per operation.
+/// Google Benchmark saw. Per operation. The row shows no allocations then: nobody counts those of a child. Call it
+/// after the loop.
 void report_instead(benchmark::State& state, double wall_ns, double cpu_ns);
 
 } // namespace velostream::bench

@@ -173,7 +173,7 @@ TEST(BenchRunner, WhatIsReportedInsteadTakesThePlaceOfTheLoop) {
     suite.add(
         "x/a",
         [](benchmark::State& state) {
-            do_nothing(state);
+            for (auto _ : counted(state)) benchmark::DoNotOptimize(std::vector<int>(10));
             report_instead(state, 7, 5);
         },
         one_call);
@@ -182,6 +182,7 @@ TEST(BenchRunner, WhatIsReportedInsteadTakesThePlaceOfTheLoop) {
 
     EXPECT_THAT(result.samples[0].wall_ns, ElementsAre(7));
     EXPECT_THAT(result.samples[0].cpu_ns, ElementsAre(5));
+    EXPECT_THAT(result.samples[0].allocations, ElementsAre(0));
 }
 
 TEST(BenchRunner, TheProcessHasMoreThanOneThread) {

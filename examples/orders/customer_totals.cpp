@@ -39,8 +39,8 @@ Bytes buckets_size(std::size_t buckets) {
 
 } // namespace
 
-CustomerTotals::CustomerTotals(velostream::MemoryAccount& memory, std::size_t max_groups)
-    : memory_(memory.try_reserve(buckets_size(1)).value()), max_groups_(max_groups) {}
+CustomerTotals::CustomerTotals(velostream::MemoryAccount memory, std::size_t max_groups)
+    : account_(std::move(memory)), memory_(account_.try_reserve(buckets_size(1)).value()), max_groups_(max_groups) {}
 
 // While the table is rehashed, the old and the new buckets exist side by side.
 Result<void> CustomerTotals::make_room_for(const std::string& customer) {

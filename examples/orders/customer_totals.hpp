@@ -29,8 +29,7 @@ class CustomerTotals {
     using Table = std::unordered_map<std::string, CustomerTotal>;
     using Entry = Table::value_type;
 
-    /// `memory` must outlive this object.
-    CustomerTotals(velostream::MemoryAccount& memory, std::size_t max_groups);
+    CustomerTotals(velostream::MemoryAccount memory, std::size_t max_groups);
 
     /// Adds an order to its customer and gives the entry, which stays where it is.
     /// Errors: `Errc::group_refused` for a new customer without room; the record is to blame, not a dependency.
@@ -45,6 +44,7 @@ class CustomerTotals {
     velostream::Result<void> make_room_for(const std::string& customer);
 
     Table table_;
+    velostream::MemoryAccount account_;
     velostream::MemoryReservation memory_;
     std::size_t max_groups_;
     Thousandths grand_total_ = 0;

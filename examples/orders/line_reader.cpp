@@ -36,11 +36,9 @@ void LineReader::run() {
     for (bool more = true; more;) {
         LineBatch batch;
         std::optional<velostream::Error> failure;
-        while (more && batch.size() < batch_lines) {
-            const auto appended = lines_->append_to(batch);
-            if (!appended) failure = appended.error();
-            more = appended.has_value() && *appended;
-        }
+        const auto read = lines_->read_some(batch, batch_lines);
+        if (!read) failure = read.error();
+        more = read.has_value() && *read;
         {
             std::unique_lock lock{mutex_};
             room_.wait(lock, [this] { return batches_.size() < batches_ahead || stopped_; });

@@ -15,6 +15,7 @@ using velostream::Result;
 
 namespace {
 
+constexpr std::size_t batch_lines = 256;
 constexpr std::size_t block_size = 256 * 1024;
 
 bool is_header(std::string_view line) {
@@ -42,11 +43,15 @@ class FileLines final : public Lines {
         return unreadable(path_, "the first line must be " + std::string{header_line});
     }
 
-    Result<bool> append_to(LineBatch& batch) override {
+    Result<bool> read_some(LineBatch& batch, std::size_t most) override {
         auto line = next_line();
         if (!line) return line.error();
         if (!*line) return false;
         batch.append(**line);
+        for (auto here = splitter_.next(); here; here = batch.size() < most ? splitter_.next() : std::nullopt) {
+            ++lines_;
+            batch.append(*here);
+        }
         return true;
     }
     std::optional<double> progress() const override { return bytes_->progress(); }
@@ -86,11 +91,9 @@ class GeneratedLines final : public Lines {
     explicit GeneratedLines(const Options& options)
         : generator_(*options.generate, options.customers, options.seed), total_(*options.generate) {}
 
-    Result<bool> append_to(LineBatch& batch) override {
-        if (generator_.done()) return false;
-        batch.append(generator_.next());
-        ++made_;
-        return true;
+    Result<bool> read_some(LineBatch& batch, std::size_t most) override {
+        for (; batch.size() < most && !generator_.done(); ++made_) batch.append(generator_.next());
+        return batch.size() > 0;
     }
     std::optional<double> progress() const override { return static_cast<double>(made_) / static_cast<double>(total_); }
 
@@ -115,11 +118,11 @@ Result<std::uint64_t> count_lines(const Options& options) {
     if (!lines) return lines.error();
     std::uint64_t count = 0;
     for (;;) {
-        LineBatch line;
-        auto appended = (*lines)->append_to(line);
-        if (!appended) return appended.error();
-        if (!*appended) return count;
-        ++count;
+        LineBatch batch;
+        const auto more = (*lines)->read_some(batch, batch_lines);
+        if (!more) return more.error();
+        if (!*more) return count;
+        count += batch.size();
     }
 }
 

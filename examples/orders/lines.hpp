@@ -37,9 +37,9 @@ class LineBatch {
 class Lines {
   public:
     virtual ~Lines() = default;
-    /// Appends the next line to the batch; false at the end. An error is the input's: unreadable, or a line that never
-    /// ends.
-    virtual velostream::Result<bool> append_to(LineBatch& batch) = 0;
+    /// Appends up to `most` lines: those that are here; only where there are none it waits for more. False at the end.
+    /// An error is the input's: unreadable, or a line that never ends.
+    virtual velostream::Result<bool> read_some(LineBatch& batch, std::size_t most) = 0;
     /// How much of the input was read, 0 to 1; nothing where its length is unknown.
     virtual std::optional<double> progress() const = 0;
     /// Ends a wait for a silent pipe; what was read already still comes.

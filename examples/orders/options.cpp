@@ -113,7 +113,11 @@ ParsedOptions parse_options(int argc, const char* const* argv, const std::string
     app.add_option("--partitions", options.partitions, "of each topic (default 8)")
         ->type_name("N")
         ->check(CLI::Range(1, 1'000));
-    app.add_option("--seed", options.seed, "of synthetic orders and injected failures (default 1)")->type_name("N");
+    app.add_option("--seed", options.seed, "of synthetic orders and injected failures (default 1)")
+        ->type_name("N")
+        ->check([](const std::string& text) {
+            return whole_number(text) ? "" : "must be a whole number >= 0, not " + text;
+        });
     app.add_option("--report", options.report, "the summary as JSON")->type_name("FILE.json");
     app.add_flag("--quiet", options.quiet, "no progress, no summary");
 

@@ -141,6 +141,12 @@ void Source::finish(Slot& slot, const Result<velostream::kafka::Delivery>& sent)
     changed_.wake_one();
 }
 
+void Source::stop() {
+    reader_.stop();
+    if (!fatal_) fatal_ = velostream::Errc::cancelled;
+    changed_.wake_one();
+}
+
 void Source::on_consumed(std::size_t bytes) {
     bytes_ahead_ -= bytes;
     changed_.wake_one();

@@ -32,7 +32,10 @@ class Source {
     /// waiting cures.
     asio::awaitable<velostream::Result<void>> run();
 
-    /// The consumer took up a line of this many bytes, or gave up on reading more.
+    /// Nobody takes up lines any more: ends `run` early, with what was read not yet sent.
+    void stop();
+
+    /// The consumer took up a line of this many bytes.
     void on_consumed(std::size_t bytes);
 
   private:
@@ -53,10 +56,10 @@ class Source {
     std::ofstream* copy_;
     std::deque<Slot> slots_;
     std::vector<Slot*> free_;
-    std::vector<Slot*> failed_; // to be sent again, in no hurry
-    std::optional<velostream::Error> fatal_;
-    std::size_t bytes_ahead_ = 0;   // sent, and not yet taken up by the consumer
-    velostream::WaitQueue changed_; // the only waiter is run()
+    std::vector<Slot*> failed_;              // to be sent again, in no hurry
+    std::optional<velostream::Error> fatal_; // why `run` must end
+    std::size_t bytes_ahead_ = 0;            // sent, and not yet taken up by the consumer
+    velostream::WaitQueue changed_;          // the only waiter is run()
 };
 
 } // namespace orders

@@ -13,7 +13,10 @@ std::shared_ptr<RecordLoop> open_record_loop(const std::shared_ptr<ConsumerCore>
 }
 
 RecordLoop::RecordLoop(std::shared_ptr<ConsumerCore> core, ForEachOptions options)
-    : core_(std::move(core)), executor_(core_->executor()), memory_(std::move(options.memory)) {
+    : core_(std::move(core)),
+      executor_(core_->executor()),
+      memory_(std::move(options.memory)),
+      handler_bytes_(options.handler_bytes) {
     if (options.max_in_flight == 0) throw std::invalid_argument{"max_in_flight = 0: must be ≥ 1"};
     if (!core_->attach(*this)) throw std::invalid_argument{"for_each: this consumer is in a loop already"};
     for (std::size_t i = 0; i < options.max_in_flight; ++i) workers_.push_back(std::make_unique<Worker>());
@@ -38,7 +41,7 @@ std::optional<RecordLoop::Held> RecordLoop::take() {
         return std::nullopt;
     }
     if (!next) return std::nullopt;
-    const auto bytes = next->size_bytes();
+    const auto bytes = next->size_bytes() + handler_bytes_;
     auto room = memory_.try_reserve(bytes);
     if (!room) {
         if (memory_.limit() && bytes > *memory_.limit()) {

@@ -33,6 +33,9 @@ struct ForEachOptions {
     /// What the bytes of records in progress are charged to. While it has no room, no handler starts. Default: an
     /// account of its own without a limit.
     MemoryAccount memory = MemoryAccount::unlimited();
+
+    /// Charged with each record: what its handler holds beside it, such as the record that it sends. Default 0.
+    Bytes handler_bytes = 0;
 };
 
 /// `(const ConsumedRecord&) -> awaitable<Result<void>>`, or `awaitable<void>`.
@@ -114,6 +117,7 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     std::shared_ptr<ConsumerCore> core_;
     asio::any_io_executor executor_;
     MemoryAccount memory_;
+    Bytes handler_bytes_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<Worker*> idle_; // any of them may be next: it is the records that have an order
     std::size_t running_ = 0;   // workers whose coroutine has not ended

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "job.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <charconv>
+#include <utility>
+
+namespace orders {
+
+using namespace std::chrono_literals;
+using velostream::Errc;
+using velostream::Error;
+using velostream::ErrorType;
+using velostream::Result;
+namespace kafka = velostream::kafka;
+
+namespace {
+
+velostream::StreamingConfig config_of(const Options& options, const Cluster& cluster) {
+    return {.max_memory_mb = options.memory_mb,
+            .resource_limits = velostream::ResourceLimitsConfig{.max_aggregation_groups = 10'000'000},
+            .circuit_breaker = velostream::CircuitBreakerConfig{.timeout = 500ms},
+            .retry_policy = velostream::RetryConfig{.attempt_timeout = 1s},
+            .dead_letter_queue = velostream::DeadLetterQueueConfig{
+                .topic = cluster.dead_letters(), .retry_delay = 500ms, .delivery_timeout = 30s}};
+}
+
+constexpr std::size_t most_in_flight = 8'192;
+// What a handler holds beside its record: the total that it sends, its coroutines, the client's copy.
+constexpr velostream::Bytes handler_bytes = 1'024;
+constexpr std::size_t shown_customers = 5;
+
+std::optional<std::uint64_t> line_number_of(const kafka::ConsumedRecord& record) {
+    for (const auto [name, value] : record.headers()) {
+        if (name != line_number_header || !value) continue;
+        std::uint64_t number = 0;
+        const auto* const end = value->data() + value->size();
+        const auto parsed = std::from_chars(value->data(), end, number);
+        if (parsed.ec == std::errc{} && parsed.ptr == end) return number;
+    }
+    return std::nullopt;
+}
+
+DeadReason reason_of(const Error& error) {
+    const auto fault = fault_of(error);
+    return fault ? static_cast<DeadReason>(static_cast<int>(*fault) - 1) : DeadReason::memory;
+}
+
+/// Whether waiting can cure it. Wrong credentials, missing rights and bad requests it cannot.
+bool passes_with_time(const Error& error) {
+    const auto type = error.type();
+    return !error.blames_record() && type != ErrorType::authentication && type != ErrorType::authorization &&
+           type != ErrorType::fatal && type != ErrorType::cancelled;
+}
+
+} // namespace
+
+struct Job::Events final : velostream::Observer {
+    explicit Events(Figures& job_figures) : figures(job_figures) {}
+
+    void on_circuit_state_changed(const velostream::CircuitStateChanged& change) noexcept override {
+        const auto at = std::chrono::steady_clock::now() - began;
+        figures.transitions.push_back({at, change.from, change.to, std::string{change.why}});
+        if (change.to == velostream::CircuitState::open && change.from == velostream::CircuitState::closed)
+            ++figures.opened;
+    }
+    void on_retry_scheduled(const velostream::RetryScheduled&) noexcept override { ++figures.retries; }
+
+    Figures& figures;
+    std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
+};
+
+Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::unique_ptr<Lines> lines,
+         std::optional<std::uint64_t> outage_at_line, std::ofstream* copy)
+    : io_(io),
+      options_(options),
+      cluster_(cluster),
+      outage_at_line_(outage_at_line),
+      config_(config_of(options, cluster)),
+      events_(std::make_shared<Events>(figures_)),
+      resources_(io.get_executor(), config_),
+      breaker_("customer-totals", *config_.circuit_breaker, events_),
+      retry_(*config_.retry_policy, events_),
+      orders_out_(io.get_executor(),
+                  {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 120s, .linger = 20ms}),
+      totals_out_(io.get_executor(),
+                  {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 1s, .linger = 20ms}),
+      dead_letters_out_(io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(), .linger = 20ms}),
+      dead_letters_(*config_.dead_letter_queue, kafka::DeadLetterTopic{dead_letters_out_},
+                    {.application = "orders_pipeline", .group = cluster.group()}),
+      orders_in_(io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(),
+                                     .group_id = cluster.group(),
+                                     .topics = {cluster.orders()}}),
+      totals_(resources_.state(), config_.resource_limits->max_aggregation_groups),
+      reader_(std::move(lines)),
+      source_(reader_, orders_out_, cluster.orders(), figures_, copy) {}
+
+// The order of things: topics are there, lines go in, every line is taken up, its outcome is acknowledged, then the
+// loop ends.
+asio::awaitable<Result<void>> Job::run() {
+    std::optional<Result<void>> consumed;
+    auto handler = [this](const kafka::ConsumedRecord& record) { return process(record); };
+    const kafka::ForEachOptions loop{
+        .max_in_flight = most_in_flight, .memory = resources_.traffic(), .handler_bytes = handler_bytes};
+    auto consume = orders_in_.for_each(loop, handler);
+    asio::co_spawn(io_, std::move(consume), [this, &consumed](std::exception_ptr thrown, Result<void> result) {
+        consumed = thrown ? Error::from_exception(thrown) : std::move(result);
+        source_.stop();
+        changed_.wake_all();
+    });
+
+    const auto written = co_await source_.run();
+    auto complete = written;
+    if (written && !consumed) complete = co_await everything_taken_up(consumed);
+    orders_in_.stop();
+    while (!consumed) co_await changed_.async_wait(asio::use_awaitable);
+    co_await orders_in_.close();
+    figures();
+    figures_.top = totals_.top(shown_customers);
+    if (!*consumed) co_return *consumed;
+    co_return complete;
+}
+
+// Kafka keeps what the source wrote, so that reading to the end of every partition must have met every line.
+asio::awaitable<Result<void>> Job::everything_taken_up(const std::optional<Result<void>>& consumed) {
+    asio::steady_timer look{io_};
+    while (ledger_.count() < figures_.read && !consumed) {
+        const auto before = ledger_.count();
+        const bool at_end = orders_in_.end_reached();
+        look.expires_after(at_end ? 2s : 20ms);
+        co_await look.async_wait(asio::use_awaitable);
+        if (at_end && orders_in_.end_reached() && ledger_.count() == before && ledger_.count() < figures_.read)
+            co_return Error{boost::system::errc::make_error_code(boost::system::errc::io_error),
+                            std::to_string(figures_.read - ledger_.count()) + " lines were written to " +
+                                cluster_.orders() + " but cannot be read, first line " +
+                                std::to_string(ledger_.first_missing() + 1)};
+    }
+    co_return Result<void>{};
+}
+
+asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) {
+    const auto line = record.value().value_or(std::string_view{});
+    const auto number = line_number_of(record);
+    if (!number)
+        co_return Error{boost::system::errc::make_error_code(boost::system::errc::bad_message),
+                        "topic " + cluster_.orders() + " holds a record that this job did not write"};
+    if (!ledger_.take_up(*number)) {
+        ++figures_.repeated;
+        co_return Result<void>{};
+    }
+    source_.on_consumed(line.size());
+    begin_outage_if_due();
+
+    auto order = parse_order(line);
+    if (!order) {
+        const auto error = order.error();
+        co_return co_await bury(record, error);
+    }
+    const auto entry = totals_.add(std::move(*order));
+    if (!entry) {
+        const auto error = entry.error();
+        co_return co_await bury(record, error);
+    }
+    ++figures_.valid;
+    co_return co_await publish(**entry);
+}
+
+// Each try sends the total as it is then. So whatever is tried again, what is written last for a customer is his newest
+// total: Kafka keeps the order of the sends, and none of them is older than one before it.
+asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry) {
+    kafka::Record record{cluster_.totals(), entry.first, std::string{}};
+    auto send = velostream::idempotent([&](velostream::CallContext& call) {
+        record.value->clear();
+        append_json(*record.value, entry);
+        return totals_out_.send(record, call);
+    });
+    ++figures_.totals_sent;
+    for (;;) {
+        const auto sent = co_await guarded_.execute(send);
+        if (sent) break;
+        const auto error = sent.error();
+        if (!passes_with_time(error)) co_return error;
+        co_await breaker_.async_ready(asio::use_awaitable); // the record is not to blame: hold it
+    }
+    ++figures_.totals_acknowledged;
+    co_return Result<void>{};
+}
+
+asio::awaitable<Result<void>> Job::bury(const kafka::ConsumedRecord& record, Error error) {
+    for (;;) {
+        const auto stored = co_await dead_letters_.send_to_dlq(record, error);
+        if (stored) break;
+        const auto why = stored.error();
+        if (why != Errc::dead_letter_lost || !passes_with_time(*why.inner())) co_return why;
+    }
+    ++figures_.dead_letters[static_cast<std::size_t>(reason_of(error))];
+    co_return Result<void>{};
+}
+
+void Job::begin_outage_if_due() {
+    if (!outage_at_line_ || ledger_.count() < *outage_at_line_) return;
+    outage_at_line_.reset();
+    cluster_.embedded().all_brokers_down();
+    auto over = std::make_unique<asio::steady_timer>(io_, options_.outage->length);
+    auto& timer = *over;
+    timer.async_wait(
+        [this, kept = std::move(over)](boost::system::error_code) { cluster_.embedded().all_brokers_up(); });
+}
+
+void Job::interrupt() {
+    figures_.interrupted = true;
+    reader_.stop();
+}
+
+const Figures& Job::figures() {
+    const auto memory = resources_.get_memory_stats();
+    figures_.lines = figures_.valid + figures_.dead_letters_total();
+    figures_.breaker = breaker_.state();
+    figures_.customers = totals_.customers();
+    figures_.grand_total = totals_.grand_total();
+    figures_.memory_used = memory.used_bytes;
+    figures_.memory_peak = memory.peak_bytes;
+    figures_.memory_limit = memory.limit_bytes.value_or(0);
+    return figures_;
+}
+
+std::optional<double> Job::progress() const {
+    const auto read = reader_.progress();
+    if (!read || figures_.read == 0) return read;
+    return *read * static_cast<double>(figures_.valid + figures_.dead_letters_total()) /
+           static_cast<double>(figures_.read);
+}
+
+} // namespace orders

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "customer_totals.hpp"
+#include "figures.hpp"
+#include "line_ledger.hpp"
+#include "line_reader.hpp"
+#include "options.hpp"
+#include "source.hpp"
+#include "topics.hpp"
+#include "velostream/kafka/consumer.hpp"
+#include "velostream/kafka/dead_letter_topic.hpp"
+#include "velostream/kafka/producer.hpp"
+#include "velostream/velostream.hpp"
+
+namespace orders {
+
+/// The stream processor: order lines in, a total per customer out, what cannot be processed to the dead letters.
+class Job {
+  public:
+    /// `cluster` must outlive the job; `copy` may be null. Throws `std::invalid_argument` on an unusable configuration.
+    Job(asio::io_context& io, const Options& options, Cluster& cluster, std::unique_ptr<Lines> lines,
+        std::optional<std::uint64_t> outage_at_line, std::ofstream* copy);
+
+    /// Runs until every line of the input is processed and every total is acknowledged.
+    asio::awaitable<velostream::Result<void>> run();
+
+    /// Ends the input early; what was read is still finished.
+    void interrupt();
+
+    /// What was counted so far. Threads: the io thread only.
+    const Figures& figures();
+    /// How much of the input is done, 0 to 1; nothing where its length is unknown.
+    std::optional<double> progress() const;
+
+  private:
+    struct Events; // counts what the breaker and the retries do
+
+    asio::awaitable<velostream::Result<void>> everything_taken_up(
+        const std::optional<velostream::Result<void>>& consumed);
+    asio::awaitable<velostream::Result<void>> process(const velostream::kafka::ConsumedRecord& record);
+    asio::awaitable<velostream::Result<void>> publish(const CustomerTotals::Entry& entry);
+    asio::awaitable<velostream::Result<void>> bury(const velostream::kafka::ConsumedRecord& record,
+                                                   velostream::Error error);
+    void begin_outage_if_due();
+
+    asio::io_context& io_;
+    Options options_;
+    Cluster& cluster_;
+    std::optional<std::uint64_t> outage_at_line_;
+    velostream::StreamingConfig config_;
+    Figures figures_;
+    std::shared_ptr<Events> events_;
+
+    velostream::ResourceManager<> resources_;
+    velostream::CircuitBreaker<> breaker_;
+    velostream::RetryExecutor<> retry_;
+    velostream::Pipeline<velostream::RetryExecutor<>, velostream::CircuitBreaker<>> guarded_{retry_, breaker_};
+    velostream::kafka::Producer orders_out_, totals_out_, dead_letters_out_;
+    velostream::DeadLetterQueue<velostream::kafka::DeadLetterTopic> dead_letters_;
+    velostream::kafka::Consumer orders_in_;
+
+    CustomerTotals totals_;
+    LineLedger ledger_;
+    LineReader reader_;
+    Source source_;
+    velostream::WaitQueue changed_; // the only waiter is run()
+};
+
+} // namespace orders

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "input_error.hpp"
+#include "job.hpp"
+#include "options.hpp"
+#include "order_line.hpp"
+#include "panel.hpp"
+#include "topics.hpp"
+
+#ifndef ORDERS_DEFAULT_INPUT
+#error "ORDERS_DEFAULT_INPUT names the orders that come with the project"
+#endif
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace orders;
+using velostream::Error;
+using velostream::Result;
+
+enum ExitCode { success = 0, failed_run = 1, wrong_options = 2, unreadable_input = 3 };
+
+int complain(ExitCode code, const std::string& what) {
+    std::fprintf(stderr, "orders_pipeline: %s\n", what.c_str());
+    return code;
+}
+
+/// The line at which the outage begins; reading the input once where it is given in per cent.
+Result<std::optional<std::uint64_t>> outage_line(const Options& options) {
+    if (!options.outage) return std::optional<std::uint64_t>{};
+    if (!options.outage->at_percent) return std::optional{options.outage->at};
+    const auto lines = count_lines(options);
+    if (!lines) return lines.error();
+    constexpr std::uint64_t whole = 100;
+    return std::optional{*lines * options.outage->at / whole};
+}
+
+/// Runs the job beside its panel and the signals.
+class Runner {
+  public:
+    Runner(asio::io_context& io, Job& job, Cluster& cluster, const Options& options)
+        : io_(io),
+          job_(job),
+          cluster_(cluster),
+          options_(options),
+          panel_(options.quiet),
+          tick_(io),
+          signals_(io, SIGINT, SIGTERM) {}
+
+    Result<void> run() {
+        asio::co_spawn(io_, whole_run(), [this](std::exception_ptr thrown, Result<void> result) {
+            outcome_ = thrown ? Error::from_exception(thrown) : std::move(result);
+            io_.stop();
+        });
+        asio::co_spawn(io_, show_progress(), [](std::exception_ptr) {});
+        wait_for_signal();
+        io_.run();
+        panel_.clear();
+        return outcome_;
+    }
+
+    double seconds() const { return std::chrono::duration<double>(finished_ - began_).count(); }
+
+  private:
+    asio::awaitable<Result<void>> whole_run() {
+        const auto created = co_await cluster_.create_topics();
+        if (!created) co_return created;
+        auto ended = co_await job_.run();
+        finished_ = std::chrono::steady_clock::now();
+        if (options_.clean) {
+            const auto deleted = co_await cluster_.delete_topics();
+            if (ended && !deleted) ended = deleted;
+        }
+        co_return ended;
+    }
+
+    asio::awaitable<void> show_progress() {
+        boost::system::error_code stopped;
+        while (!stopped) {
+            tick_.expires_after(panel_.interval());
+            auto token = asio::redirect_error(asio::use_awaitable, stopped);
+            co_await tick_.async_wait(token);
+            if (!stopped) panel_.show(job_.figures(), job_.progress(), std::chrono::steady_clock::now() - began_);
+        }
+    }
+
+    void wait_for_signal() {
+        signals_.async_wait([this](boost::system::error_code cancelled, int number) {
+            if (cancelled) return;
+            if (interrupted_) std::_Exit(failed_run); // the user insists
+            interrupted_ = true;
+            std::fprintf(stderr, "orders_pipeline: %s, finishing what was read (again to stop at once)\n",
+                         number == SIGINT ? "interrupted" : "asked to stop");
+            job_.interrupt();
+            wait_for_signal();
+        });
+    }
+
+    asio::io_context& io_;
+    Job& job_;
+    Cluster& cluster_;
+    const Options& options_;
+    Panel panel_;
+    asio::steady_timer tick_;
+    asio::signal_set signals_;
+    bool interrupted_ = false;
+    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::time_point finished_ = began_;
+    Result<void> outcome_;
+};
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const auto parsed = parse_options(argc, argv, ORDERS_DEFAULT_INPUT);
+    if (parsed.exit_code) return *parsed.exit_code;
+    const auto& options = parsed.options;
+
+    std::ofstream report, copy;
+    if (options.report) report.open(*options.report);
+    if (!report) return complain(wrong_options, "--report " + *options.report + ": cannot be written");
+    if (options.write_orders) copy.open(*options.write_orders);
+    if (!copy) return complain(wrong_options, "--write-orders " + *options.write_orders + ": cannot be written");
+    copy << header_line << '\n';
+
+    const auto outage_at = outage_line(options);
+    if (!outage_at) return complain(unreadable_input, outage_at.error().message());
+    auto lines = open_lines(options);
+    if (!lines) return complain(unreadable_input, lines.error().message());
+
+    try {
+        asio::io_context io{1};
+        Cluster cluster{options};
+        Job job{io, options, cluster, std::move(*lines), *outage_at, options.write_orders ? &copy : nullptr};
+        Runner runner{io, job, cluster, options};
+        const auto ran = runner.run();
+
+        auto figures = job.figures();
+        figures.seconds = runner.seconds();
+        if (!ran && ran.error() == InputErrc::unreadable) return complain(unreadable_input, ran.error().message());
+        if (!ran) return complain(failed_run, ran.error().message());
+        if (!options.quiet) std::fputs(summary(figures).c_str(), stdout);
+        if (options.report) report << report_json(figures) << std::flush;
+        copy.flush();
+        if (options.report && !report)
+            return complain(failed_run, "--report " + *options.report + ": cannot be written");
+        if (options.write_orders && !copy)
+            return complain(failed_run, "--write-orders " + *options.write_orders + ": cannot be written");
+        const auto wrong = figures.discrepancies();
+        for (const auto& each : wrong) complain(failed_run, "the counts do not add up: " + each);
+        return wrong.empty() ? success : failed_run;
+    } catch (const std::exception& exception) {
+        return complain(failed_run, exception.what());
+    }
+}

@@ -16,7 +16,7 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using velostream::ErrorType, velostream::idempotent, velostream::Result;
 
-const velostream::StreamingConfig config{
+const velostream::StreamingConfig settings{
     .max_memory_mb = 256,
     .circuit_breaker = velostream::CircuitBreakerConfig{.failure_threshold = 5, .success_threshold = 3, .timeout = 60s},
     .retry_policy = velostream::RetryConfig{.max_retries = 3,
@@ -27,7 +27,7 @@ const velostream::StreamingConfig config{
 class Publisher {
   public:
     Publisher(asio::any_io_executor executor, std::string brokers)
-        : resources_{executor, config}, producer_{executor, {.bootstrap_servers = std::move(brokers)}} {}
+        : resources_{executor, settings}, producer_{executor, {.bootstrap_servers = std::move(brokers)}} {}
 
     asio::awaitable<Result<velostream::kafka::Delivery>> publish(const velostream::kafka::Record& record) {
         auto memory = resources_.allocate_memory("send_buffer", record.size_bytes());
@@ -47,11 +47,11 @@ class Publisher {
 
   private:
     velostream::ResourceManager<> resources_;
-    velostream::CircuitBreaker<> breaker_{"orders-kafka", *config.circuit_breaker};
-    velostream::RetryExecutor<> retry_{*config.retry_policy};
+    velostream::CircuitBreaker<> breaker_{"orders-kafka", *settings.circuit_breaker};
+    velostream::RetryExecutor<> retry_{*settings.retry_policy};
     velostream::kafka::Producer producer_;
     velostream::DeadLetterQueue<velostream::kafka::DeadLetterTopic> dead_letters_{
-        *config.dead_letter_queue, velostream::kafka::DeadLetterTopic{producer_}};
+        *settings.dead_letter_queue, velostream::kafka::DeadLetterTopic{producer_}};
     velostream::Pipeline<velostream::RetryExecutor<>, velostream::CircuitBreaker<>> guarded_{retry_, breaker_};
 };
 

@@ -245,7 +245,7 @@ asio::awaitable<Result<void>> route_failed_records(Queue& dead_letter_queue, con
 // ----------------------------------------------------------------------------
 
 template <class Resources>
-void resource_metrics(const Resources& resource_manager) {
+void resource_metrics(Resources& resource_manager) {
     // Memory usage monitoring
     const auto memory_stats = resource_manager.get_memory_stats();
     std::printf("Memory - Used: %juMB, Available: %juMB, Pressure: %.1f%%\n", std::uintmax_t{memory_stats.used_mb},

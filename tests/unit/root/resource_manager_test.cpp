@@ -153,8 +153,8 @@ TEST_F(ResourceManagerTest, AnAllocationGivesItsBytesBackOnceAlsoWhenMovedGrownA
     static_assert(!std::is_copy_constructible_v<Allocation>);
     auto resources = limited(1);
     {
-        auto first = std::move(*resources.allocate_memory("a", 1000));
-        auto second = std::move(*resources.allocate_memory("b", 500));
+        auto first = *resources.allocate_memory("a", 1000);
+        auto second = *resources.allocate_memory("b", 500);
         EXPECT_TRUE(first.try_grow(1000));
         EXPECT_FALSE(first.try_grow(1_MiB));
         second.shrink(100);
@@ -173,7 +173,7 @@ TEST_F(ResourceManagerTest, AnAllocationMayOutliveItsManager) {
     std::optional<Allocation> allocation;
     {
         auto resources = limited(1);
-        allocation.emplace(std::move(*resources.allocate_memory("a", 1000)));
+        allocation.emplace(*resources.allocate_memory("a", 1000));
     }
     EXPECT_EQ(allocation->bytes(), 1000u);
     EXPECT_TRUE(allocation->try_grow(1000));
@@ -292,7 +292,7 @@ TEST_F(ResourceManagerTest, PressureIsTheLargestOfAccountedControlGroupAndStalls
 TEST_F(ResourceManagerTest, PressureRisesAtTheThresholdAndFallsBelowTheHysteresis) {
     auto resources =
         manager({.max_memory_mb = 100, .resource_limits = ResourceLimitsConfig{.memory_pressure_threshold = 0.7}});
-    auto held = std::move(*resources.allocate_memory("windows", 70_MiB - 1));
+    auto held = *resources.allocate_memory("windows", 70_MiB - 1);
     EXPECT_EQ(resources.pressure(), PressureLevel::normal);
 
     EXPECT_TRUE(held.try_grow(1));

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "input_error.hpp"
 #include "job.hpp"
@@ -48,6 +49,17 @@ Result<std::optional<std::uint64_t>> outage_line(const Options& options) {
     return std::optional{*lines * options.outage->at / whole};
 }
 
+/// Creates the topics before any client could ask for one and so bring it into being with other settings.
+Result<void> create_topics(asio::io_context& io, Cluster& cluster) {
+    Result<void> created;
+    asio::co_spawn(io, cluster.create_topics(), [&created](std::exception_ptr thrown, Result<void> result) {
+        created = thrown ? Error::from_exception(thrown) : std::move(result);
+    });
+    io.run();
+    io.restart();
+    return created;
+}
+
 /// Runs the job beside its panel and the signals.
 class Runner {
   public:
@@ -76,8 +88,6 @@ class Runner {
 
   private:
     asio::awaitable<Result<void>> whole_run() {
-        const auto created = co_await cluster_.create_topics();
-        if (!created) co_return created;
         auto ended = co_await job_.run();
         finished_ = std::chrono::steady_clock::now();
         if (options_.clean) {
@@ -144,6 +154,8 @@ int main(int argc, char** argv) {
     try {
         asio::io_context io{1};
         Cluster cluster{options};
+        const auto created = create_topics(io, cluster);
+        if (!created) return complain(failed_run, created.error().message());
         Job job{io, options, cluster, std::move(*lines), *outage_at, options.write_orders ? &copy : nullptr};
         Runner runner{io, job, cluster, options};
         const auto ran = runner.run();

@@ -210,7 +210,9 @@ class Behaviour(Job):
                 shown = b""
                 while b"1000 lines" not in shown:  # a plain line every two seconds
                     self.assertTrue(select.select([job.stdout], [], [], 30)[0], shown)
-                    shown += os.read(job.stdout.fileno(), 65536)
+                    block = os.read(job.stdout.fileno(), 65536)
+                    self.assertTrue(block, "the job ended by itself")
+                    shown += block
                 job.send_signal(number)
                 output, errors = job.communicate(timeout=TIMEOUT)
                 self.assertEqual(job.returncode, 0, errors)

@@ -22,8 +22,9 @@ NewTopic new_dead_letter_topic(const DeadLetterQueueConfig& config, int partitio
 /// A `DeadLetterQueue`'s way to a Kafka topic: `DeadLetterQueue{config, kafka::DeadLetterTopic{producer}}`.
 ///
 /// A dead letter is stored when the brokers have acknowledged it. With the number of the topic's partitions, it goes to
-/// partition (source partition modulo that number), so that the order within a source partition stays; otherwise, or if
-/// nobody knows the source partition, the producer chooses by the key.
+/// partition (source partition modulo that number), so that the order within a source partition stays, except for a
+/// letter whose delivery failed and was made again. Otherwise, or if nobody knows the source partition, the producer
+/// chooses by the key.
 ///
 /// Threads:  as the producer: one at a time, on its executor. So must be the calls of the queue that holds it.
 /// Lifetime: the producer must outlive it.

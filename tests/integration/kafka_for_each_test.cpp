@@ -305,9 +305,9 @@ TEST_F(ForEachTest, AConsumerHasOneLoopAtATime) {
         auto handler = [](const ConsumedRecord&) -> asio::awaitable<void> { co_return; };
         const ForEachOptions options;
         auto first = consumer.for_each(options, handler);
-        EXPECT_THROW(consumer.for_each(options, handler), std::invalid_argument);
+        EXPECT_THROW(static_cast<void>(consumer.for_each(options, handler)), std::invalid_argument);
         const ForEachOptions none{.max_in_flight = 0};
-        EXPECT_THROW(consumer.for_each(none, handler), std::invalid_argument);
+        EXPECT_THROW(static_cast<void>(consumer.for_each(none, handler)), std::invalid_argument);
         consumer.stop();
         EXPECT_TRUE(co_await std::move(first));
         co_await consumer.close();

@@ -14,6 +14,11 @@
 #include <librdkafka/rdkafka_mock.h>
 
 #include <array>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,6 +28,8 @@
 
 #include "support/allocations.hpp"
 #include "support/suite.hpp"
+#include "velostream/async/wait_queue.hpp"
+#include "velostream/kafka/producer.hpp"
 
 namespace velostream::bench {
 
@@ -135,10 +142,107 @@ void librdkafka_bare(benchmark::State& state) {
     if (in_flight.failed > 0) state.SkipWithError("a message was not delivered");
 }
 
+// --- kafka/...: the library's producer on one io_context
+
+namespace asio = boost::asio;
+
+/// A producer with the floor's client settings, connected.
+class Sender {
+  public:
+    Sender() : producer_(io_.get_executor(), config()) {
+        producer_.async_send(record_, [this](const Result<kafka::Delivery>& sent) { count(sent); });
+        io_.run();
+    }
+
+    /// Sends `messages`, never more than `window` at once: `start` begins `window` chains.
+    template <class Start>
+    void run(std::int64_t messages, Start start) {
+        left_ = unacknowledged_ = messages;
+        start();
+        io_.restart();
+        io_.run();
+    }
+
+    bool take_turn() { return left_-- > 0; }
+    void count(const Result<kafka::Delivery>& sent) {
+        failed_ += sent ? 0 : 1;
+        if (--unacknowledged_ == 0) io_.stop();
+    }
+
+    asio::io_context& io() { return io_; }
+    kafka::Producer& producer() { return producer_; }
+    const kafka::Record& record() const { return record_; }
+    std::int64_t failed() const { return failed_; }
+
+  private:
+    static kafka::ProducerConfig config() {
+        kafka::ProducerConfig config{.bootstrap_servers = bootstrap_servers()};
+        for (const auto& [name, value] : client_settings) config.properties[name] = value;
+        return config;
+    }
+
+    asio::io_context io_{1};
+    kafka::Producer producer_;
+    const kafka::Record record_{topic, std::nullopt, std::string{payload.data(), payload.size()}};
+    std::int64_t left_ = 0;
+    std::int64_t unacknowledged_ = 0;
+    std::int64_t failed_ = 0;
+};
+
+void send_next(Sender& sender) {
+    if (!sender.take_turn()) return;
+    sender.producer().async_send(sender.record(), [&sender](const Result<kafka::Delivery>& sent) {
+        sender.count(sent);
+        send_next(sender);
+    });
+}
+
+asio::awaitable<void> send_in_turns(Sender& sender, WaitQueue& rounds) {
+    for (;;) {
+        while (sender.take_turn()) {
+            const auto sent = co_await sender.producer().send(sender.record());
+            sender.count(sent);
+        }
+        co_await rounds.async_wait(asio::use_awaitable);
+    }
+}
+
+template <class Start>
+void measure_sends(benchmark::State& state, Sender& sender, Start start) {
+    {
+        const CountAllocations count{state};
+        while (state.KeepRunningBatch(state.max_iterations)) sender.run(state.max_iterations, start);
+    }
+    if (sender.failed() > 0) state.SkipWithError("a message was not delivered");
+}
+
+// In both, a first window of sends that is not measured makes what all later ones use again.
+
+void send_callback(benchmark::State& state) {
+    Sender sender;
+    const auto start = [&sender] {
+        for (std::int64_t chain = 0; chain < window; ++chain) send_next(sender);
+    };
+    sender.run(window, start);
+    measure_sends(state, sender, start);
+}
+
+void send_coroutine(benchmark::State& state) {
+    WaitQueue rounds; // outlives the coroutines, which end with the sender's context
+    Sender sender;
+    sender.run(window, [&] {
+        for (std::int64_t chain = 0; chain < window; ++chain)
+            asio::co_spawn(sender.io(), send_in_turns(sender, rounds), asio::detached);
+    });
+    measure_sends(state, sender, [&rounds] { rounds.wake_all(); });
+}
+
 } // namespace
 
 void declare(Suite& suite) {
     suite.add("floor/librdkafka_bare", librdkafka_bare, measure(suite));
+    suite.add("kafka/send_callback", send_callback, measure(suite));
+    suite.add("kafka/send_coroutine", send_coroutine, measure(suite));
 }
 
 } // namespace velostream::bench

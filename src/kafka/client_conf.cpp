@@ -39,7 +39,7 @@ ClientConf::ClientConf(const std::string& bootstrap_servers, const std::string& 
     // Measured with 2.0.2: with its own maximum of 10 s a client notices recovered brokers up to 10 s late, and reports
     // timed-out messages up to 8 s late.
     set("reconnect.backoff.ms", 50);
-    set("reconnect.backoff.max.ms", 500);
+    set("reconnect.backoff.max.ms", 250);
     set("socket.nagle.disable", "true");
     set("topic.metadata.refresh.fast.interval.ms", 100);
 }

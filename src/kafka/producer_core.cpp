@@ -3,49 +3,13 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <span>
 #include <utility>
 
 #include "client_conf.hpp"
 #include "velostream/kafka/error.hpp"
 
 namespace velostream::kafka::detail {
-
-namespace {
-
-std::string topic_of(const SendOperation& operation) {
-    return "topic " + std::string{operation.record.topic()};
-}
-
-} // namespace
-
-SendOperation::SendOperation(ProducerCore& owner)
-    : Deadline([](Deadline& deadline) {
-          auto& self = static_cast<SendOperation&>(deadline);
-          self.core.expire(self);
-      }),
-      core(owner) {}
-
-void SendQueue::push_back(SendOperation& operation) noexcept {
-    operation.previous = last_;
-    operation.next = nullptr;
-    (last_ ? last_->next : first_) = &operation;
-    last_ = &operation;
-    ++size_;
-}
-
-void SendQueue::push_front(SendOperation& operation) noexcept {
-    operation.previous = nullptr;
-    operation.next = first_;
-    (first_ ? first_->previous : last_) = &operation;
-    first_ = &operation;
-    ++size_;
-}
-
-void SendQueue::erase(SendOperation& operation) noexcept {
-    (operation.previous ? operation.previous->next : first_) = operation.next;
-    (operation.next ? operation.next->previous : last_) = operation.previous;
-    --size_;
-}
 
 // What a cancellation slot calls. The operation may have been used again since; then its generation differs.
 class ProducerCore::Cancel {
@@ -103,7 +67,7 @@ void ProducerCore::start(SendOperation& operation, Outgoing record, const CallCo
     operation.sequence = next_sequence_++;
     operation.started = timer_.coarse_now();
     ++attached_;
-    if (state_ != State::open) return fail(operation, Errc::producer_closed, Place::later);
+    if (state_ != State::open) return fail(operation, Errc::producer_closed, When::later);
 
     auto deadline = operation.started + config_.delivery_timeout;
     if (call) deadline = std::min(deadline, call->deadline());
@@ -139,7 +103,7 @@ bool ProducerCore::hand_over(SendOperation& operation) {
             if (code == RD_KAFKA_RESP_ERR__FATAL) begin_reopen();
             return false;
         default:
-            fail(operation, Error{make_error_code(static_cast<KafkaErrc>(code)), topic_of(operation)}, Place::later);
+            fail(operation, FailureCause::refused(describe(operation), code, true), When::later);
             return true;
     }
 }
@@ -169,31 +133,33 @@ void ProducerCore::leave_queue(SendOperation& operation) noexcept {
     operation.place = SendOperation::Place::outside;
 }
 
-// Takes the caller off: the operation is free, or goes on alone until its delivery report.
-SendHandler ProducerCore::take_handler(SendOperation& operation) {
+// Takes the operation off its caller: it is free, or goes on alone until its delivery report. The handler is still in
+// it, and must be taken out before the next send begins.
+void ProducerCore::release(SendOperation& operation) noexcept {
     timer_.disarm(operation);
     --attached_;
-    SendHandler handler{std::move(static_cast<SendHandler&>(operation))};
-    if (operation.place == SendOperation::Place::handed_over) return handler;
+    if (operation.place == SendOperation::Place::handed_over) return;
     leave_queue(operation);
     recycle(operation);
-    return handler;
 }
 
-void ProducerCore::fail(SendOperation& operation, Error error, Place place) {
+void ProducerCore::fail(SendOperation& operation, Error error, When when) {
     ++counts_.failed;
     if (operation.place == SendOperation::Place::handed_over) ++counts_.given_up;
     clear_slots(operation);
-    take_handler(operation).complete(executor_, place, std::move(error));
+    release(operation);
+    operation.complete(executor_, when, std::move(error));
 }
 
 void ProducerCore::expire(SendOperation& operation) {
     const auto keep = self();
-    const auto what =
-        topic_of(operation) + ": no acknowledgment within " + in_milliseconds(timer_.coarse_now() - operation.started);
     const bool is_handed_over = operation.place == SendOperation::Place::handed_over;
-    fail(operation, is_handed_over ? possible_failure(what) : certain_failure(what + ", still waiting for its turn"),
-         Place::inside);
+    auto send = describe(operation);
+    if (!is_handed_over) send.topic += ", still waiting for its turn";
+    fail(operation,
+         is_handed_over ? cause_.perhaps_written(send, timer_.coarse_now())
+                        : cause_.not_written_in_time(send, timer_.coarse_now()),
+         When::now);
     if (!is_handed_over) hand_over_waiting(); // a large record at the front may have held up smaller ones
     after_progress();
 }
@@ -208,10 +174,12 @@ void ProducerCore::cancel(SendOperation& operation) {
         error = error.with_inner(Errc::send_outcome_unknown);
     }
     auto slots = std::pair{operation.slot(), operation.call_slot};
-    asio::post(executor_, [self = self(), slots, handler = take_handler(operation), error]() mutable {
+    release(operation);
+    SendHandler handler{std::move(static_cast<SendHandler&>(operation))};
+    asio::post(executor_, [self = self(), slots, handler = std::move(handler), error]() mutable {
         if (slots.first.is_connected()) slots.first.clear();
         if (slots.second.is_connected()) slots.second.clear();
-        handler.complete(self->executor_, Place::inside, error);
+        handler.complete(self->executor_, When::now, std::move(error));
         self->hand_over_waiting();
         self->after_progress();
     });
@@ -249,6 +217,7 @@ void ProducerCore::on_events() {
         ~Finally() {
             if (!core.signal_) {
                 core.event_.reset();
+                core.reports_next_ = core.reports_end_ = 0;
             } else if (!is_done) {
                 core.continue_later();
             }
@@ -275,7 +244,7 @@ bool ProducerCore::serve_next_event() {
     if (!event_) return false;
     switch (rd_kafka_event_type(event_.get())) {
         case RD_KAFKA_EVENT_DR:
-            while (const auto* report = rd_kafka_event_message_next(event_.get())) {
+            while (const auto* report = next_report()) {
                 settle(*static_cast<SendOperation*>(report->_private), *report);
                 if (!signal_) return false;
             }
@@ -290,12 +259,25 @@ bool ProducerCore::serve_next_event() {
     return true;
 }
 
+// What belongs to thousands of sends is not in the processor's cache. It is fetched for a chunk of them together: one
+// at a time, that alone costs more than everything else that is done for a report.
+const rd_kafka_message_t* ProducerCore::next_report() noexcept {
+    if (reports_next_ == reports_end_) {
+        reports_next_ = 0;
+        reports_end_ = rd_kafka_event_message_array(event_.get(), reports_.data(), reports_.size());
+        const auto reports = std::span{reports_}.first(reports_end_);
+        for (const auto* report : reports) __builtin_prefetch(report->_private, 1);
+        for (const auto* report : reports) static_cast<const SendOperation*>(report->_private)->prefetch();
+    }
+    return reports_next_ == reports_end_ ? nullptr : reports_[reports_next_++];
+}
+
 void ProducerCore::settle(SendOperation& operation, const rd_kafka_message_t& report) {
     --in_flight_;
     in_flight_bytes_ -= operation.bytes;
     operation.place = SendOperation::Place::outside;
     const bool is_written = report.err == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (is_written && cause_.code != 0) cause_ = {};
+    if (is_written && cause_.is_in_force()) cause_.note_success(timer_.coarse_now());
     if (!waiting_.empty()) hand_over_waiting(); // they came before whatever this send's caller does next
 
     if (!operation) {
@@ -310,22 +292,19 @@ void ProducerCore::settle(SendOperation& operation, const rd_kafka_message_t& re
         if (type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
             delivery.timestamp = WallTime{std::chrono::milliseconds{timestamp}};
         clear_slots(operation);
-        return take_handler(operation).complete(executor_, Place::inside, delivery);
+        release(operation);
+        return operation.complete(executor_, When::now, std::move(delivery));
     }
     if (is_reopening_ && rd_kafka_message_status(&report) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
         operation.place = SendOperation::Place::returned;
         return returned_.push_back(operation);
     }
-    fail(operation, failure_of(operation, report), Place::inside);
+    fail(operation, failure_of(operation, report), When::now);
 }
 
 void ProducerCore::note_problem(rd_kafka_event_t& event) {
     if (rd_kafka_event_error_is_fatal(&event)) return begin_reopen();
-    const int code = rd_kafka_event_error(&event);
-    // The first says less than what came before it; the second is what a user has to mend.
-    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && cause_.code != 0) return;
-    if (cause_.code == RD_KAFKA_RESP_ERR__AUTHENTICATION && code != RD_KAFKA_RESP_ERR__AUTHENTICATION) return;
-    cause_ = {code, rd_kafka_event_error_string(&event)};
+    cause_.note(rd_kafka_event_error(&event), rd_kafka_event_error_string(&event));
 }
 
 void ProducerCore::after_progress() {
@@ -340,37 +319,18 @@ void ProducerCore::after_progress() {
     timer_.rest();
 }
 
-// Errors
-
-std::optional<Error> ProducerCore::cause() const {
-    if (cause_.code == 0) return std::nullopt;
-    const auto code = make_error_code(static_cast<KafkaErrc>(cause_.code));
-    if (code == ErrorType::network || cause_.code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-        return Error{Errc::broker_unreachable, cause_.text};
-    return Error{code, cause_.text};
-}
-
-Error ProducerCore::certain_failure(const std::string& what) const {
-    if (const auto known = cause()) return known->with_detail(what + "; " + std::string{known->detail()});
-    return {Errc::send_timeout, what};
-}
-
-Error ProducerCore::possible_failure(const std::string& what) const {
-    Error error{Errc::send_outcome_unknown, what};
-    if (const auto known = cause()) return error.with_inner(*known);
-    return error;
+FailureCause::Send ProducerCore::describe(const SendOperation& operation) {
+    return {std::string{operation.record.topic()}, operation.started};
 }
 
 Error ProducerCore::failure_of(const SendOperation& operation, const rd_kafka_message_t& report) const {
-    const auto topic = topic_of(operation);
     const bool is_certain = rd_kafka_message_status(&report) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
-    if (report.err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT) {
-        const auto what =
-            topic + ": no acknowledgment within " + in_milliseconds(timer_.coarse_now() - operation.started);
-        return is_certain ? certain_failure(what) : possible_failure(what);
-    }
-    const Error refused{make_error_code(static_cast<KafkaErrc>(report.err)), topic};
-    return is_certain ? refused : Error{Errc::send_outcome_unknown, topic}.with_inner(refused);
+    const auto send = describe(operation);
+    if (report.err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT)
+        return is_certain ? cause_.not_written_in_time(send, timer_.coarse_now())
+                          : cause_.perhaps_written(send, timer_.coarse_now());
+    if (is_reopening_ && !is_certain) return cause_.perhaps_written(send, timer_.coarse_now());
+    return FailureCause::refused(send, report.err, is_certain);
 }
 
 // Life
@@ -381,7 +341,7 @@ void ProducerCore::begin_reopen() {
     if (is_reopening_) return;
     is_reopening_ = true;
     ++counts_.reopened;
-    cause_ = {RD_KAFKA_RESP_ERR__FATAL, session_->fatal_error()};
+    cause_.note(RD_KAFKA_RESP_ERR__FATAL, session_->fatal_error());
     session_->purge();
 }
 
@@ -390,7 +350,7 @@ void ProducerCore::reopen_when_empty() {
     try {
         session_ = std::make_shared<ProducerSession>(config_, *signal_);
     } catch (const std::exception& problem) { // out of threads or memory: worth another try
-        cause_.text = problem.what();
+        cause_.note(RD_KAFKA_RESP_ERR__FATAL, problem.what());
         return timer_.arm(reopen_deadline_, timer_.now() + std::chrono::milliseconds{500});
     }
     is_reopening_ = false;
@@ -425,7 +385,7 @@ void ProducerCore::shut_down() {
         if (!*operation) continue;
         Error error{Errc::producer_closed};
         if (operation->place == SendOperation::Place::handed_over) error = error.with_inner(Errc::send_outcome_unknown);
-        fail(*operation, std::move(error), Place::later);
+        fail(*operation, std::move(error), When::later);
     }
     timer_.disarm(close_deadline_);
     timer_.disarm(reopen_deadline_);
@@ -453,12 +413,16 @@ ProducerStats ProducerCore::stats() const {
     stats.in_flight = in_flight_;
     stats.in_flight_bytes = in_flight_bytes_;
     stats.waiting = waiting_.size() + returned_.size();
-    stats.last_problem = cause_.text;
+    stats.last_problem = cause_.current();
     return stats;
 }
 
 SendHandler& new_send(ProducerCore& core) {
     return core.allocate();
+}
+
+const asio::any_io_executor& executor_of(const ProducerCore& core) noexcept {
+    return core.executor();
 }
 
 void start_send(ProducerCore& core, SendHandler& handler, Outgoing record, const CallContext* call) {

@@ -3,6 +3,8 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,44 +13,14 @@
 
 #include "core_deadline.hpp"
 #include "event_signal.hpp"
+#include "failure_cause.hpp"
 #include "producer_session.hpp"
+#include "send_operation.hpp"
 #include "velostream/async/context_membership.hpp"
 #include "velostream/async/deadline_wheel.hpp"
 #include "velostream/kafka/producer.hpp"
 
 namespace velostream::kafka::detail {
-
-/// One send, from the call until its delivery report, even if its caller has long gone. Pooled.
-struct SendOperation final : SendHandler, Deadline {
-    explicit SendOperation(ProducerCore& owner);
-
-    ProducerCore& core;
-    Outgoing record; // valid while somebody waits for this operation
-    asio::cancellation_slot call_slot;
-    Bytes bytes = 0;
-    std::uint64_t sequence = 0;   // the order of the calls
-    std::uint64_t generation = 0; // counts the uses, so that a late cancellation finds that it came too late
-    TimePoint started{};
-    SendOperation* previous = nullptr; // in a queue
-    SendOperation* next = nullptr;     // in a queue, or in the list of free ones
-    enum class Place : std::uint8_t { outside, waiting, returned, handed_over } place = Place::outside;
-};
-
-/// Sends in the order of their turns.
-class SendQueue {
-  public:
-    bool empty() const noexcept { return first_ == nullptr; }
-    std::size_t size() const noexcept { return size_; }
-    SendOperation& front() const noexcept { return *first_; }
-    void push_back(SendOperation& operation) noexcept;
-    void push_front(SendOperation& operation) noexcept;
-    void erase(SendOperation& operation) noexcept;
-
-  private:
-    SendOperation* first_ = nullptr;
-    SendOperation* last_ = nullptr;
-    std::size_t size_ = 0;
-};
 
 /// The producer itself; `Producer` is the handle that users hold. Everything runs on its executor.
 ///
@@ -85,11 +57,6 @@ class ProducerCore final : public ContextMember {
 
   private:
     enum class State : std::uint8_t { open, closing, closed };
-    /// The last complaint of the client, in force until a record is acknowledged.
-    struct Cause {
-        int code = 0;
-        std::string text;
-    };
     class Cancel;
 
     // Sends
@@ -100,23 +67,21 @@ class ProducerCore final : public ContextMember {
     void cancel(SendOperation& operation);
     void leave_queue(SendOperation& operation) noexcept;
     void clear_slots(SendOperation& operation) noexcept;
-    SendHandler take_handler(SendOperation& operation);
-    void fail(SendOperation& operation, Error error, Place place);
+    void release(SendOperation& operation) noexcept;
+    void fail(SendOperation& operation, Error error, When when);
     void recycle(SendOperation& operation) noexcept;
 
     // Events
     void on_events();
     void continue_later();
     bool serve_next_event();
+    const rd_kafka_message_t* next_report() noexcept;
     void settle(SendOperation& operation, const rd_kafka_message_t& report);
     void note_problem(rd_kafka_event_t& event);
     void after_progress();
     bool is_wanted() const;
 
-    // Errors
-    std::optional<Error> cause() const;
-    Error certain_failure(const std::string& what) const;
-    Error possible_failure(const std::string& what) const;
+    static FailureCause::Send describe(const SendOperation& operation);
     Error failure_of(const SendOperation& operation, const rd_kafka_message_t& report) const;
 
     // Life
@@ -149,8 +114,11 @@ class ProducerCore final : public ContextMember {
         void operator()(rd_kafka_event_t* event) const noexcept { rd_kafka_event_destroy(event); }
     };
     std::unique_ptr<rd_kafka_event_t, EventDestroy> event_; // a batch of reports that is being served
+    std::array<const rd_kafka_message_t*, 32> reports_{};   // of that event, the next ones
+    std::size_t reports_next_ = 0;
+    std::size_t reports_end_ = 0;
     bool is_listening_ = false;
-    Cause cause_;
+    FailureCause cause_;
 
     CoreDeadline<ProducerCore> close_deadline_;
     CoreDeadline<ProducerCore> reopen_deadline_;

@@ -25,7 +25,10 @@ ClientConf conf_of(const ProducerConfig& config) {
                "must be ≥ 1");
     if (!conf.problems().empty()) return conf;
 
-    conf.set("message.timeout.ms", config.delivery_timeout);
+    // A little before our own deadline, so that the library's report, which knows whether the record was written,
+    // mostly comes first. It is up to a second late.
+    constexpr Duration most_lateness = std::chrono::seconds{1};
+    conf.set("message.timeout.ms", config.delivery_timeout - std::min(config.delivery_timeout / 10, most_lateness));
     conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(config.linger).count()));
     conf.set("compression.type", std::string{to_string(config.compression)});
     conf.set("enable.idempotence", "true");
@@ -93,9 +96,9 @@ ProducerSession::~ProducerSession() {
 
 rd_kafka_topic_t* ProducerSession::topic(std::string_view name) {
     if (last_name_ && *last_name_ == name) return last_topic_;
-    std::string key{name};
-    auto found = topics_.find(key);
+    auto found = topics_.find(name);
     if (found == topics_.end()) {
+        std::string key{name};
         auto* topic = rd_kafka_topic_new(client_, key.c_str(), nullptr);
         if (!topic) return nullptr;
         found = topics_.emplace(std::move(key), topic).first;

@@ -3,6 +3,8 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,8 +45,13 @@ class ProducerSession {
     rd_kafka_t* client_ = nullptr;
     rd_kafka_queue_t* events_ = nullptr;
 
+    struct Hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view name) const noexcept { return std::hash<std::string_view>{}(name); }
+    };
+
     // With a topic's name instead of its handle the first record of a topic waits for up to a second in 2.0.2.
-    std::unordered_map<std::string, rd_kafka_topic_t*> topics_;
+    std::unordered_map<std::string, rd_kafka_topic_t*, Hash, std::equal_to<>> topics_;
     const std::string* last_name_ = nullptr; // most programs write to one topic at a time
     rd_kafka_topic_t* last_topic_ = nullptr;
 };

@@ -77,7 +77,7 @@ void RecordLoop::start_idle_workers() {
     while (!idle_.empty() && (is_over_ || (turn_left_ > 0 && !is_blocked_ && core_->front()))) {
         auto& worker = *idle_.back();
         idle_.pop_back();
-        worker.idle.complete(executor_, Place::inside);
+        worker.idle.complete(executor_, When::now);
     }
     is_serving_ = false;
 }
@@ -93,7 +93,7 @@ void RecordLoop::on_handled(Held& held, const Result<void>& result) {
 void RecordLoop::on_worker_ended() {
     if (--running_ > 0) return;
     core_->detach(*this);
-    if (end_) end_.complete(executor_, Place::later);
+    if (end_) end_.complete(executor_, When::later);
 }
 
 void RecordLoop::end(std::optional<Error> error) {
@@ -111,7 +111,7 @@ void RecordLoop::watch_end() {
         slot.assign([weak = weak_from_this()](asio::cancellation_type) {
             if (const auto self = weak.lock()) self->cancel();
         });
-    if (running_ == 0) end_.complete(executor_, Place::later);
+    if (running_ == 0) end_.complete(executor_, When::later);
 }
 
 void RecordLoop::cancel() {

@@ -57,6 +57,7 @@ class Outgoing {
 };
 
 SendHandler& new_send(ProducerCore& core);
+const asio::any_io_executor& executor_of(const ProducerCore& core) noexcept;
 void start_send(ProducerCore& core, SendHandler& handler, Outgoing record, const CallContext* call);
 
 struct InitiateSend {
@@ -64,9 +65,9 @@ struct InitiateSend {
 
     template <class Handler>
     void operator()(Handler&& handler, Outgoing record, const CallContext* call) const {
-        auto& place = new_send(*core);
-        place.emplace(std::forward<Handler>(handler));
-        start_send(*core, place, record, call);
+        auto& stored = new_send(*core);
+        stored.emplace(std::forward<Handler>(handler), executor_of(*core));
+        start_send(*core, stored, record, call);
     }
 };
 

@@ -75,7 +75,7 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     auto async_idle(Worker& worker, Token&& token) {
         return asio::async_initiate<Token, void()>(
             [](auto handler, RecordLoop* loop, Worker* waiting) {
-                waiting->idle.emplace(std::move(handler));
+                waiting->idle.emplace(std::move(handler), loop->executor_);
                 loop->on_idle(*waiting);
             },
             token, this, &worker);
@@ -88,7 +88,7 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     auto async_wait_for_end(Token&& token) {
         return asio::async_initiate<Token, void()>(
             [](auto handler, RecordLoop* loop) {
-                loop->end_.emplace(std::move(handler));
+                loop->end_.emplace(std::move(handler), loop->executor_);
                 loop->watch_end();
             },
             token, this);

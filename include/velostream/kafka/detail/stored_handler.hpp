@@ -7,6 +7,7 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <tuple>
@@ -17,9 +18,9 @@ namespace velostream::kafka::detail {
 
 namespace asio = boost::asio;
 
-/// Where a completion happens. `inside`: we run on the component's executor, so a handler of that executor is called
-/// directly.
-enum class Place { inside, later };
+/// When a completion happens: `now`, inside of this call, or `later`, posted. Now is possible for a handler of the
+/// component's own executor, while we run on it; a handler of another executor is dispatched.
+enum class When { now, later };
 
 template <class Signature>
 class StoredHandler;
@@ -31,16 +32,19 @@ class StoredHandler<void(Args...)> {
   public:
     StoredHandler() = default;
     StoredHandler(StoredHandler&& other) noexcept
-        : slot_(other.slot_), operations_(std::exchange(other.operations_, {})) {
+        : slot_(other.slot_), operations_(std::exchange(other.operations_, {})), is_home_(other.is_home_) {
         if (operations_) operations_->relocate(other.storage_, storage_);
     }
     StoredHandler& operator=(StoredHandler&&) = delete;
     ~StoredHandler() { reset(); }
 
+    /// `home` is the component's executor, also that of a handler without one.
     template <class Handler>
-    void emplace(Handler&& handler) {
+    void emplace(Handler&& handler, const asio::any_io_executor& home) {
         using Stored = std::decay_t<Handler>;
         slot_ = asio::get_associated_cancellation_slot(handler);
+        // Asked now, while the handler's memory is at hand, and not when its turn comes among thousands.
+        is_home_ = asio::get_associated_executor(handler, home) == home;
         if constexpr (fits_in_place<Stored>) {
             ::new (static_cast<void*>(storage_)) Stored(std::forward<Handler>(handler));
             operations_ = &operations_of<InPlace<Stored>>;
@@ -53,9 +57,19 @@ class StoredHandler<void(Args...)> {
     explicit operator bool() const noexcept { return operations_ != nullptr; }
     const asio::cancellation_slot& slot() const noexcept { return slot_; }
 
-    /// Calls the handler, once, through its executor. It is gone before it is called.
-    void complete(const asio::any_io_executor& home, Place place, Args... args) {
-        std::exchange(operations_, nullptr)->complete(storage_, home, place, std::move(args)...);
+    /// Calls the handler, once, through its executor. Its place is free before it is called.
+    void complete(const asio::any_io_executor& home, When when, Args&&... args) {
+        const auto* const operations = std::exchange(operations_, nullptr);
+        if (is_home_ && when == When::now) return operations->call(storage_, std::move(args)...);
+        operations->submit(storage_, home, when, std::move(args)...);
+    }
+
+    /// Brings the memory near that the handler will need, if that is where its first word points, as a coroutine's
+    /// does.
+    void prefetch() const noexcept {
+        void* first_word;
+        std::memcpy(&first_word, storage_, sizeof first_word);
+        __builtin_prefetch(first_word);
     }
 
     /// Destroys the handler uncalled.
@@ -64,18 +78,18 @@ class StoredHandler<void(Args...)> {
     }
 
   private:
-    static constexpr std::size_t capacity = 64;
+    static constexpr std::size_t capacity = 40;
 
     struct Operations {
-        void (*complete)(void*, const asio::any_io_executor&, Place, Args&&...);
+        void (*call)(void*, Args&&...);
+        void (*submit)(void*, const asio::any_io_executor&, When, Args&&...);
         void (*relocate)(void* from, void* to) noexcept;
         void (*destroy)(void*) noexcept;
     };
 
     template <class Handler>
-    static constexpr bool fits_in_place =
-        sizeof(Handler) <= capacity && alignof(Handler) <= alignof(std::max_align_t) &&
-        std::is_nothrow_move_constructible_v<Handler>;
+    static constexpr bool fits_in_place = sizeof(Handler) <= capacity && alignof(Handler) <= alignof(void*) &&
+                                          std::is_nothrow_move_constructible_v<Handler>;
 
     template <class Handler>
     struct InPlace {
@@ -101,23 +115,28 @@ class StoredHandler<void(Args...)> {
     };
 
     template <class Kept>
-    static void complete_kept(void* storage, const asio::any_io_executor& home, Place place, Args&&... args) {
-        auto handler = Kept::take(storage);
-        auto executor = asio::get_associated_executor(handler, home);
-        if (place == Place::inside && executor == home) return std::move(handler)(std::move(args)...);
-        auto call = [handler = std::move(handler), arguments = std::tuple<Args...>{std::move(args)...}]() mutable {
-            std::apply(std::move(handler), std::move(arguments));
-        };
-        if (place == Place::inside) return asio::dispatch(executor, std::move(call));
-        asio::post(executor, std::move(call));
+    static void call(void* storage, Args&&... args) {
+        Kept::take(storage)(std::move(args)...);
     }
 
     template <class Kept>
-    static constexpr Operations operations_of{&complete_kept<Kept>, &Kept::relocate, &Kept::destroy};
+    static void submit(void* storage, const asio::any_io_executor& home, When when, Args&&... args) {
+        auto handler = Kept::take(storage);
+        const auto executor = asio::get_associated_executor(handler, home);
+        auto called = [handler = std::move(handler), arguments = std::tuple<Args...>{std::move(args)...}]() mutable {
+            std::apply(std::move(handler), std::move(arguments));
+        };
+        if (when == When::now) return asio::dispatch(executor, std::move(called));
+        asio::post(executor, std::move(called));
+    }
 
-    alignas(std::max_align_t) std::byte storage_[capacity];
+    template <class Kept>
+    static constexpr Operations operations_of{&call<Kept>, &submit<Kept>, &Kept::relocate, &Kept::destroy};
+
+    alignas(void*) std::byte storage_[capacity];
     asio::cancellation_slot slot_;
     const Operations* operations_ = nullptr;
+    bool is_home_ = false;
 };
 
 } // namespace velostream::kafka::detail

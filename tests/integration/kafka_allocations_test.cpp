@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the library allocates per record, counted by the program's own operator new.
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+#include "kafka_support.hpp"
+
+namespace {
+
+thread_local std::uint64_t allocations = 0;
+
+} // namespace
+
+void* operator new(std::size_t size) {
+    ++allocations;
+    if (void* memory = std::malloc(size ? size : 1)) return memory;
+    throw std::bad_alloc{};
+}
+void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
+
+namespace velostream::kafka {
+namespace {
+
+constexpr int warm_up = 2000;
+constexpr int count = 10'000;
+
+class AllocationsTest : public testing::Test {
+  protected:
+    // `chain()` is begun 100 times; together they send `warm_up + count` records.
+    template <class Chain>
+    double allocations_per_send(Producer& producer, Chain chain) {
+        for (int i = 0; i < 100; ++i) chain();
+        io.restart();
+        while (producer.get_stats().sent < warm_up && io.run_one() > 0) {
+        }
+        const auto before = allocations;
+        io.run();
+        EXPECT_EQ(producer.get_stats().sent, static_cast<std::uint64_t>(left_at_start));
+        return static_cast<double>(allocations - before) / count;
+    }
+
+  public: // for the chains
+    static constexpr int left_at_start = warm_up + count;
+    asio::io_context io{1};
+    MockCluster cluster{1};
+    int left = left_at_start;
+    const Record record{"t", "key", "value"};
+};
+
+TEST_F(AllocationsTest, ASendWithACallbackAllocatesNothingOfItsOwn) {
+    Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+    struct Next {
+        AllocationsTest& test;
+        Producer& producer;
+        void operator()(const Result<Delivery>& = Delivery{}) const {
+            if (test.left-- > 0) producer.async_send(test.record, *this);
+        }
+    };
+    EXPECT_LT(allocations_per_send(producer, Next{*this, producer}), 0.01);
+}
+
+TEST_F(AllocationsTest, ASendInACoroutineAllocatesNothingOfItsOwn) {
+    Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+    const auto sending = [](AllocationsTest& test, Producer& to) -> asio::awaitable<void> {
+        while (test.left-- > 0) co_await to.send(test.record);
+    };
+    const auto begin = [&] { asio::co_spawn(io, sending(*this, producer), [](const std::exception_ptr&) {}); };
+    EXPECT_LT(allocations_per_send(producer, begin), 0.01);
+}
+
+TEST_F(AllocationsTest, ARecordOfALoopAllocatesNothingOfItsOwn) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+        for (int i = 0; i < left_at_start; ++i) producer.async_send(record, [](const Result<Delivery>&) {});
+        co_await producer.async_flush(asio::use_awaitable);
+        Consumer consumer{io.get_executor(),
+                          {.bootstrap_servers = cluster.bootstrap_servers(), .group_id = "g", .topics = {"t"}}};
+        std::uint64_t before = 0;
+        int handled = 0;
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            if (++handled == warm_up) before = allocations;
+            if (handled == left_at_start) consumer.stop();
+            co_return;
+        };
+        const ForEachOptions options{.max_in_flight = 100};
+        const auto ended = co_await consumer.for_each(options, handler);
+        EXPECT_TRUE(ended);
+        EXPECT_LT(static_cast<double>(allocations - before) / count, 0.05);
+        co_await consumer.close();
+    });
+}
+
+} // namespace
+} // namespace velostream::kafka

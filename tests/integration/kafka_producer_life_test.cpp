@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sends that end early, and producers that end before their sends.
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <stdexcept>
+
+#include "kafka_producer_fixture.hpp"
+
+namespace velostream::kafka {
+namespace {
+
+using ProducerLifeTest = ProducerTest;
+
+TEST_F(ProducerLifeTest, ACancelledSendLeavesNothingBehindOnceTheClientLetsGo) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        const Record record{"t", "k", "v"};
+        EXPECT_TRUE(co_await producer.send(record));
+        cluster.set_round_trip_time(300ms);
+        std::optional<Result<Delivery>> sent;
+        asio::cancellation_signal signal;
+        producer.async_send(record, asio::bind_cancellation_slot(
+                                        signal.slot(), [&](Result<Delivery> result) { sent = std::move(result); }));
+
+        signal.emit(asio::cancellation_type::total);
+        EXPECT_TRUE(co_await eventually([&] { return sent.has_value(); }, 200ms));
+
+        EXPECT_EQ(sent->error(), Errc::cancelled);
+        EXPECT_EQ(*sent->error().inner(), Errc::send_outcome_unknown);
+        EXPECT_EQ(producer.get_stats().in_flight, 1U);
+        cluster.set_round_trip_time(0ms);
+        co_await producer.async_flush(asio::use_awaitable);
+        EXPECT_EQ(producer.get_stats().in_flight, 0U);
+        EXPECT_EQ(producer.get_stats().in_flight_bytes, 0U);
+        EXPECT_EQ(producer.get_stats().late_deliveries, 1U);
+    });
+}
+
+TEST_F(ProducerLifeTest, TheSlotOfACallCancelsItsSend) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        cluster.all_brokers_down();
+        const Record record{"t", "k", "v"};
+        asio::cancellation_signal signal;
+        CallContext call;
+        call.set_cancellation_slot(signal.slot());
+        std::optional<Result<Delivery>> sent;
+        producer.async_send(record, call, [&](Result<Delivery> result) { sent = std::move(result); });
+
+        signal.emit(asio::cancellation_type::terminal);
+
+        EXPECT_TRUE(co_await eventually([&] { return sent.has_value(); }, 200ms));
+        EXPECT_EQ(sent->error(), Errc::cancelled);
+    });
+}
+
+TEST_F(ProducerLifeTest, WhileNothingIsInProgressItDoesNotKeepTheContextRunning) {
+    Producer producer{io.get_executor(), config()};
+    const Record record{"t", "k", "v"};
+    asio::co_spawn(
+        io, [](Producer& to, const Record& what) -> asio::awaitable<void> { co_await to.send(what); }(producer, record),
+        asio::detached);
+    const auto begin = now();
+
+    io.run();
+
+    EXPECT_LT(now() - begin, 10s);
+    EXPECT_EQ(producer.get_stats().sent, 1U);
+}
+
+TEST_F(ProducerLifeTest, CloseWaitsForWhatIsInFlightAndRefusesTheRest) {
+    const auto records = numbered("t", 1000);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        outcomes.send(producer, records);
+        co_await producer.close();
+        EXPECT_TRUE(outcomes.are_complete());
+        const auto refused = co_await producer.send(records[0]);
+        EXPECT_EQ(refused.error(), Errc::producer_closed);
+        co_await producer.close();
+    });
+
+    EXPECT_EQ(outcomes.failures(), 0U);
+}
+
+TEST_F(ProducerLifeTest, CloseGivesUpAfterItsGrace) {
+    const auto records = numbered("t", 10);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        cluster.all_brokers_down();
+        outcomes.send(producer, records);
+        const auto begin = now();
+        co_await producer.close(200ms);
+        EXPECT_LT(now() - begin, 500ms);
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }));
+    });
+
+    for (const auto& result : outcomes.results) EXPECT_EQ(result.error(), Errc::producer_closed);
+}
+
+TEST_F(ProducerLifeTest, DestructionEndsItsSendsWithoutBlocking) {
+    const auto records = numbered("t", 10);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        cluster.all_brokers_down();
+        {
+            Producer producer{io.get_executor(), config()};
+            outcomes.send(producer, records);
+        }
+        EXPECT_EQ(outcomes.ended, 0U); // no user code inside a destructor
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }));
+    });
+
+    for (const auto& result : outcomes.results) EXPECT_EQ(result.error(), Errc::producer_closed);
+}
+
+TEST_F(ProducerLifeTest, AContextMayBeDestroyedWithSendsInFlight) {
+    const auto record = std::make_unique<Record>("t", "k", "v");
+    const auto alive = std::make_shared<int>(0);
+    {
+        asio::io_context dying{1};
+        // The coroutine owns the producer that it waits for.
+        auto sending = [](asio::io_context& context, ProducerConfig settings, const Record& what,
+                          std::shared_ptr<int> token) -> asio::awaitable<void> {
+            Producer producer{context.get_executor(), settings};
+            for (;;) co_await producer.send(what);
+            (void)token;
+        };
+        cluster.all_brokers_down();
+        asio::co_spawn(dying, sending(dying, config(), *record, alive), asio::detached);
+        dying.run_for(100ms);
+        EXPECT_GT(alive.use_count(), 1);
+    }
+
+    EXPECT_EQ(alive.use_count(), 1);
+}
+
+TEST_F(ProducerLifeTest, AProducerMayOutliveItsContext) {
+    auto dying = std::make_unique<asio::io_context>(1);
+    Producer producer{dying->get_executor(), config()};
+    const Record record{"t", "k", "v"};
+    bool was_called = false;
+    producer.async_send(record, [&](const Result<Delivery>&) { was_called = true; });
+    dying->run_for(1ms);
+
+    dying.reset();
+
+    EXPECT_FALSE(was_called && producer.get_stats().sent == 0);
+}
+
+TEST_F(ProducerLifeTest, AProducerErrorThatTheClientMendsIsWorthAnotherTry) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        const Record record{"t", "k", "v"};
+        EXPECT_TRUE(co_await producer.send(record));
+        cluster.fail_next_produce_requests({KafkaErrc{47}}); // old epoch: the client takes a new one by itself
+        const auto failed = co_await producer.send(record);
+        EXPECT_EQ(failed.error(), ErrorType::service_unavailable) << failed.error();
+        const auto after = co_await producer.send(record);
+        EXPECT_TRUE(after) << after.error();
+    });
+}
+
+TEST_F(ProducerLifeTest, WorksOnAStrandOfAContextWithSeveralThreads) {
+    asio::thread_pool pool{3};
+    const auto strand = asio::make_strand(pool);
+    int sent = 0;
+    asio::co_spawn(
+        strand,
+        [](asio::any_io_executor executor, ProducerConfig settings, int& count) -> asio::awaitable<void> {
+            Producer producer{executor, settings};
+            for (int round = 0; round < 200; ++round) {
+                const Record record{"t", std::to_string(round), "v"};
+                const auto result = co_await producer.send(record);
+                count += result ? 1 : 0;
+            }
+            co_await producer.close();
+        }(strand, config(), sent),
+        asio::detached);
+
+    pool.join();
+
+    EXPECT_EQ(sent, 200);
+}
+
+TEST_F(ProducerLifeTest, AHandlerOfAnotherExecutorIsCalledThere) {
+    asio::io_context other{1};
+    std::optional<Result<Delivery>> sent;
+    const Record record{"t", "k", "v"};
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        producer.async_send(record, asio::bind_executor(other.get_executor(),
+                                                        [&](Result<Delivery> result) { sent = std::move(result); }));
+        EXPECT_TRUE(co_await eventually([&] { return producer.get_stats().sent == 1; }));
+        EXPECT_FALSE(sent);
+    });
+
+    other.run();
+
+    EXPECT_TRUE(sent && *sent);
+}
+
+TEST_F(ProducerLifeTest, AHandlerThatThrowsTakesNobodyElsesReport) {
+    Producer producer{io.get_executor(), config()};
+    const auto records = numbered("t", 500);
+    int ended = 0, thrown = 0;
+    for (const auto& record : records)
+        producer.async_send(record, [&](const Result<Delivery>&) {
+            if (++ended % 100 == 0) throw std::runtime_error{"thrown"};
+        });
+
+    for (bool is_over = false; !is_over;) {
+        try {
+            io.run();
+            is_over = true;
+        } catch (const std::runtime_error&) {
+            ++thrown;
+        }
+    }
+
+    EXPECT_EQ(ended, 500);
+    EXPECT_EQ(thrown, 5);
+    EXPECT_EQ(producer.get_stats().in_flight, 0U);
+}
+
+TEST_F(ProducerLifeTest, AFatalErrorOfTheClientReplacesItAndGoesOn) {
+    const auto records = numbered("t", 2000);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        EXPECT_TRUE(co_await producer.send(records[0]));
+        cluster.fail_next_produce_requests({KafkaErrc{45}}); // out of order sequence number: fatal for the client
+        outcomes.send(producer, records);
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }));
+        EXPECT_EQ(producer.get_stats().reopened, 1U);
+        const auto after = co_await producer.send(records[0]);
+        EXPECT_TRUE(after) << after.error();
+    });
+
+    // What was written is in order, whichever client wrote it.
+    std::int64_t last = -1;
+    for (std::size_t i = 0; i < outcomes.results.size(); ++i) {
+        if (!outcomes.results[i]) {
+            EXPECT_EQ(outcomes.results[i].error(), Errc::send_outcome_unknown) << outcomes.results[i].error();
+            continue;
+        }
+        EXPECT_GT(outcomes.results[i].value().offset, last) << i;
+        last = outcomes.results[i].value().offset;
+    }
+}
+
+} // namespace
+} // namespace velostream::kafka

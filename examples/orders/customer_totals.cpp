@@ -16,10 +16,12 @@ using velostream::Result;
 
 namespace {
 
-// What malloc takes for a block of `size` bytes.
+// What malloc takes for a block of `size` bytes; large ones may be whole pages.
 constexpr Bytes heap_size(std::size_t size) {
-    constexpr Bytes header = 8, granule = 16, smallest = 32;
-    return std::max(smallest, (size + header + granule - 1) / granule * granule);
+    constexpr Bytes header = 16, small_header = 8, smallest = 32, large = 128 * 1024;
+    constexpr Bytes page = 4096, granule = 16;
+    if (size >= large) return (size + header + page - 1) / page * page;
+    return std::max(smallest, (size + small_header + granule - 1) / granule * granule);
 }
 
 Bytes entry_size(const std::string& customer) {

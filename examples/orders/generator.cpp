@@ -24,12 +24,12 @@ std::string two_digits(std::uint64_t value) {
 OrderGenerator::OrderGenerator(std::uint64_t lines, std::uint64_t customers, std::uint64_t seed)
     : lines_(lines), customers_(customers), random_(seed) {}
 
-// New customers come evenly over the first half of the lines, whatever the dirt does, so that all of them have appeared
+// New customers come evenly over the first half of the lines, each with a clean line, so that all of them have appeared
 // long before the end; old ones come back, early ones more often.
-std::uint64_t OrderGenerator::pick_customer() {
+std::uint64_t OrderGenerator::pick_customer(bool clean) {
     const auto due = made_ >= lines_ / 2 ? customers_ : 1 + (customers_ - 1) * (2 * made_) / lines_;
-    if (introduced_ < due) return introduced_++;
-    return std::min(below(introduced_), below(introduced_));
+    if (clean && introduced_ < due) return introduced_++;
+    return introduced_ == 0 ? 0 : std::min(below(introduced_), below(introduced_));
 }
 
 std::string_view OrderGenerator::next() {
@@ -37,34 +37,36 @@ std::string_view OrderGenerator::next() {
     const auto number = made_;
     const auto hour = number * hours_in_a_year / lines_;
     const bool cancelled = one_in(50);
+    const bool anonymous = one_in(4);
+    const bool no_number = one_in(2'000), no_quantity = one_in(2'000);
+    const bool free_of_charge = one_in(250), adjustment = one_in(100'000);
+    const bool torn = one_in(5'000);
+    const bool clean = !anonymous && !no_number && !no_quantity && !free_of_charge && !adjustment && !torn;
+
     line_ = (cancelled ? "C" : "") + std::to_string(536'365 + number / 20);
     line_ += ',' + std::to_string(20'000 + below(4'000)) + ',' + descriptions[below(descriptions.size())] + ',';
-
-    if (one_in(2'000))
+    if (no_number)
         line_ += "many";
-    else if (one_in(2'000))
+    else if (no_quantity)
         line_ += '0';
     else
         line_ += (cancelled ? "-" : "") + std::to_string(1 + below(24));
-
     line_ += ",2011-" + two_digits(1 + hour * 12 / hours_in_a_year) + '-' + two_digits(1 + (hour / 24) % 28) + ' ' +
-             two_digits(hour % 24) + ":00:00,";
+             two_digits(hour % 24) + ":00:00";
+    ++made_;
+    if (torn) return line_; // its end is missing
 
-    if (one_in(250))
+    line_ += ',';
+    if (free_of_charge)
         line_ += '0';
-    else if (one_in(100'000))
+    else if (adjustment)
         line_ += "-11062.06";
     else
         line_ += std::to_string(below(20)) + '.' + two_digits(1 + below(99));
-
     line_ += ',';
-    if (!one_in(4)) line_ += std::to_string(first_customer + pick_customer()) + ".0";
+    if (!anonymous) line_ += std::to_string(first_customer + pick_customer(clean)) + ".0";
     line_ += ',';
-    if (!one_in(5'000))
-        line_ += countries[below(countries.size())];
-    else
-        line_ = line_.substr(0, line_.size() / 2); // torn in the middle
-    ++made_;
+    line_ += countries[below(countries.size())];
     return line_;
 }
 

@@ -21,7 +21,7 @@ class OrderGenerator {
   private:
     std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
     bool one_in(std::uint64_t odds) { return below(odds) == 0; }
-    std::uint64_t pick_customer();
+    std::uint64_t pick_customer(bool clean);
 
     std::uint64_t lines_, customers_;
     std::uint64_t made_ = 0;

@@ -93,7 +93,8 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
                     {.application = "orders_pipeline", .group = cluster.group()}),
       orders_in_(io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(),
                                      .group_id = cluster.group(),
-                                     .topics = {cluster.orders()}}),
+                                     .topics = {cluster.orders()},
+                                     .fetch_wait = cluster.is_embedded() ? 5ms : 100ms}),
       totals_(resources_.state(), config_.resource_limits->max_aggregation_groups),
       reader_(std::move(lines)),
       source_(reader_, orders_out_, cluster.orders(), figures_, copy) {}

@@ -38,6 +38,10 @@ class Error {
     explicit(false) Error(Errc code) noexcept : code_(make_error_code(code)) {}
     explicit(false) Error(const boost::system::error_code& code) noexcept : code_(code) {}
     explicit(false) Error(const std::error_code& code) noexcept;
+    /// Of any library's own enumeration of codes, such as `asio::error::eof`.
+    template <class Enum>
+        requires boost::system::is_error_code_enum<Enum>::value
+    explicit(false) Error(Enum code) noexcept : code_(code) {}
     Error(const boost::system::error_code& code, std::string detail) : code_(code) { add_detail(std::move(detail)); }
     Error(Errc code, std::string detail) : Error(make_error_code(code), std::move(detail)) {}
 

@@ -83,6 +83,13 @@ TEST(Error, ComparesWithCodesConditionsAndTheBreakersTwoWords) {
     EXPECT_FALSE(Error{} == CircuitBreakerError::operation_failed);
 }
 
+TEST(Error, IsMadeFromAnyLibrarysOwnEnumerationOfCodes) {
+    const Error error = asio::error::operation_aborted;
+
+    EXPECT_EQ(error, asio::error::operation_aborted);
+    EXPECT_EQ(error, ErrorType::cancelled);
+}
+
 TEST(Error, StdErrnoCodesClassifyAsBoosts) {
     const Error error = std::make_error_code(std::errc::connection_reset);
     EXPECT_EQ(error.type(), ErrorType::network);

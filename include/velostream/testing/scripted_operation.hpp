@@ -46,8 +46,8 @@ class ScriptedOperation {
     }
     /// Never completes, except by cancellation.
     ScriptedOperation& hangs() {
-        takes(TimePoint::max() - script_->time.now());
-        return fails(asio::error::operation_aborted);
+        takes(for_ever);
+        return fails(Errc::cancelled);
     }
 
     asio::awaitable<Result<T>> operator()() { return run(script_, nullptr); }
@@ -67,6 +67,8 @@ class ScriptedOperation {
     const std::vector<CallContext>& contexts() const noexcept { return script_->contexts; }
 
   private:
+    static constexpr Duration for_ever = Duration::max();
+
     struct Step {
         std::optional<T> value = std::nullopt;
         std::optional<Error> error = std::nullopt;
@@ -108,8 +110,9 @@ class ScriptedOperation {
         ++script->calls;
         if (step.takes > Duration::zero()) {
             const auto executor = co_await asio::this_coro::executor;
-            auto sleep = async_sleep_until(script->time, executor, script->time.now() + step.takes,
-                                           asio::as_tuple(asio::deferred));
+            const auto now = script->time.now();
+            const auto until = step.takes > TimePoint::max() - now ? TimePoint::max() : now + step.takes;
+            auto sleep = async_sleep_until(script->time, executor, until, asio::as_tuple(asio::deferred));
             const auto [code] = co_await std::move(sleep);
             if (code) {
                 ++script->cancelled;

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/retry_executor.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/error.hpp>
+#include <stdexcept>
+
+#include "support/run_coroutine.hpp"
+#include "velostream/testing/recording_observer.hpp"
+#include "velostream/testing/scripted_operation.hpp"
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const Error network = Errc::connect_failed;
+const Error bad_request = boost::system::errc::make_error_code(boost::system::errc::invalid_argument);
+
+class RetryExecutorTest : public ::testing::Test {
+  protected:
+    using Retry = RetryExecutor<testing::ManualTime>;
+
+    Retry with(const RetryConfig& config, std::optional<std::uint64_t> seed = std::nullopt) {
+        return Retry{config, observer, time, seed};
+    }
+    // When the operation was called, from the start of the test.
+    std::vector<Duration> calls() const {
+        std::vector<Duration> since;
+        for (const auto at : operation.started_at()) since.push_back(at - start);
+        return since;
+    }
+    Result<int> execute(Retry& retry, CallOptions options = {}) {
+        return run(io, time, retry.execute_with_retry(operation, options));
+    }
+
+    asio::io_context io;
+    testing::ManualTime time;
+    const TimePoint start = time.now();
+    std::shared_ptr<testing::RecordingObserver> observer = std::make_shared<testing::RecordingObserver>();
+    testing::ScriptedOperation<int> operation{time};
+};
+
+TEST_F(RetryExecutorTest, IsMadeFromAConfig) {
+    RetryExecutor defaults{RetryConfig{}};
+    RetryExecutor guide{RetryConfig{.max_retries = 5, .backoff_strategy = BackoffStrategy::FixedInterval{1s}}};
+
+    EXPECT_THROW(RetryExecutor{RetryConfig{.backoff_strategy = FixedInterval{0s}}}, std::invalid_argument);
+}
+
+TEST_F(RetryExecutorTest, CallsOnceIfThatSucceeds) {
+    auto retry = with({});
+    operation.returns(7);
+
+    EXPECT_EQ(execute(retry).value(), 7);
+    EXPECT_THAT(calls(), ElementsAre(0s));
+    EXPECT_EQ(retry.get_stats().retries, 0u);
+}
+
+TEST_F(RetryExecutorTest, TriesAgainAfterTheDelaysOfTheStrategy) {
+    auto retry = with({});
+    operation.fails(network).fails(network).fails(network).returns(7);
+
+    EXPECT_EQ(execute(retry).value(), 7);
+    EXPECT_THAT(calls(), ElementsAre(0ms, 100ms, 300ms, 700ms));
+    EXPECT_EQ(retry.get_stats().retries, 3u);
+}
+
+TEST_F(RetryExecutorTest, MaxRetriesCountsExtraTries) {
+    auto retry = with({.max_retries = 3});
+    operation.fails(network);
+
+    const auto result = execute(retry);
+
+    EXPECT_EQ(operation.calls(), 4u);
+    EXPECT_EQ(result.error(), Errc::retries_exhausted);
+    EXPECT_EQ(result.error().attempts(), 4u);
+    ASSERT_TRUE(result.error().inner());
+    EXPECT_EQ(*result.error().inner(), Errc::connect_failed);
+    EXPECT_EQ(result.error(), ErrorType::network) << "answers as its last error";
+    EXPECT_EQ(retry.get_stats().exhausted, 1u);
+}
+
+TEST_F(RetryExecutorTest, ReturnsAnErrorThatIsNotRetryableAsItself) {
+    auto retry = with({});
+    operation.fails(network).fails(bad_request);
+
+    const auto result = execute(retry);
+
+    EXPECT_EQ(operation.calls(), 2u);
+    EXPECT_EQ(result.error(), ErrorType::bad_request);
+    EXPECT_EQ(result.error().code(), bad_request.code());
+    EXPECT_EQ(result.error().attempts(), 2u);
+    EXPECT_EQ(retry.get_stats().given_up, 1u);
+    EXPECT_EQ(retry.get_stats().exhausted, 0u);
+}
+
+TEST_F(RetryExecutorTest, AThrownExceptionIsJudgedByItsCode) {
+    auto retry = with({});
+    operation.throws(boost::system::system_error{asio::error::connection_reset}).throws(std::logic_error{"bug"});
+
+    const auto result = execute(retry);
+
+    EXPECT_EQ(operation.calls(), 2u);
+    EXPECT_EQ(result.error(), Errc::operation_failed);
+    EXPECT_THROW(result.value(), std::logic_error);
+}
+
+TEST_F(RetryExecutorTest, RetryAfterIsALowerBoundOfTheDelay) {
+    auto retry = with({});
+    operation.fails(network.with_retry_after(5s)).fails(network.with_retry_after(1ms)).returns(1);
+
+    execute(retry);
+
+    EXPECT_THAT(calls(), ElementsAre(0ms, 5s, 5200ms));
+}
+
+TEST_F(RetryExecutorTest, JitterFollowsTheSeed) {
+    const RetryConfig config{.max_retries = 5, .jitter = Jitter::full};
+    operation.fails(network);
+    auto first = with(config, 7), second = with(config, 7), other = with(config, 8);
+
+    const auto begin_and_run = [&](Retry& retry) {
+        const auto before = operation.calls();
+        const auto begin = time.now();
+        execute(retry);
+        std::vector<Duration> since;
+        for (auto i = before; i < operation.calls(); ++i) since.push_back(operation.started_at()[i] - begin);
+        return since;
+    };
+    const auto calls_of_first = begin_and_run(first);
+
+    EXPECT_EQ(begin_and_run(second), calls_of_first);
+    EXPECT_NE(begin_and_run(other), calls_of_first);
+    EXPECT_LE(calls_of_first[1], 100ms);
+}
+
+TEST_F(RetryExecutorTest, DecorrelatedJitterGrowsFromTheDelayBefore) {
+    auto retry = with({.max_retries = 50, .jitter = Jitter::decorrelated}, 3);
+    operation.fails(network);
+
+    execute(retry);
+
+    const auto retries = observer->retries();
+    auto previous = Duration{100ms};
+    for (const auto& scheduled : retries) {
+        EXPECT_GE(scheduled.delay, 100ms);
+        EXPECT_LE(scheduled.delay, std::min<Duration>(3 * previous, 30s));
+        previous = scheduled.delay;
+    }
+}
+
+// Idempotency
+
+TEST_F(RetryExecutorTest, AnUnknownOutcomeIsRetriedOnlyIfTheOperationIsMarked) {
+    auto retry = with({});
+    operation.fails(Errc::send_outcome_unknown).returns(1);
+
+    const auto unmarked = execute(retry);
+    EXPECT_EQ(unmarked.error(), Errc::send_outcome_unknown);
+    EXPECT_EQ(operation.calls(), 1u);
+
+    testing::ScriptedOperation<int> again{time};
+    again.fails(Errc::send_outcome_unknown).returns(1);
+    EXPECT_EQ(run(io, time, retry.execute_with_retry(idempotent(again))).value(), 1);
+    EXPECT_EQ(again.calls(), 2u);
+}
+
+TEST_F(RetryExecutorTest, TheMarkReachesAnOperationThatTakesTheContext) {
+    auto retry = with({});
+    operation.returns(1);
+
+    run(io, time, retry.execute_with_retry(operation.with_context()));
+    run(io, time, retry.execute_with_retry(idempotent(operation.with_context())));
+
+    EXPECT_FALSE(operation.contexts()[0].is_idempotent());
+    EXPECT_TRUE(operation.contexts()[1].is_idempotent());
+}
+
+// Deadlines
+
+TEST_F(RetryExecutorTest, EndsNowWithTheLastErrorIfTheNextTryWouldBeTooLate) {
+    auto retry = with({});
+    operation.fails(network);
+
+    const auto result = execute(retry, {.deadline = start + 300ms});
+
+    EXPECT_EQ(result.error(), Errc::connect_failed);
+    EXPECT_EQ(result.error().attempts(), 2u);
+    EXPECT_EQ(time.now(), start + 100ms) << "did not sleep into certain death";
+    EXPECT_EQ(observer->given_up().back().why, "no time before the deadline");
+}
+
+TEST_F(RetryExecutorTest, DoesNotCallAfterTheDeadline) {
+    auto retry = with({});
+    operation.returns(1);
+
+    const auto result = execute(retry, {.deadline = start});
+
+    EXPECT_EQ(result.error(), Errc::deadline_exceeded);
+    EXPECT_EQ(operation.calls(), 0u);
+}
+
+TEST_F(RetryExecutorTest, ADeadlineReallyCancelsAPlainOperation) {
+    auto retry = with({});
+    operation.hangs();
+
+    const auto result = execute(retry, {.deadline = start + 3s});
+
+    EXPECT_EQ(result.error(), Errc::deadline_exceeded);
+    EXPECT_EQ(result.error(), ErrorType::timeout);
+    EXPECT_EQ(operation.cancelled(), 1u);
+    EXPECT_EQ(operation.running(), 0u);
+    EXPECT_EQ(time.now(), start + 3s);
+    EXPECT_EQ(time.sleepers(), 0u);
+}
+
+TEST_F(RetryExecutorTest, EachTryHasItsOwnTimeout) {
+    auto retry = with({.attempt_timeout = 1s});
+    operation.hangs().hangs().takes(999ms).returns(7);
+
+    EXPECT_EQ(execute(retry).value(), 7);
+
+    EXPECT_THAT(calls(), ElementsAre(0s, 1100ms, 2300ms));
+    EXPECT_EQ(operation.cancelled(), 2u);
+    EXPECT_EQ(time.sleepers(), 0u);
+}
+
+TEST_F(RetryExecutorTest, TimedOutTriesExhaustAsTimeouts) {
+    auto retry = with({.max_retries = 1, .attempt_timeout = 1s});
+    operation.hangs();
+
+    const auto result = execute(retry);
+
+    EXPECT_EQ(result.error(), Errc::retries_exhausted);
+    EXPECT_EQ(*result.error().inner(), Errc::deadline_exceeded);
+    EXPECT_EQ(result.error(), ErrorType::timeout);
+}
+
+TEST_F(RetryExecutorTest, AnOperationThatTakesTheContextIsToldTheDeadlineOfItsTry) {
+    auto retry = with({.attempt_timeout = 1s});
+    operation.fails(network).returns(1);
+
+    run(io, time, retry.execute_with_retry(operation.with_context(), {.deadline = start + 1050ms}));
+
+    ASSERT_EQ(operation.contexts().size(), 2u);
+    EXPECT_EQ(operation.contexts()[0].attempt(), 1u);
+    EXPECT_EQ(operation.contexts()[0].deadline(), start + 1s);
+    EXPECT_EQ(operation.contexts()[1].attempt(), 2u);
+    EXPECT_EQ(operation.contexts()[1].deadline(), start + 1050ms) << "the call's own, which is earlier";
+    EXPECT_EQ(operation.contexts()[1].call_deadline(), start + 1050ms);
+}
+
+TEST_F(RetryExecutorTest, AValueThatArrivesInSpiteOfTheTimeoutIsReturned) {
+    auto retry = with({.attempt_timeout = 1s});
+    const auto ignores_cancellation = [this]() -> asio::awaitable<int> {
+        const auto executor = co_await asio::this_coro::executor;
+        auto sleep = async_sleep_until(time, executor, time.now() + 5s, asio::as_tuple(asio::deferred));
+        co_await std::move(sleep);
+        co_return 7;
+    };
+
+    EXPECT_EQ(run(io, time, retry.execute_with_retry(ignores_cancellation)).value(), 7);
+}
+
+// What it tells
+
+TEST_F(RetryExecutorTest, TellsTheObserverWhatItDoes) {
+    auto retry = with({.max_retries = 1});
+    operation.fails(network);
+
+    execute(retry);
+
+    ASSERT_EQ(observer->retries().size(), 1u);
+    EXPECT_EQ(observer->retries()[0].failed_attempts, 1u);
+    EXPECT_EQ(observer->retries()[0].delay, 100ms);
+    EXPECT_EQ(observer->retries()[0].error, Errc::connect_failed);
+    ASSERT_EQ(observer->given_up().size(), 1u);
+    EXPECT_EQ(observer->given_up()[0].attempts, 2u);
+    EXPECT_EQ(observer->given_up()[0].why, "retries exhausted");
+    EXPECT_EQ(observer->given_up()[0].error, Errc::connect_failed);
+}
+
+} // namespace
+} // namespace velostream

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <string>
+
 #include "support/run_coroutine.hpp"
 #include "velostream/testing/recording_observer.hpp"
 #include "velostream/testing/scripted_operation.hpp"
@@ -39,6 +42,7 @@ TEST_F(PipelineTest, RunsItsFirstPolicyOutermost) {
 
     // The second failure opens the circuit; the third try finds it open, and that is not retried.
     EXPECT_EQ(result.error(), Errc::circuit_open);
+    EXPECT_EQ(result.error().attempts(), 3u);
     EXPECT_EQ(operation.calls(), 2u);
     EXPECT_EQ(breaker.get_stats().failure_count, 2u);
 }
@@ -52,6 +56,237 @@ TEST_F(PipelineTest, JudgesTheWholeCallIfTheBreakerIsOutside) {
     EXPECT_EQ(result.error(), Errc::retries_exhausted);
     EXPECT_EQ(operation.calls(), 4u);
     EXPECT_EQ(breaker.get_stats().failure_count, 1u);
+}
+
+TEST_F(PipelineTest, ARetryThatListsRefusalsWaitsForTheOpenCircuit) {
+    RetryExecutor patient{RetryConfig{.max_retries = 5,
+                                      .backoff_strategy = FixedInterval{100ms},
+                                      .retry_on = {ErrorType::network, ErrorType::resource_exhausted}},
+                          observer, time};
+    Pipeline guarded{patient, breaker};
+    operation.fails(Errc::connect_failed).fails(Errc::connect_failed).returns(7);
+
+    EXPECT_EQ(run(io, time, guarded.execute(operation)).value(), 7);
+
+    EXPECT_EQ(operation.calls(), 3u);
+    EXPECT_EQ(operation.started_at()[2] - operation.started_at()[1], 10s) << "the refusal said how long";
+}
+
+TEST_F(PipelineTest, PassesADeadlineToEveryTry) {
+    Pipeline guarded{retry, breaker};
+    operation.fails(Errc::connect_failed).hangs();
+    const auto start = time.now();
+
+    const auto result = run(io, time, guarded.execute(operation, start + 5s));
+
+    EXPECT_EQ(result.error(), Errc::deadline_exceeded);
+    EXPECT_EQ(time.now(), start + 5s);
+    EXPECT_EQ(operation.cancelled(), 1u);
+    EXPECT_EQ(breaker.get_stats().failure_count, 2u) << "a timeout is the service's failure";
+}
+
+TEST_F(PipelineTest, RunsOperationsOfEveryShape) {
+    Pipeline guarded{retry, breaker};
+    struct MoveOnly {
+        std::unique_ptr<int> value;
+        asio::awaitable<std::unique_ptr<int>> operator()() { co_return std::make_unique<int>(*value); }
+    };
+    bool called = false;
+    const auto returns_nothing = [&called](CallContext&) -> asio::awaitable<void> {
+        called = true;
+        co_return;
+    };
+    const auto result_of_nothing = []() -> asio::awaitable<Result<void>> { co_return Errc::invalid_configuration; };
+
+    EXPECT_EQ(*run(io, time, guarded.execute(MoveOnly{std::make_unique<int>(3)})).value(), 3);
+    EXPECT_TRUE(run(io, time, guarded.execute(returns_nothing)));
+    EXPECT_TRUE(called);
+    EXPECT_EQ(run(io, time, guarded.execute(result_of_nothing)).error(), Errc::invalid_configuration);
+}
+
+TEST_F(PipelineTest, IsCopiedAsReferencesToItsPolicies) {
+    const Pipeline guarded{retry, breaker};
+    const auto copy = guarded;
+    operation.fails(Errc::invalid_configuration);
+
+    run(io, time, copy.execute(operation));
+
+    EXPECT_EQ(breaker.get_stats().failure_count, 1u);
+}
+
+// A policy of a user's own, as async/policy.hpp describes it: one call at a time, the others wait.
+class OneAtATime {
+  public:
+    explicit OneAtATime(bool waits) : waits_(waits) {}
+
+    class Guard {
+      public:
+        explicit Guard(OneAtATime& policy) noexcept : policy_(policy) {}
+        Guard(const Guard&) = delete;
+        Guard& operator=(const Guard&) = delete;
+        ~Guard() { leave(); }
+
+        Decision before(CallContext&) {
+            if (!policy_.busy_) {
+                enter();
+                return Decision::proceed();
+            }
+            return policy_.waits_ ? Decision::wait() : Decision::refuse(Errc::bulkhead_full);
+        }
+        asio::awaitable<Decision> wait(CallContext&) {
+            co_await policy_.queue_.async_wait(asio::deferred);
+            enter();
+            co_return Decision::proceed();
+        }
+        void after_success(CallContext&) noexcept { leave(); }
+        Verdict after_failure(CallContext&, Error& error) {
+            leave();
+            error = error.with_detail("told to one_at_a_time");
+            return Verdict::pass_on();
+        }
+
+      private:
+        void enter() { policy_.busy_ = entered_ = true; }
+        void leave() {
+            if (!std::exchange(entered_, false)) return;
+            policy_.busy_ = false;
+            policy_.queue_.wake_one();
+        }
+
+        OneAtATime& policy_;
+        bool entered_ = false;
+    };
+
+    bool is_busy() const { return busy_; }
+
+  private:
+    bool waits_;
+    bool busy_ = false;
+    WaitQueue queue_;
+};
+
+static_assert(CallPolicy<OneAtATime> && WaitingGuard<OneAtATime::Guard> && !TimedPolicy<OneAtATime>);
+static_assert(TimedPolicy<RetryExecutor<>> && TimedPolicy<CircuitBreaker<>>);
+
+TEST_F(PipelineTest, TakesAPolicyOfTheUsersOwn) {
+    OneAtATime gate{false};
+    Pipeline guarded{retry, gate, breaker};
+    testing::ScriptedOperation<int> slow{time};
+    slow.takes(1s).returns(1);
+    operation.returns(2);
+
+    const auto first = testing::start(io, guarded.execute(slow));
+    const auto refused = run(io, time, guarded.execute(operation));
+
+    EXPECT_EQ(refused.error(), Errc::bulkhead_full);
+    EXPECT_EQ(operation.calls(), 0u);
+    time.run_for(io, 1s);
+    EXPECT_EQ(first.value().value(), 1);
+    EXPECT_FALSE(gate.is_busy());
+}
+
+TEST_F(PipelineTest, AwaitsAPolicyThatWaits) {
+    OneAtATime gate{true};
+    Pipeline guarded{gate, breaker};
+    operation.takes(1s).returns(1);
+
+    const auto first = testing::start(io, guarded.execute(operation));
+    const auto second = testing::start(io, guarded.execute(operation));
+    const auto third = testing::start(io, guarded.execute(operation));
+    EXPECT_EQ(operation.calls(), 1u);
+    time.run_for(io, 3s);
+
+    EXPECT_TRUE(first.ended() && second.ended() && third.ended());
+    EXPECT_EQ(operation.started_at()[2] - operation.started_at()[0], 2s);
+    EXPECT_FALSE(gate.is_busy());
+}
+
+TEST_F(PipelineTest, APolicyMayChangeTheError) {
+    OneAtATime gate{false};
+    Pipeline guarded{gate, breaker};
+    operation.fails(Errc::connect_failed);
+
+    EXPECT_EQ(run(io, time, guarded.execute(operation)).error().detail(), "told to one_at_a_time");
+}
+
+// Writes down what it is asked and told.
+class Witness {
+  public:
+    Witness(std::string name, std::string& log, bool throws = false)
+        : name_(std::move(name)), log_(log), throws_(throws) {}
+
+    class Guard {
+      public:
+        explicit Guard(Witness& witness) : witness_(witness) {}
+        Decision before(CallContext&) {
+            if (witness_.throws_) throw std::bad_alloc{};
+            witness_.log_ += ">" + witness_.name_;
+            return Decision::proceed();
+        }
+        void after_success(CallContext&) noexcept { witness_.log_ += "+" + witness_.name_; }
+        Verdict after_failure(CallContext&, const Error&) {
+            witness_.log_ += "-" + witness_.name_;
+            return Verdict::pass_on();
+        }
+
+      private:
+        Witness& witness_;
+    };
+
+  private:
+    std::string name_;
+    std::string& log_;
+    bool throws_;
+};
+
+TEST_F(PipelineTest, AsksFromOutsideInAndTellsFromInsideOut) {
+    std::string log;
+    Witness a{"a", log}, b{"b", log}, c{"c", log};
+    Pipeline guarded{a, b, c};
+    operation.returns(1).fails(Errc::connect_failed);
+
+    run(io, time, guarded.execute(operation));
+    EXPECT_EQ(std::exchange(log, ""), ">a>b>c+c+b+a");
+
+    run(io, time, guarded.execute(operation));
+    EXPECT_EQ(log, ">a>b>c-c-b-a");
+}
+
+TEST_F(PipelineTest, ARetryGoesForwardAgainFromItselfInwards) {
+    std::string log;
+    Witness a{"a", log}, b{"b", log};
+    Pipeline guarded{a, retry, b};
+    operation.fails(Errc::connect_failed).returns(1);
+
+    run(io, time, guarded.execute(operation));
+
+    EXPECT_EQ(log, ">a>b-b>b+b+a");
+}
+
+TEST_F(PipelineTest, ARefusalIsToldOnlyToThoseOutsideOfIt) {
+    std::string log;
+    Witness a{"a", log}, b{"b", log};
+    Pipeline guarded{a, breaker, b};
+    breaker.force_open();
+    operation.returns(1);
+
+    run(io, time, guarded.execute(operation));
+
+    EXPECT_EQ(log, ">a-a");
+}
+
+TEST_F(PipelineTest, WhatAGuardThrowsBecomesTheErrorOfTheTry) {
+    std::string log;
+    Witness a{"a", log}, broken{"broken", log, true};
+    Pipeline guarded{a, broken};
+    operation.returns(1);
+
+    const auto result = run(io, time, guarded.execute(operation));
+
+    EXPECT_EQ(result.error(), Errc::operation_failed);
+    EXPECT_THROW(result.value(), std::bad_alloc);
+    EXPECT_EQ(log, ">a-a");
+    EXPECT_EQ(operation.calls(), 0u);
 }
 
 } // namespace

@@ -46,19 +46,20 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
             [](auto handler, std::shared_ptr<ReadyGate> gate) {
                 gate->queue_.async_wait_unless([&]() noexcept { return gate->invite(); },
                                                asio::consign(std::move(handler), Departure{gate}));
-                gate->set_alarm();
+                gate->watch();
             },
             token, this->shared_from_this());
     }
 
     /// Invites whoever can be invited by now.
     void update() {
-        while (queue_.size() > 0 && invite())
-            if (admissible(time_.now()) == unlimited)
-                queue_.wake_all();
-            else if (!queue_.wake_one())
-                withdraw_invitation();
-        set_alarm();
+        do {
+            while (queue_.size() > 0 && invite())
+                if (admissible(time_.now()) == unlimited)
+                    queue_.wake_all();
+                else if (!queue_.wake_one())
+                    withdraw_invitation();
+        } while (!set_alarm());
     }
 
     /// A call was admitted where their number is limited: probably of one who was invited.
@@ -74,7 +75,7 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
     /// Completes everybody with `operation_aborted`.
     void close() {
         queue_.wake_all(asio::error::operation_aborted);
-        set_alarm();
+        watch();
     }
 
     const Time& time() const noexcept { return time_; }
@@ -95,7 +96,7 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
         Departure(Departure&&) noexcept = default;
         Departure& operator=(Departure&&) = delete;
         ~Departure() {
-            if (const auto gate = gate_.lock()) gate->set_alarm();
+            if (const auto gate = gate_.lock()) gate->watch();
         }
 
       private:
@@ -112,23 +113,31 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
         return false;
     }
 
-    // Sets the alarm for the next change, or stops it when nobody waits.
-    void set_alarm() {
+    void watch() {
+        if (!set_alarm()) update();
+    }
+
+    // Sets the alarm for the next change, or stops it when nobody waits. False, and no alarm, if the change has come:
+    // it may have done so after somebody was told to wait, and no later one need follow.
+    bool set_alarm() {
         const std::lock_guard lock{mutex_};
         const auto executor = queue_.first_executor();
         if (!executor) {
             alarm_.stop();
             alarm_at_.reset();
-            return;
+            return true;
         }
         const auto now = time_.now();
+        const auto invited = invited_.load(std::memory_order_relaxed);
+        if (admissible(now) > invited) return false;
         auto at = next_change(now);
-        if (invited_.load(std::memory_order_relaxed) > 0) at = std::min(at.value_or(TimePoint::max()), now + patience_);
-        if (!at || (alarm_at_ && *alarm_at_ <= *at)) return; // one that rings early does no harm
+        if (invited > 0) at = std::min(at.value_or(TimePoint::max()), now + patience_);
+        if (!at || (alarm_at_ && *alarm_at_ <= *at)) return true; // one that rings early does no harm
         alarm_at_ = at;
         alarm_.set(time_, *executor, *at, [weak = this->weak_from_this()](AlarmEnd end) {
             if (const auto gate = weak.lock()) gate->on_alarm(end);
         });
+        return true;
     }
 
     void on_alarm(AlarmEnd end) {

@@ -16,6 +16,21 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// Time goes on by a nanosecond whenever somebody looks.
+struct TickingTime {
+    TimePoint now() const noexcept {
+        auto ticking = time;
+        ticking.advance(1ns);
+        return ticking.now();
+    }
+    TimePoint coarse_now() const noexcept { return now(); }
+    void sleep_until(const asio::any_io_executor& executor, TimePoint at, SleepHandler handler) {
+        time.sleep_until(executor, at, std::move(handler));
+    }
+
+    testing::ManualTime time;
+};
+
 class CircuitBreakerReadyTest : public ::testing::Test {
   protected:
     using Breaker = CircuitBreaker<testing::ManualTime>;
@@ -80,6 +95,20 @@ TEST_F(CircuitBreakerReadyTest, FindsRecoveryWithoutTrafficAndWithoutPolling) {
     EXPECT_EQ(now_ready(), (Names{1}));
     EXPECT_EQ(breaker->state(), CircuitState::half_open);
     EXPECT_TRUE(breaker->try_acquire());
+}
+
+TEST_F(CircuitBreakerReadyTest, MissesNoTimeoutThatPassesWhileItBeginsToWait) {
+    for (int looks = 1; looks <= 20; ++looks) {
+        CircuitBreaker ticking{"ticking", {.failure_threshold = 1, .timeout = 1ms}, nullptr, TickingTime{time}};
+        ticking.try_acquire()->failure(Errc::connect_failed);
+        time.advance_to(*ticking.get_stats().next_probe_at - Duration{looks});
+
+        ticking.async_ready(waiter(looks));
+        time.run_for(io, 10us);
+
+        EXPECT_EQ(std::exchange(ready, {}), (Names{looks}));
+        EXPECT_EQ(time.sleepers(), 0u);
+    }
 }
 
 TEST_F(CircuitBreakerReadyTest, ManyWaitersShareOneSleep) {

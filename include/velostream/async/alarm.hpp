@@ -70,8 +70,9 @@ class Alarm {
         void wake(boost::system::error_code code) {
             woken = true;
             const auto call = end();
+            if (!call) return; // stopped or dropped: the tie is theirs to end, and they may be at it
             membership.leave();
-            if (call && !code) call(AlarmEnd::rang);
+            if (!code) call(AlarmEnd::rang);
         }
         void stop() {
             {

@@ -38,11 +38,18 @@ class ScriptedOperation {
         script_->writing.takes = time;
         return *this;
     }
-    ScriptedOperation& returns(T value) { return add({.value = std::move(value)}); }
-    ScriptedOperation& fails(Error error) { return add({.error = std::move(error)}); }
+    ScriptedOperation& returns(T value) {
+        script_->writing.value = std::move(value);
+        return add();
+    }
+    ScriptedOperation& fails(Error error) {
+        script_->writing.error = std::move(error);
+        return add();
+    }
     template <class Exception>
     ScriptedOperation& throws(Exception exception) {
-        return add({.exception = std::make_exception_ptr(std::move(exception))});
+        script_->writing.exception = std::make_exception_ptr(std::move(exception));
+        return add();
     }
     /// Never completes, except by cancellation.
     ScriptedOperation& hangs() {
@@ -96,9 +103,8 @@ class ScriptedOperation {
         Script& script_;
     };
 
-    ScriptedOperation& add(Step step) {
-        step.takes = std::exchange(script_->writing.takes, Duration::zero());
-        script_->steps.push_back(std::move(step));
+    ScriptedOperation& add() {
+        script_->steps.push_back(std::exchange(script_->writing, Step{}));
         return *this;
     }
 

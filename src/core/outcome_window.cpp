@@ -12,7 +12,7 @@ WindowEntry OutcomeWindow::record(std::uint32_t era, bool failed, bool slow) {
     const std::lock_guard lock{mutex_};
     if (era_ != era) return WindowEntry::late;
     // Under the lock, so that positions ascend.
-    const auto position = outcomes();
+    const auto position = shards_.outcomes();
     forget_until(position);
     if (failed) failed_.push(position);
     if (slow) slow_.push(position);
@@ -20,7 +20,7 @@ WindowEntry OutcomeWindow::record(std::uint32_t era, bool failed, bool slow) {
 }
 
 WindowEntry OutcomeWindow::look_at_minimum(std::uint32_t era) noexcept {
-    if (outcomes() > minimum_) {
+    if (shards_.outcomes() > minimum_) {
         const std::lock_guard lock{mutex_};
         if (era_ == era) beyond_minimum_.store(era, std::memory_order_relaxed);
     }
@@ -33,14 +33,7 @@ void OutcomeWindow::begin_era(std::uint32_t era) {
     failed_.clear();
     slow_.clear();
     beyond_minimum_.store(no_era, std::memory_order_relaxed);
-    // relaxed: the control word that announces the era publishes them.
-    for (auto& shard : shards_) shard.word.store(std::uint64_t{era & 0xFFFF} << count_bits, std::memory_order_relaxed);
-}
-
-std::uint64_t OutcomeWindow::outcomes() const noexcept {
-    std::uint64_t sum = 0;
-    for (const auto& shard : shards_) sum += shard.word.load(std::memory_order_seq_cst) & count_mask;
-    return sum;
+    shards_.begin_era(era);
 }
 
 void OutcomeWindow::forget_until(std::uint64_t outcomes) const noexcept {
@@ -51,7 +44,7 @@ void OutcomeWindow::forget_until(std::uint64_t outcomes) const noexcept {
 
 OutcomeCounts OutcomeWindow::counts() const {
     const std::lock_guard lock{mutex_};
-    const auto all = outcomes();
+    const auto all = shards_.outcomes();
     forget_until(all);
     const auto calls = static_cast<std::uint32_t>(std::min(all, size_));
     return {calls, std::min(failed_.count(), calls), std::min(slow_.count(), calls)};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "velostream/core/breaker_rules.hpp"
+#include "velostream/core/outcome_shards.hpp"
 
 namespace velostream {
 
@@ -57,14 +57,6 @@ class OutcomeWindow {
     std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(size_); }
 
   private:
-    // A count of outcomes in the lower bits, and its era in the upper ones. All are set when an era begins, so only a
-    // recorder that was suspended for 65 536 state changes in mid-step could take one era for another.
-    struct alignas(64) Shard {
-        std::atomic<std::uint64_t> word{0};
-    };
-    static constexpr unsigned count_bits = 48;
-    static constexpr std::uint64_t count_mask = (std::uint64_t{1} << count_bits) - 1;
-    static constexpr std::size_t shard_count = 16;
     static constexpr std::uint32_t no_era = ~std::uint32_t{0};
 
     // Positions, ascending. Grows with need, up to the window's size.
@@ -84,22 +76,12 @@ class OutcomeWindow {
     static std::size_t shard_of_this_thread() noexcept {
         if (thread_number_ == 0) [[unlikely]]
             thread_number_ = ++threads_;
-        return thread_number_ % shard_count;
+        return thread_number_ % OutcomeShards<>::size;
     }
 
-    // One more outcome. False, and nothing changed, if the era is over.
-    bool count(std::uint32_t era) noexcept {
-        auto& word = shards_[shard_of_this_thread()].word;
-        auto seen = word.load(std::memory_order_relaxed);
-        // seq_cst: of two recorders that both look at all shards afterwards, one sees both outcomes.
-        while (seen >> count_bits == (era & 0xFFFF))
-            if (word.compare_exchange_weak(seen, seen + 1, std::memory_order_seq_cst, std::memory_order_relaxed))
-                return true;
-        return false;
-    }
+    bool count(std::uint32_t era) noexcept { return shards_.count(shard_of_this_thread(), era); }
 
     WindowEntry look_at_minimum(std::uint32_t era) noexcept;
-    std::uint64_t outcomes() const noexcept;
     void forget_until(std::uint64_t outcomes) const noexcept; // with the mutex: what that many have pushed out
 
     const std::uint64_t size_;
@@ -110,7 +92,7 @@ class OutcomeWindow {
     std::uint32_t era_ = 0; // guarded by the mutex, as the next two
     mutable Positions failed_, slow_;
 
-    std::array<Shard, shard_count> shards_;
+    OutcomeShards<> shards_;
 
     static inline std::atomic<std::uint32_t> threads_{0};
     static inline constinit thread_local std::uint32_t thread_number_ = 0; // from 1

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// The counters under a breaker's window in every order of their steps, and mutants of them that must be noticed.
+#include "velostream/core/outcome_shards.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+
+#include "velostream/testing/interleaving_explorer.hpp"
+
+namespace velostream {
+namespace {
+
+using testing::explore;
+using testing::Interleaving;
+using testing::MemoryModel;
+using testing::ScheduledAtomic;
+
+constexpr auto not_complete = "not complete";
+
+bool is_noticed(const std::string& failure) {
+    return !failure.empty() && failure != not_complete;
+}
+
+// Mutants: atomics that do less than the counters need.
+template <class T>
+struct TornSwap : ScheduledAtomic<T> { // looks and writes in two steps
+    using ScheduledAtomic<T>::ScheduledAtomic;
+    bool compare_exchange_weak(T& expected, T desired, std::memory_order, std::memory_order) {
+        const auto seen = this->load();
+        if (seen != expected) return expected = seen, false;
+        this->store(desired);
+        return true;
+    }
+};
+template <class T>
+struct AcquireReleaseSwap : ScheduledAtomic<T> { // in no order with what other threads load afterwards
+    using ScheduledAtomic<T>::ScheduledAtomic;
+    bool compare_exchange_weak(T& expected, T desired, std::memory_order, std::memory_order failure) {
+        return ScheduledAtomic<T>::compare_exchange_weak(expected, desired, std::memory_order_acq_rel, failure);
+    }
+};
+template <class T>
+struct AcquireLoad : ScheduledAtomic<T> { // the same from the other side
+    using ScheduledAtomic<T>::ScheduledAtomic;
+    T load(std::memory_order order = std::memory_order_acquire) const {
+        return ScheduledAtomic<T>::load(order == std::memory_order_seq_cst ? std::memory_order_acquire : order);
+    }
+};
+
+std::string failure_of(const testing::ExplorationReport& report) {
+    return !report.complete && report.failure.empty() ? not_complete : report.failure;
+}
+
+// Two threads count, each in its own shard or both in one, and then ask how many there are.
+template <template <class> class Atomic>
+std::string overlooked(std::array<std::size_t, 2> shard_of, MemoryModel memory) {
+    return failure_of(explore(
+        [&](Interleaving& run) {
+            auto shards = std::make_shared<OutcomeShards<Atomic, 2>>();
+            auto told = std::make_shared<std::array<std::uint64_t, 2>>();
+            shards->begin_era(1);
+            run.begin([told] { *told = {}; });
+            for (std::size_t thread = 0; thread < 2; ++thread)
+                run.thread([=, &run] {
+                    shards->count(shard_of[thread], 1);
+                    (*told)[thread] = shards->outcomes();
+                    run.event((*told)[thread]);
+                });
+            run.finally([=, &run] {
+                if (shards->outcomes() != 2) run.fail("an outcome is lost");
+                if (std::ranges::max(*told) != 2) run.fail("neither was told of both");
+            });
+        },
+        {.memory = memory}));
+}
+
+TEST(OutcomeShardsInEveryOrder, OneOfTwoThreadsThatCountIsToldOfBoth) {
+    for (const auto memory : {MemoryModel::sequential, MemoryModel::weak}) {
+        EXPECT_EQ(overlooked<ScheduledAtomic>({0, 1}, memory), "");
+        EXPECT_EQ(overlooked<ScheduledAtomic>({0, 0}, memory), "");
+    }
+}
+
+TEST(OutcomeShardsInEveryOrder, ACountInTwoStepsIsNoticed) {
+    EXPECT_TRUE(is_noticed(overlooked<TornSwap>({0, 0}, MemoryModel::sequential)));
+}
+
+TEST(OutcomeShardsInEveryOrder, ACountOrALoadThatIsNotSequentiallyConsistentIsNoticed) {
+    EXPECT_TRUE(is_noticed(overlooked<AcquireReleaseSwap>({0, 1}, MemoryModel::weak)));
+    EXPECT_TRUE(is_noticed(overlooked<AcquireLoad>({0, 1}, MemoryModel::weak)));
+}
+
+// One thread counts in era 1 while another ends it and counts in era 2.
+template <template <class> class Atomic>
+std::string misplaced() {
+    return failure_of(explore(
+        [&](Interleaving& run) {
+            auto shards = std::make_shared<OutcomeShards<Atomic, 1>>();
+            auto counted = std::make_shared<std::array<bool, 2>>();
+            shards->begin_era(1);
+            run.begin([counted] { *counted = {}; });
+            run.thread([=] { shards->count(0, 1); });
+            run.thread([=, &run] {
+                shards->begin_era(2);
+                (*counted)[1] = shards->count(0, 2);
+                run.event((*counted)[1]);
+            });
+            run.finally([=, &run] {
+                if (!(*counted)[1]) run.fail("an outcome of the new era is not counted");
+                if (shards->outcomes() != 1) run.fail("the new era counts an outcome of the one before");
+            });
+        },
+        {.memory = MemoryModel::weak}));
+}
+
+TEST(OutcomeShardsInEveryOrder, AnOutcomeOfAnEarlierEraIsNotCountedInTheNew) {
+    EXPECT_EQ(misplaced<ScheduledAtomic>(), "");
+    EXPECT_TRUE(is_noticed(misplaced<TornSwap>()));
+}
+
+} // namespace
+} // namespace velostream

@@ -34,7 +34,9 @@ namespace velostream {
 /// circuit, one failure opens it again. A call is only judged in the state in which it began.
 ///
 /// Errors:   the constructor throws `std::invalid_argument` that lists every problem of the config.
-/// Threads:  safe.
+/// Threads:  safe. Successes of a closed circuit and refusals of an open one take no lock; failures, slow calls,
+/// probes,
+///           changes of state and statistics take a mutex for a moment, under which no code of yours runs.
 /// Lifetime: must outlive its permits and the calls that it guards.
 template <TimeSource Time = SteadyTime>
 class CircuitBreaker {
@@ -135,7 +137,7 @@ class CircuitBreaker {
 
     /// Refuses all calls, whatever time passes.
     void force_open() { state_->set_state(CircuitState::forced_open); }
-    /// Closes the circuit with an empty window. Results of calls that are out will not be judged.
+    /// Closes the circuit with an empty window, unless it is closed. Results of calls that are out will not be judged.
     void force_close() { state_->set_state(CircuitState::closed); }
     /// Admits all calls and judges none, until another state is set.
     void disable() { state_->set_state(CircuitState::disabled); }

@@ -130,6 +130,16 @@ class BreakerControl {
         }
     }
 
+    // A packed `BreakerWord`. Invariants, whatever threads do:
+    // * Epochs go up by one, at most one caller is told that it ended a given one, and a word of the new one holds no
+    //   probes of the old.
+    // * Half-open: in_flight + succeeded ≤ limit_; in_flight counts the probes that were admitted in this epoch and not
+    //   told, succeeded those that were told to have succeeded. The circuit closes with the limit_-th, and by no other
+    //   probe's word.
+    // * In every other state no probes are counted.
+    // Both counts and the epoch are in the word that is swapped, so a caller that was overtaken finds another word and
+    // looks again, and one whose epoch is over changes nothing. The swap releases, loads acquire: who sees a state sees
+    // what its maker wrote before. tests/interleaving/core goes through every order of a few callers.
     Atomic<std::uint64_t> word_;
     const std::uint16_t limit_;
 };

@@ -71,9 +71,10 @@ concept BreakerClock = requires(const Clock& clock) {
 /// The rules of a circuit breaker, apart from coroutines, observers and clocks: it is asked for permits, told results,
 /// and given the time where something depends on it.
 ///
-/// Closed calls cost one load, and one compare-and-swap in the window for the result. A mutex keeps what is told
-/// *about* a state (since when, until when, which probes are out) in step with the control word; it is taken when the
-/// state changes and in the half-open state, never by calls of a closed circuit and never by refusals.
+/// A closed circuit's successful calls cost one load, and one compare-and-swap in the window for the result: no lock.
+/// Its failures and slow calls take the window's mutex. Another mutex keeps what is told *about* a state (since when,
+/// until when, which probes are out) in step with the control word; it is taken when the state changes, in the
+/// half-open state and by snapshots, never by calls of a closed circuit and never by refusals of an open one.
 ///
 /// Threads: safe. The results of calls that end together may be judged in any order.
 class BreakerMachine {

@@ -12,14 +12,19 @@
 #include "velostream/config/validate.hpp"
 #include "velostream/core/backoff_random.hpp"
 #include "velostream/core/retry_decision.hpp"
+#include "velostream/core/sharded_count.hpp"
 
 namespace velostream {
 
-/// What a retry executor did so far.
+/// What a retry executor did so far. A call that made a first try ends in one of four ways, or succeeds in that try: of
+/// calls that have ended, `calls` − `succeeded_after_retry` − `exhausted` − `given_up` − `cancelled` needed no retry.
 struct RetryStats {
-    std::uint64_t retries = 0;   ///< tries after the first, over all calls
-    std::uint64_t exhausted = 0; ///< calls that failed in every try that was allowed
-    std::uint64_t given_up = 0;  ///< calls that failed with tries left: not retryable, or no time
+    std::uint64_t calls = 0;                 ///< calls that made a first try
+    std::uint64_t retries = 0;               ///< further tries that were scheduled, over all calls
+    std::uint64_t succeeded_after_retry = 0; ///< calls that succeeded, but not in the first try
+    std::uint64_t exhausted = 0;             ///< calls that failed in every try that was allowed
+    std::uint64_t given_up = 0;              ///< calls that failed with tries left: not retryable, or no time
+    std::uint64_t cancelled = 0;             ///< calls that were cancelled, or destroyed before they ended
 };
 
 /// Calls again what failed, if another try may help: so often, so patiently and after such errors as its config says.
@@ -60,8 +65,12 @@ class RetryExecutor {
     }
 
     RetryStats get_stats() const noexcept {
-        return {retries_.load(std::memory_order_relaxed), exhausted_.load(std::memory_order_relaxed),
-                given_up_.load(std::memory_order_relaxed)};
+        return {.calls = calls_.sum(),
+                .retries = retries_.load(std::memory_order_relaxed),
+                .succeeded_after_retry = succeeded_after_retry_.load(std::memory_order_relaxed),
+                .exhausted = exhausted_.load(std::memory_order_relaxed),
+                .given_up = given_up_.load(std::memory_order_relaxed),
+                .cancelled = cancelled_.load(std::memory_order_relaxed)};
     }
 
     /// For pipelines.
@@ -71,25 +80,43 @@ class RetryExecutor {
     class Guard {
       public:
         explicit Guard(RetryExecutor& retry) noexcept : retry_(retry) {}
+        Guard(const Guard&) = delete;
+        Guard& operator=(const Guard&) = delete;
+        ~Guard() {
+            if (is_open_) [[unlikely]]
+                count(retry_.cancelled_);
+        }
 
         Decision before(CallContext& call) {
-            ++attempts_;
+            if (++attempts_ == 1) retry_.calls_.add();
+            is_open_ = true;
             call.begin_attempt(attempts_,
                                retry_.attempt_timeout_ ? retry_.attempt_deadline() : CallContext::no_deadline);
             return Decision::proceed();
         }
-        void after_success(CallContext&) noexcept {}
+        void after_success(CallContext&) noexcept {
+            is_open_ = false;
+            if (attempts_ > 1) [[unlikely]]
+                count(retry_.succeeded_after_retry_);
+        }
         Verdict after_failure(CallContext& call, Error& error) {
-            return retry_.after_failure(call, attempts_, previous_delay_, error);
+            const auto verdict = retry_.after_failure(call, attempts_, previous_delay_, error);
+            is_open_ = verdict.again().has_value();
+            return verdict;
         }
 
       private:
         RetryExecutor& retry_;
         std::uint32_t attempts_ = 0;
+        bool is_open_ = false; // the call has made a try and did not end
         Duration previous_delay_{};
     };
 
   private:
+    using Count = std::atomic<std::uint64_t>;
+
+    static void count(Count& which) noexcept { which.fetch_add(1, std::memory_order_relaxed); }
+
     TimePoint attempt_deadline() const noexcept {
         const auto now = time_.now();
         return *attempt_timeout_ > TimePoint::max() - now ? TimePoint::max() : now + *attempt_timeout_;
@@ -110,14 +137,14 @@ class RetryExecutor {
             return Verdict::pass_on();
         }
         previous_delay = decision.delay;
-        retries_.fetch_add(1, std::memory_order_relaxed);
+        count(retries_);
         if (observer_) observer_->on_retry_scheduled({attempts, decision.delay, error});
         return Verdict::again_at(decision.delay > TimePoint::max() - now ? TimePoint::max() : now + decision.delay);
     }
 
     void give_up(RetryChoice choice, std::uint32_t attempts, Error& error) {
         const bool exhausted = choice == RetryChoice::exhausted;
-        (exhausted ? exhausted_ : given_up_).fetch_add(1, std::memory_order_relaxed);
+        count(exhausted ? exhausted_ : error == ErrorType::cancelled ? cancelled_ : given_up_);
         if (observer_) observer_->on_retry_given_up({attempts, to_string(choice), error});
         if (exhausted) error = Error{Errc::retries_exhausted}.with_inner(error).with_attempts(attempts);
     }
@@ -129,8 +156,9 @@ class RetryExecutor {
     const Time time_;
     BackoffRandom random_;
 
-    // relaxed: counts only. Calls that succeed at once touch none of them.
-    std::atomic<std::uint64_t> retries_{0}, exhausted_{0}, given_up_{0};
+    // relaxed: counts only. Calls that succeed at once touch only the first.
+    ShardedCount calls_;
+    Count retries_{0}, succeeded_after_retry_{0}, exhausted_{0}, given_up_{0}, cancelled_{0};
 };
 
 } // namespace velostream

@@ -51,6 +51,9 @@ TEST_P(CancelledRetryTest, LeavesNothingBehind) {
         EXPECT_EQ(call.value().error().attempts(), calls);
     }
 
+    EXPECT_EQ(retry.get_stats().calls, 1u);
+    EXPECT_EQ(retry.get_stats().cancelled, 1u);
+    EXPECT_EQ(retry.get_stats().given_up, 0u);
     EXPECT_EQ(operation.running(), 0u);
     EXPECT_EQ(time.sleepers(), 0u);
     time.advance(100s);

@@ -9,6 +9,7 @@
 
 #include "velostream/core/breaker_rules.hpp"
 #include "velostream/core/outcome_shards.hpp"
+#include "velostream/core/thread_number.hpp"
 
 namespace velostream {
 
@@ -73,13 +74,7 @@ class OutcomeWindow {
         std::size_t count_ = 0;
     };
 
-    static std::size_t shard_of_this_thread() noexcept {
-        if (thread_number_ == 0) [[unlikely]]
-            thread_number_ = ++threads_;
-        return thread_number_ % OutcomeShards<>::size;
-    }
-
-    bool count(std::uint32_t era) noexcept { return shards_.count(shard_of_this_thread(), era); }
+    bool count(std::uint32_t era) noexcept { return shards_.count(thread_number() % OutcomeShards<>::size, era); }
 
     WindowEntry look_at_minimum(std::uint32_t era) noexcept;
     void forget_until(std::uint64_t outcomes) const noexcept; // with the mutex: what that many have pushed out
@@ -93,9 +88,6 @@ class OutcomeWindow {
     mutable Positions failed_, slow_;
 
     OutcomeShards<> shards_;
-
-    static inline std::atomic<std::uint32_t> threads_{0};
-    static inline constinit thread_local std::uint32_t thread_number_ = 0; // from 1
 };
 
 } // namespace velostream

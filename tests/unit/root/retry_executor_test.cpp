@@ -271,6 +271,37 @@ TEST_F(RetryExecutorTest, AValueThatArrivesInSpiteOfTheTimeoutIsReturned) {
 
 // What it tells
 
+TEST_F(RetryExecutorTest, CountsHowEveryCallEnded) {
+    auto retry = with({.max_retries = 1});
+    operation.returns(1);                                           // in the first try
+    operation.fails(network).returns(1);                            // in the second
+    operation.fails(network).fails(network);                        // in none
+    operation.fails(bad_request);                                   // not retryable
+    operation.fails(network);                                       // no time for another
+    operation.fails(network).fails(asio::error::operation_aborted); // cancelled by itself
+    for (int i = 0; i < 4; ++i) execute(retry);
+    execute(retry, {.deadline = time.now() + 1ms});
+    execute(retry);
+
+    const auto stats = retry.get_stats();
+    EXPECT_EQ(stats.calls, 6u);
+    EXPECT_EQ(stats.retries, 3u);
+    EXPECT_EQ(stats.succeeded_after_retry, 1u);
+    EXPECT_EQ(stats.exhausted, 1u);
+    EXPECT_EQ(stats.given_up, 2u);
+    EXPECT_EQ(stats.cancelled, 1u);
+}
+
+TEST_F(RetryExecutorTest, DoesNotCountACallThatMadeNoTry) {
+    auto retry = with({});
+    operation.returns(1);
+
+    execute(retry, {.deadline = time.now()});
+
+    EXPECT_EQ(retry.get_stats().calls, 0u);
+    EXPECT_EQ(retry.get_stats().cancelled, 0u);
+}
+
 TEST_F(RetryExecutorTest, TellsTheObserverWhatItDoes) {
     auto retry = with({.max_retries = 1});
     operation.fails(network);

@@ -56,6 +56,16 @@ TEST_F(AlarmTest, ANewTimeReplacesTheOldOne) {
     EXPECT_EQ(rang, std::vector{3});
 }
 
+TEST_F(AlarmTest, GivesItsContextWorkUntilItRings) {
+    set(3s);
+    io->poll();
+    EXPECT_FALSE(io->stopped());
+
+    pass(3s);
+
+    EXPECT_TRUE(io->stopped());
+}
+
 TEST_F(AlarmTest, IsSilentOnceItIsStopped) {
     set(3s);
     alarm->stop();

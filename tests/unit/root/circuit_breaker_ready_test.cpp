@@ -194,6 +194,31 @@ TEST_F(CircuitBreakerReadyTest, AWaiterThatMakesNoCallDelaysTheOthersByASecond) 
     EXPECT_EQ(now_ready(), (Names{3, 4}));
 }
 
+TEST_F(CircuitBreakerReadyTest, AWaiterThatMakesNoCallDelaysTheOthersByAShorterTimeout) {
+    breaker.emplace("quick", CircuitBreakerConfig{.failure_threshold = 1, .success_threshold = 1, .timeout = 50ms},
+                    nullptr, time);
+    open();
+    wait(1);
+    wait(2);
+    pass(50ms);
+    ASSERT_EQ(now_ready(), (Names{1}));
+
+    pass(50ms - 1ns);
+    EXPECT_EQ(now_ready(), (Names{}));
+    pass(1ns);
+    EXPECT_EQ(now_ready(), (Names{2}));
+}
+
+TEST_F(CircuitBreakerReadyTest, BeingReadyIsNoPermit) {
+    open();
+    wait(1);
+    pass(10s);
+    ASSERT_EQ(now_ready(), (Names{1}));
+    const auto first = breaker->try_acquire(), second = breaker->try_acquire(); // others were quicker
+
+    EXPECT_FALSE(breaker->try_acquire());
+}
+
 TEST_F(CircuitBreakerReadyTest, AProbeThatHangsDoesNotHoldThemForEver) {
     open();
     wait(1);

@@ -210,9 +210,9 @@ TEST_F(CircuitBreakerTest, AnAbandonedProbeReturnsItsPermit) {
 TEST_F(CircuitBreakerTest, AMovedPermitCountsOnce) {
     open(breaker);
     time.advance(10s);
-    auto first = std::move(*breaker.try_acquire());
+    auto first = *breaker.try_acquire();
     auto second = std::move(first);
-    first = std::move(*breaker.try_acquire());
+    first = *breaker.try_acquire();
     ASSERT_FALSE(breaker.try_acquire());
 
     first = std::move(second); // returns the permit that it held
@@ -220,6 +220,30 @@ TEST_F(CircuitBreakerTest, AMovedPermitCountsOnce) {
     EXPECT_TRUE(breaker.try_acquire());
     first.success();
     EXPECT_EQ(breaker.get_stats().cancelled, 2u) << "the one that was overwritten and the one just tried";
+}
+
+TEST_F(CircuitBreakerTest, ARefusalBesideProbesThatAreOutDoesNotKnowForHowLong) {
+    open(breaker);
+    time.advance(10s);
+    const auto first = breaker.try_acquire(), second = breaker.try_acquire();
+
+    const auto refused = breaker.try_acquire();
+
+    EXPECT_EQ(refused.error(), Errc::circuit_open);
+    EXPECT_EQ(refused.error().retry_after(), std::nullopt);
+    EXPECT_EQ(observer->count("call_rejected"), 1u);
+}
+
+TEST_F(CircuitBreakerTest, ACallThatBeganBeforeTheTripIsNotJudgedAfterIt) {
+    auto before_the_trip = breaker.try_acquire();
+    open(breaker);
+    time.advance(10s);
+    breaker.try_acquire()->success();
+
+    before_the_trip->success();
+
+    EXPECT_EQ(breaker.state(), CircuitState::half_open) << "one of two probes has succeeded";
+    EXPECT_EQ(breaker.get_stats().late_results, 1u);
 }
 
 // What it tells
@@ -331,6 +355,7 @@ TEST_F(CircuitBreakerTest, TellsTheObserverThatWasSetLast) {
 
 TEST_F(CircuitBreakerTest, ObeysTheHand) {
     breaker.force_open();
+    time.advance(24h);
     EXPECT_EQ(breaker.try_acquire().error(), Errc::circuit_open);
     EXPECT_EQ(breaker.try_acquire().error().retry_after(), std::nullopt);
     EXPECT_EQ(breaker.why_open()->cause, BreakerCause::manual);
@@ -347,6 +372,44 @@ TEST_F(CircuitBreakerTest, ObeysTheHand) {
     breaker.force_close();
     EXPECT_EQ(breaker.state(), CircuitState::closed);
     EXPECT_EQ(breaker.get_stats().failure_count, 0u);
+}
+
+TEST_F(CircuitBreakerTest, ForceCloseChangesNothingIfItIsClosed) {
+    auto out = breaker.try_acquire();
+    breaker.try_acquire()->failure(network);
+
+    breaker.force_close();
+    out->success();
+
+    EXPECT_EQ(breaker.get_stats().window_calls, 2u);
+    EXPECT_TRUE(observer->transitions().empty());
+}
+
+TEST_F(CircuitBreakerTest, ForceCloseForgetsTheWindowAndTheCallsThatAreOut) {
+    auto out = breaker.try_acquire();
+    open(breaker);
+
+    breaker.force_close();
+    out->failure(network);
+
+    EXPECT_EQ(breaker.get_stats().window_calls, 0u);
+    EXPECT_EQ(breaker.get_stats().late_results, 1u);
+    EXPECT_TRUE(breaker.why_open()) << "what opened it last is still worth knowing";
+}
+
+TEST_F(CircuitBreakerTest, ResetEmptiesTheWindowOfAClosedCircuitAndKeepsTheTotals) {
+    breaker.try_acquire()->failure(bad_request);
+    breaker.try_acquire()->failure(network);
+    auto out = breaker.try_acquire();
+
+    breaker.reset();
+    out->failure(network);
+
+    const auto stats = breaker.get_stats();
+    EXPECT_EQ(stats.window_calls, 0u);
+    EXPECT_EQ(stats.ignored, 1u);
+    EXPECT_EQ(stats.late_results, 1u);
+    EXPECT_TRUE(observer->transitions().empty()) << "closed before and after";
 }
 
 } // namespace

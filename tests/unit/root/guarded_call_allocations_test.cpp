@@ -137,6 +137,19 @@ TEST_F(GuardedCallAllocations, APipelineTakesNone) {
     EXPECT_EQ(of([&] { return guarded.execute(with_context); }), 0u);
 }
 
+TEST_F(GuardedCallAllocations, APipelineIsOneFrameWhateverTheNumberOfPolicies) {
+    Pipeline one{retry};
+    Pipeline three{retry, closed, open};
+
+    auto before = allocations;
+    const auto short_call = one.execute(plain); // outside of any context: there is nothing to use again
+    EXPECT_EQ(allocations, before + 1);
+
+    before = allocations;
+    const auto long_call = three.execute(plain);
+    EXPECT_EQ(allocations, before + 1);
+}
+
 } // namespace
 } // namespace velostream
 

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "support/run_coroutine.hpp"
 #include "velostream/testing/recording_observer.hpp"
@@ -165,6 +167,10 @@ class OneAtATime {
     WaitQueue queue_;
 };
 
+// A temporary policy would be gone before the first call.
+static_assert(std::is_constructible_v<Pipeline<RetryExecutor<>>, RetryExecutor<>&>);
+static_assert(!std::is_constructible_v<Pipeline<RetryExecutor<>>, RetryExecutor<>>);
+
 static_assert(CallPolicy<OneAtATime> && WaitingGuard<OneAtATime::Guard> && !TimedPolicy<OneAtATime>);
 static_assert(TimedPolicy<RetryExecutor<>> && TimedPolicy<CircuitBreaker<>>);
 
@@ -199,6 +205,50 @@ TEST_F(PipelineTest, AwaitsAPolicyThatWaits) {
     EXPECT_TRUE(first.ended() && second.ended() && third.ended());
     EXPECT_EQ(operation.started_at()[2] - operation.started_at()[0], 2s);
     EXPECT_FALSE(gate.is_busy());
+}
+
+// Waits for a second, and then refuses.
+class WaitsInVain {
+  public:
+    explicit WaitsInVain(testing::ManualTime time) : time_(std::move(time)) {}
+
+    class Guard {
+      public:
+        explicit Guard(WaitsInVain& policy) noexcept : time_(policy.time_) {}
+        Decision before(CallContext&) noexcept { return Decision::wait(); }
+        asio::awaitable<Decision> wait(CallContext&) {
+            const auto executor = co_await asio::this_coro::executor;
+            auto sleep = async_sleep_until(time_, executor, time_.now() + 1s, asio::as_tuple(asio::deferred));
+            co_await std::move(sleep);
+            co_return Decision::refuse(Errc::bulkhead_full);
+        }
+        void after_success(CallContext&) noexcept { ADD_FAILURE(); }
+        Verdict after_failure(CallContext&, Error&) {
+            ADD_FAILURE() << "told about its own refusal";
+            return Verdict::pass_on();
+        }
+
+      private:
+        testing::ManualTime time_;
+    };
+
+  private:
+    testing::ManualTime time_;
+};
+
+TEST_F(PipelineTest, APolicyThatWaitedMayRefuse) {
+    WaitsInVain full{time};
+    Pipeline guarded{breaker, full, retry};
+    operation.returns(1);
+    const auto start = time.now();
+
+    const auto result = run(io, time, guarded.execute(operation));
+
+    EXPECT_EQ(result.error(), Errc::bulkhead_full);
+    EXPECT_EQ(time.now(), start + 1s);
+    EXPECT_EQ(operation.calls(), 0u);
+    EXPECT_EQ(breaker.get_stats().throttled, 1u) << "those outside of it are told";
+    EXPECT_EQ(retry.get_stats().calls, 0u) << "those inside are not asked";
 }
 
 TEST_F(PipelineTest, APolicyMayChangeTheError) {
@@ -273,6 +323,30 @@ TEST_F(PipelineTest, ARefusalIsToldOnlyToThoseOutsideOfIt) {
     run(io, time, guarded.execute(operation));
 
     EXPECT_EQ(log, ">a-a");
+}
+
+// Cannot take being told of a failure.
+class Fragile {
+  public:
+    class Guard {
+      public:
+        explicit Guard(Fragile&) noexcept {}
+        Decision before(CallContext&) noexcept { return Decision::proceed(); }
+        void after_success(CallContext&) noexcept {}
+        Verdict after_failure(CallContext&, Error&) { throw std::logic_error{"broken policy"}; }
+    };
+};
+
+TEST_F(PipelineTest, WhatAGuardThrowsAfterAFailureEndsTheCall) {
+    Fragile fragile;
+    Pipeline guarded{breaker, retry, fragile};
+    operation.fails(Errc::connect_failed);
+
+    EXPECT_THROW(run(io, time, guarded.execute(operation)), std::logic_error);
+
+    EXPECT_EQ(operation.calls(), 1u);
+    EXPECT_EQ(breaker.get_stats().cancelled, 1u) << "what was taken is given back";
+    EXPECT_EQ(retry.get_stats().cancelled, 1u);
 }
 
 TEST_F(PipelineTest, WhatAGuardThrowsBecomesTheErrorOfTheTry) {

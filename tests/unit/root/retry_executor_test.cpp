@@ -51,7 +51,17 @@ TEST_F(RetryExecutorTest, IsMadeFromAConfig) {
     RetryExecutor defaults{RetryConfig{}};
     RetryExecutor guide{RetryConfig{.max_retries = 5, .backoff_strategy = BackoffStrategy::FixedInterval{1s}}};
 
-    EXPECT_THROW(RetryExecutor{RetryConfig{.backoff_strategy = FixedInterval{0s}}}, std::invalid_argument);
+    EXPECT_EQ(defaults.get_stats().calls + guide.get_stats().calls, 0u);
+}
+
+TEST_F(RetryExecutorTest, RefusesAnUnusableConfigAndNamesEveryProblem) {
+    try {
+        RetryExecutor unusable{RetryConfig{.backoff_strategy = FixedInterval{0s}, .attempt_timeout = 0s}};
+        FAIL() << "no exception";
+    } catch (const std::invalid_argument& problems) {
+        EXPECT_THAT(problems.what(), HasSubstr("interval"));
+        EXPECT_THAT(problems.what(), HasSubstr("attempt_timeout"));
+    }
 }
 
 TEST_F(RetryExecutorTest, CallsOnceIfThatSucceeds) {
@@ -267,6 +277,39 @@ TEST_F(RetryExecutorTest, AValueThatArrivesInSpiteOfTheTimeoutIsReturned) {
     };
 
     EXPECT_EQ(run(io, time, retry.execute_with_retry(ignores_cancellation)).value(), 7);
+}
+
+TEST_F(RetryExecutorTest, AnOperationThatTakesTheContextIsLeftToBoundItself) {
+    auto retry = with({.attempt_timeout = 1s});
+    operation.takes(5s).returns(7);
+
+    const auto result = run(io, time, retry.execute_with_retry(operation.with_context()));
+
+    EXPECT_EQ(result.value(), 7);
+    EXPECT_EQ(time.now(), start + 5s);
+}
+
+TEST_F(RetryExecutorTest, OperationsOfEveryShapeRunUnderADeadline) {
+    auto retry = with({.max_retries = 0, .attempt_timeout = 1s});
+    int called = 0;
+    const auto returns_nothing = [&]() -> asio::awaitable<void> {
+        ++called;
+        co_return;
+    };
+    const auto result_of_nothing = [&]() -> asio::awaitable<Result<void>> {
+        ++called;
+        co_return Errc::invalid_configuration;
+    };
+    const auto throws = []() -> asio::awaitable<int> {
+        throw std::logic_error{"bug"};
+        co_return 1;
+    };
+
+    EXPECT_TRUE(run(io, time, retry.execute_with_retry(returns_nothing)));
+    EXPECT_EQ(run(io, time, retry.execute_with_retry(result_of_nothing)).error(), Errc::invalid_configuration);
+    EXPECT_EQ(called, 2);
+    EXPECT_THROW(run(io, time, retry.execute_with_retry(throws)).value(), std::logic_error);
+    EXPECT_EQ(time.sleepers(), 0u);
 }
 
 // What it tells

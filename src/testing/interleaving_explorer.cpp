@@ -44,8 +44,8 @@ class InterleavingExplorer {
     std::size_t add(Location& location);
     bool schedules(std::size_t number) const noexcept { return is_running_ && number < locations_.size(); }
     Answer access(Location& location, const Request& request);
-    /// An event of the thread that runs; nothing outside of threads.
-    void event();
+    /// Of the thread that runs; nothing outside of threads.
+    void step();
     /// A hash of all that the thread that runs was answered; null outside of threads.
     std::uint64_t* answers() noexcept { return is_running_ ? &threads_[current_].answers : nullptr; }
 
@@ -234,7 +234,7 @@ auto InterleavingExplorer::access(Location& location, const Request& request) ->
     return answer;
 }
 
-void InterleavingExplorer::event() {
+void InterleavingExplorer::step() {
     if (!is_running_) return;
     wait_for_turn();
     auto& answers = threads_[current_].answers;
@@ -261,19 +261,18 @@ AtomicAnswer ScheduledLocation::access(const AtomicRequest& request) {
 ForgottenAnswers::ForgottenAnswers() noexcept {
     auto* explorer = InterleavingExplorer::active;
     const auto* answers = explorer != nullptr ? explorer->answers() : nullptr;
-    before_ = answers != nullptr ? *answers : 0;
-    after_ = mixed(before_, 1); // it was here: not the same as never having been
+    before_ = after_ = answers != nullptr ? *answers : 0;
 }
 ForgottenAnswers::~ForgottenAnswers() {
-    tell();
+    remember(1); // that it was here, and has returned: not the same as any place inside, nor as never having been
 }
-
-void ForgottenAnswers::tell() const noexcept {
+void ForgottenAnswers::forget() noexcept {
+    after_ = before_;
+}
+void ForgottenAnswers::remember(std::uint64_t value) noexcept {
+    after_ = mixed(after_, value);
     auto* explorer = InterleavingExplorer::active;
     if (auto* answers = explorer != nullptr ? explorer->answers() : nullptr; answers != nullptr) *answers = after_;
-}
-std::uint64_t ForgottenAnswers::mixed(std::uint64_t left, std::uint64_t right) noexcept {
-    return testing::mixed(left, right);
 }
 
 void Interleaving::thread(std::function<void()> body) {
@@ -292,8 +291,10 @@ void Interleaving::fail(const std::string& why) {
     if (failure_.empty()) failure_ = why;
 }
 void Interleaving::event(std::uint64_t what) {
-    if (InterleavingExplorer::active != nullptr) InterleavingExplorer::active->event();
     history_ = mixed(history_, what);
+}
+void Interleaving::step() {
+    if (InterleavingExplorer::active != nullptr) InterleavingExplorer::active->step();
 }
 
 ExplorationReport explore(const std::function<void(Interleaving&)>& scenario, const Exploration& exploration) {

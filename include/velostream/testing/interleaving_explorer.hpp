@@ -27,9 +27,11 @@ class Interleaving {
 
     /// Ends the exploration with this failure; the first one counts.
     void fail(const std::string& why);
-    /// Called by a thread: a step of its own that touches no atomic. Everything that a check knows and no atomic holds
-    /// must be told here, or two states that differ only in that are taken for one.
+    /// Tells what happens, in order. Everything that a check knows and no atomic holds must be told, or two states that
+    /// differ only in that are taken for one.
     void event(std::uint64_t what);
+    /// Called by a thread: a step that touches no atomic. Others may come between what is before and what is after it.
+    void step();
 
   private:
     friend class InterleavingExplorer;

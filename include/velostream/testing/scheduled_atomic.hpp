@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <source_location>
 #include <type_traits>
 
 namespace velostream::testing {
@@ -117,11 +118,12 @@ class ScheduledAtomic {
     mutable detail::ScheduledLocation location_;
 };
 
-/// Tells the exploration what a function's caller can know when it returns: the values given to `returns`, and nothing
-/// else of what atomics answered inside. Ways through the function that return the same then lead to one state, which
-/// is what makes threads of a hundred steps explorable.
+/// Tells the exploration what a function's caller can know when it returns: the values last given to `returns`, and
+/// nothing else of what atomics answered inside. Ways through the function that return the same then lead to one state,
+/// which is what makes threads of a hundred steps explorable.
 ///
-/// A function that changes anything but atomics where its caller can see it must not use it.
+/// It must tell everything: a function that changes anything but atomics where its caller can see it, or that goes on
+/// with something it does not tell, makes the exploration miss schedules.
 class ForgottenAnswers {
   public:
     ForgottenAnswers() noexcept;
@@ -129,18 +131,33 @@ class ForgottenAnswers {
     ForgottenAnswers& operator=(const ForgottenAnswers&) = delete;
     ~ForgottenAnswers();
 
-    /// Also inside, at the head of a loop or between two parts, with all that what follows depends on; and with
-    /// something that tells such places apart.
+    /// A value, and where in the code it is told.
+    struct Told {
+        template <class T>
+        explicit(false) Told(T told, std::source_location place = std::source_location::current()) noexcept
+            : value(word(told)), line(place.line()), column(place.column()) {}
+        std::uint64_t value;
+        std::uint64_t line, column;
+    };
+    /// Before the function returns; also at the head of a loop, with all that the rounds to come depend on.
     template <class... Values>
-    void returns(Values... values) noexcept {
-        after_ = mixed(before_, 0);
-        ((after_ = mixed(after_, static_cast<std::uint64_t>(values))), ...);
-        tell();
+    void returns(Told first, Values... others) noexcept {
+        forget();
+        for (const auto value : {first.line, first.column, first.value, word(others)...}) remember(value);
     }
 
   private:
-    static std::uint64_t mixed(std::uint64_t left, std::uint64_t right) noexcept;
-    void tell() const noexcept;
+    template <class T>
+    static std::uint64_t word(T value) noexcept {
+        if constexpr (std::is_pointer_v<T>)
+            return reinterpret_cast<std::uintptr_t>(value);
+        else if constexpr (std::is_class_v<T>)
+            return explored_hash(value); // found beside its type
+        else
+            return static_cast<std::uint64_t>(value);
+    }
+    void forget() noexcept;
+    void remember(std::uint64_t value) noexcept;
 
     std::uint64_t before_, after_;
 };

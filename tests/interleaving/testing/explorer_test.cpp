@@ -56,6 +56,7 @@ TEST(InterleavingExplorer, GoesThroughEveryOrder) {
         for (int thread = 0; thread < 3; ++thread) {
             run.thread([order, thread, &run] {
                 for (int step = 0; step < 2; ++step) {
+                    run.step();
                     run.event(static_cast<std::uint64_t>(thread));
                     order->push_back(thread);
                 }

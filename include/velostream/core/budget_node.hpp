@@ -123,6 +123,9 @@ struct alignas(64) BudgetNode {
         for (const auto* node = parent.load(); node != nullptr; node = node->parent.load()) ++levels;
         return levels;
     }
+    /// Whether deciders find the credit of this node's shards.
+    bool is_marked_open() const noexcept { return (open_marks->load() & open_mark) != 0; }
+
     bool is_within(const BudgetNode& subtree) const noexcept {
         const auto* node = this;
         while (node != nullptr && node != &subtree) node = node->parent.load();

@@ -56,6 +56,7 @@ class BudgetOperations {
 
     /// Completes the operation under way, if there is one: what was decided before this call has all its effects after.
     void complete_current() noexcept {
+        const typename Atomics::Scope scope;
         const auto seen = current_.load();
         if (is_busy(seen)) help(seen);
     }
@@ -127,6 +128,7 @@ BudgetOperations<Atomics>::~BudgetOperations() {
 
 template <class Atomics>
 auto BudgetOperations<Atomics>::run(const Operation& operation) noexcept -> Verdict {
+    typename Atomics::Scope scope;
     const auto mine = claim_slot();
     auto& place = slot(mine);
     // release: a late helper that reads one of these also sees that `current` has moved on since its own operation
@@ -140,6 +142,7 @@ auto BudgetOperations<Atomics>::run(const Operation& operation) noexcept -> Verd
 
     auto seen = current_.load();
     for (;;) {
+        scope.returns(mine, seen);
         if (is_busy(seen)) {
             help(seen);
             seen = current_.load();
@@ -152,24 +155,28 @@ auto BudgetOperations<Atomics>::run(const Operation& operation) noexcept -> Verd
         help(busy);
         const auto verdict = static_cast<Verdict>(place.result.load() & verdict_mask);
         place.claimed.store(false, std::memory_order_release);
+        scope.returns(verdict);
         return verdict;
     }
 }
 
 template <class Atomics>
 void BudgetOperations<Atomics>::help(std::uint64_t busy) noexcept {
+    typename Atomics::Scope scope;
     auto& place = slot(slot_index_of(busy));
     const auto sequence = sequence_of(busy);
     const auto undecided = result_of(sequence, Verdict::undecided);
     Operation operation;
     if (!read(place, busy, operation)) return; // it has ended
+    scope.returns(operation);
 
     auto result = place.result.load();
     if (result == undecided) {
-        auto verdict = judge(operation, place, undecided);
+        const auto verdict = judge(operation, place, undecided);
         if (verdict != Verdict::undecided) place.result.compare_exchange_strong(result, result_of(sequence, verdict));
         result = place.result.load();
     }
+    scope.returns(result, operation);
     if (result == result_of(sequence, Verdict::committed)) apply(operation, busy);
     current_.compare_exchange_strong(busy, idle_at(sequence));
 }
@@ -192,12 +199,14 @@ template <class Atomics>
 auto BudgetOperations<Atomics>::judge(const Operation& operation, const Slot& place, std::uint64_t undecided) noexcept
     -> Verdict {
     using Shard = BudgetShard<Atomics>;
+    typename Atomics::Scope scope;
     if (operation.shard != nullptr) {
         const auto word = operation.shard->word.load();
         if (!Shard::is_closed(word) || Shard::turn_of(word) != operation.turn) return Verdict::shard_moved;
     }
     auto level = static_cast<std::uint64_t>(Verdict::refused_at);
     for (auto* node = operation.node; node != nullptr; node = node->parent.load(), ++level) {
+        scope.returns(level);
         if (operation.opens && node->deciders.load() != 0) return Verdict::not_now;
 
         auto& counter = operation.takes ? node->taken : node->drained;
@@ -213,13 +222,18 @@ auto BudgetOperations<Atomics>::judge(const Operation& operation, const Slot& pl
         if (place.result.load() != undecided) return Verdict::undecided;
         if (base != value) counter.base.compare_exchange_strong(base, value);
     }
+    // After the deciders: one who has come and gone meanwhile has cleared the mark.
+    if (operation.opens && !operation.node->is_marked_open()) return Verdict::not_now;
     return Verdict::committed;
 }
 
 template <class Atomics>
 void BudgetOperations<Atomics>::apply(const Operation& operation, std::uint64_t busy) noexcept {
     using Shard = BudgetShard<Atomics>;
-    for (auto* node = operation.node; node != nullptr; node = node->parent.load()) {
+    typename Atomics::Scope scope;
+    std::size_t level = 0;
+    for (auto* node = operation.node; node != nullptr; node = node->parent.load(), ++level) {
+        scope.returns(level);
         auto& counter = operation.takes ? node->taken : node->drained;
         const auto returned = node->given.load();
         const auto collected = node->drained.value.load();

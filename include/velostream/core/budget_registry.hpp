@@ -50,9 +50,9 @@ class BudgetRegistry {
     /// A node that was set aside and has everything back; null if there is none.
     Node* take_settled() noexcept;
 
-    /// To be called before a shard of the node opens.
+    /// To be called before the operation that opens a shard of the node, which does so only if it finds the mark.
     void mark_open(const Node& node) noexcept {
-        if ((node.open_marks->load() & node.open_mark) != 0) return;
+        if (node.is_marked_open()) return;
         open_count_.fetch_add(1); // first, so that the count never falls below the number of marks
         if ((node.open_marks->fetch_or(node.open_mark) & node.open_mark) != 0) open_count_.fetch_sub(1);
     }

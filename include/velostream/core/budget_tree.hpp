@@ -79,6 +79,7 @@ class BudgetTree {
     bool take_with_refill(Node& node, Shard& shard, std::uint64_t units, std::uint64_t quantum) noexcept;
     Outcome take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept;
     void announce_and_collect(Node& node) noexcept;
+    void close_and_collect(Shard& shard) noexcept;
     void collect(Shard& shard) noexcept;
     bool make_space(Node& node, Shard& shard, std::uint64_t units) noexcept;
 
@@ -149,10 +150,7 @@ auto BudgetTree<Atomics>::take_out(Node& node) noexcept -> Node* {
 /// No operation on this node can commit after this, unless its units are still out.
 template <class Atomics>
 void BudgetTree<Atomics>::retire(Node& node) noexcept {
-    for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
-        node.shard(index).close();
-        collect(node.shard(index));
-    }
+    for (std::size_t index = 0; index < Atomics::shard_count(); ++index) close_and_collect(node.shard(index));
     registry_.clear_open(node);
     operations_.complete_current(); // it may be a late one that collects here
 }
@@ -160,9 +158,11 @@ void BudgetTree<Atomics>::retire(Node& node) noexcept {
 template <class Atomics>
 auto BudgetTree<Atomics>::take(Node& node, Shard& shard, std::uint64_t units) noexcept -> Outcome {
     if (units == 0) return {};
+    typename Atomics::Scope scope;
     while (shard.holds(units)) { // another thread of this shard was faster
         if (shard.try_take(units)) return {};
     }
+    scope.returns(&shard);
     for (auto* level = &node; level != nullptr; level = level->parent.load()) {
         const auto limit = level->limit.load();
         if (units > limit) return {level, used(*level), limit};
@@ -170,6 +170,7 @@ auto BudgetTree<Atomics>::take(Node& node, Shard& shard, std::uint64_t units) no
     auto& tree = node.tree;
     const auto quantum = tree.next_quantum(node, shard);
     if (quantum >= units && tree.take_with_refill(node, shard, units, quantum)) return {};
+    scope.returns(&shard);
 
     const auto verdict = tree.operations_.run(Operation{.node = &node, .units = units});
     if (verdict == Verdict::committed) return {};
@@ -181,19 +182,22 @@ auto BudgetTree<Atomics>::take(Node& node, Shard& shard, std::uint64_t units) no
 template <class Atomics>
 std::uint64_t BudgetTree<Atomics>::next_quantum(const Node& node, Shard& shard) const noexcept {
     constexpr std::uint64_t smallest = 4096;
+    typename Atomics::Scope scope;
     const auto last = shard.quantum.load(std::memory_order_relaxed);
     shard.quantum.store(std::clamp(2 * last, smallest, Shard::max_quantum), std::memory_order_relaxed);
 
     if (node.owners.load() == 0) return 0; // nobody is left to collect it
     auto room = unlimited_units;
     for (const auto* level = &node; level != nullptr; level = level->parent.load()) {
-        if (level->deciders.load() != 0) return 0;
+        if (level->deciders.load() != 0) return scope.returns(0), 0;
         const auto limit = level->limit.load();
         room = std::min(room, limit - std::min(limit, level->granted()));
     }
     const auto share = room / (4 * Atomics::shard_count() * (registry_.open_count() + 1));
-    const auto quantum = std::min(last, share);
-    return quantum < smallest ? 0 : quantum;
+    auto quantum = std::min(last, share);
+    if (quantum < smallest) quantum = 0;
+    scope.returns(quantum);
+    return quantum;
 }
 
 template <class Atomics>
@@ -214,8 +218,10 @@ bool BudgetTree<Atomics>::take_with_refill(Node& node, Shard& shard, std::uint64
 
 template <class Atomics>
 auto BudgetTree<Atomics>::take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept -> Outcome {
+    typename Atomics::Scope scope;
     Node* announced = nullptr;
     for (;;) {
+        scope.returns(refusing, announced);
         announce_and_collect(*refusing);
         if (announced != nullptr) announced->deciders.fetch_sub(1); // it lies below
         announced = refusing;
@@ -230,6 +236,7 @@ auto BudgetTree<Atomics>::take_or_refuse(Node& node, std::uint64_t units, Node* 
             outcome = {refusing, std::max(refusing->granted(), limit - std::min(units, limit + 1) + 1), limit};
         }
         announced->deciders.fetch_sub(1);
+        scope.returns(outcome.refused_by, outcome.used, outcome.limit);
         return outcome;
     }
 }
@@ -237,23 +244,30 @@ auto BudgetTree<Atomics>::take_or_refuse(Node& node, std::uint64_t units, Node* 
 /// Afterwards no credit lies idle below `node`, and none will while it is announced.
 template <class Atomics>
 void BudgetTree<Atomics>::announce_and_collect(Node& node) noexcept {
+    const typename Atomics::Scope scope;
     node.deciders.fetch_add(1);
     operations_.complete_current(); // its judge may not have seen the announcement
     registry_.for_each_open([&](Node& open) {
         if (!open.is_within(node)) return;
-        for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
-            auto& shard = open.shard(index);
-            if (!Shard::is_closed(shard.word.load())) shard.close();
-            collect(shard);
-        }
+        for (std::size_t index = 0; index < Atomics::shard_count(); ++index) close_and_collect(open.shard(index));
         registry_.clear_open(open);
     });
+}
+
+template <class Atomics>
+void BudgetTree<Atomics>::close_and_collect(Shard& shard) noexcept {
+    typename Atomics::Scope scope;
+    if (!Shard::is_closed(shard.word.load())) shard.close();
+    scope.returns(&shard);
+    collect(shard);
 }
 
 /// Moves the credit of a closed shard to the tree. Returns at once if the shard is open.
 template <class Atomics>
 void BudgetTree<Atomics>::collect(Shard& shard) noexcept {
+    typename Atomics::Scope scope;
     for (;;) {
+        scope.returns(&shard);
         const auto word = shard.word.load();
         const auto credit = Shard::credit_of(word);
         if (!Shard::is_closed(word) || credit == 0) return;
@@ -285,9 +299,11 @@ void BudgetTree<Atomics>::give(Shard& shard, std::uint64_t units, typename Shard
 /// Returns part of a full shard's credit to the tree, so that the next puts find space again.
 template <class Atomics>
 bool BudgetTree<Atomics>::make_space(Node& node, Shard& shard, std::uint64_t units) noexcept {
+    typename Atomics::Scope scope;
     if (Shard::is_closed(shard.word.load()) || units > shard.quantum.load(std::memory_order_relaxed)) return false;
     const auto quantum = next_quantum(node, shard);
     if (quantum < units) return false;
+    registry_.mark_open(node); // a decider may have cleared it since the shard was seen open
     const auto word = shard.close();
     const auto credit = Shard::credit_of(word);
     const auto kept = std::min(credit, quantum);
@@ -305,6 +321,7 @@ template <class Atomics>
 void BudgetTree<Atomics>::set_limit(Node& node, std::uint64_t limit) noexcept {
     limit = std::min(limit, unlimited_units);
     node.limit.store(limit);
+    node.tree.operations_.complete_current(); // it may have been judged by the limit before
     if (node.granted() <= limit) return;
     node.tree.announce_and_collect(node);
     node.deciders.fetch_sub(1);

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Budget trees with one thing wrong each, and the schedule that shows it: what the interleavings test is worth. A
+// mutant is a tree of its own type, of which one member is specialised.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "interleaving/core/budget_scenarios.hpp"
+
+namespace velostream {
+
+struct NothingAcquired {};
+struct NothingReleased {};
+struct ClosedInTwoSteps {};
+struct TakenFromTheClosed {};
+struct PutIntoTheClosedUnnoticed {};
+struct NoTurns {};
+struct GivenToOneLevelOnly {};
+struct MarkNotCheckedAgain {};
+struct NotMarked {};
+struct NotCompleted {};
+struct RefusedAtFirstSight {};
+struct NotAnnouncedToJudges {};
+struct JudgedWithoutRoomAbove {};
+struct AppliedAfterItsEnd {};
+
+template <class Mutation>
+using Mutant = ExploredAtomics<Mutation>;
+
+// ---- a shard
+
+template <>
+bool BudgetShard<Mutant<NothingAcquired>>::try_take(std::uint64_t units) noexcept {
+    auto seen = word.load(std::memory_order_relaxed);
+    if (units > credit_of(seen) || is_closed(seen)) return false;
+    return word.compare_exchange_strong(seen, seen - units + turn_step, std::memory_order_relaxed,
+                                        std::memory_order_relaxed);
+}
+
+template <>
+auto BudgetShard<Mutant<NothingReleased>>::try_put(std::uint64_t units) noexcept -> Put {
+    const auto most = capacity.load(std::memory_order_relaxed);
+    const auto seen = word.load(std::memory_order_relaxed) & (closed | credit_mask);
+    if (units > most || seen + units > most) return Put::past_capacity;
+    return is_closed(word.fetch_add(units, std::memory_order_relaxed)) ? Put::stored_in_closed : Put::stored;
+}
+
+template <>
+std::uint64_t BudgetShard<Mutant<ClosedInTwoSteps>>::close() noexcept {
+    const auto seen = word.load() | closed;
+    word.store(seen);
+    return seen;
+}
+
+template <>
+bool BudgetShard<Mutant<TakenFromTheClosed>>::try_take(std::uint64_t units) noexcept {
+    auto seen = word.load(std::memory_order_relaxed);
+    if (units > credit_of(seen)) return false;
+    return word.compare_exchange_strong(seen, seen - units, std::memory_order_acquire, std::memory_order_relaxed);
+}
+
+template <>
+auto BudgetShard<Mutant<PutIntoTheClosedUnnoticed>>::try_put(std::uint64_t units) noexcept -> Put {
+    const auto most = capacity.load(std::memory_order_relaxed);
+    const auto seen = word.load(std::memory_order_relaxed) & (closed | credit_mask);
+    if (units > most || seen + units > most) return Put::past_capacity;
+    word.fetch_add(units, std::memory_order_release);
+    return Put::stored;
+}
+
+template <>
+constexpr std::uint64_t BudgetShard<Mutant<NoTurns>>::turn_of(std::uint64_t) noexcept {
+    return 0;
+}
+
+// ---- a node
+
+template <>
+void BudgetNode<Mutant<GivenToOneLevelOnly>>::give(std::uint64_t units) noexcept {
+    given.fetch_add(units);
+}
+
+template <>
+bool BudgetNode<Mutant<MarkNotCheckedAgain>>::is_marked_open() const noexcept {
+    return true;
+}
+
+template <>
+void BudgetRegistry<Mutant<NotMarked>>::mark_open(const Node&) noexcept {}
+
+template <>
+bool BudgetNode<Mutant<NotMarked>>::is_marked_open() const noexcept {
+    return true;
+}
+
+// ---- an operation
+
+template <>
+void BudgetOperations<Mutant<NotCompleted>>::complete_current() noexcept {}
+
+template <>
+auto BudgetOperations<Mutant<NotAnnouncedToJudges>>::judge(const Operation& operation, const Slot& place,
+                                                           std::uint64_t undecided) noexcept -> Verdict {
+    using Shard = BudgetShard<Mutant<NotAnnouncedToJudges>>;
+    if (operation.shard != nullptr) {
+        const auto word = operation.shard->word.load();
+        if (!Shard::is_closed(word) || Shard::turn_of(word) != operation.turn) return Verdict::shard_moved;
+    }
+    auto level = static_cast<std::uint64_t>(Verdict::refused_at);
+    for (auto* node = operation.node; node != nullptr; node = node->parent.load(), ++level) {
+        auto& counter = operation.takes ? node->taken : node->drained;
+        const auto value = counter.value.load();
+        auto base = counter.base.load();
+        if (operation.takes && node->granted() > node->limit.load() - operation.units) return Verdict{level};
+        if (place.result.load() != undecided) return Verdict::undecided;
+        if (base != value) counter.base.compare_exchange_strong(base, value);
+    }
+    return Verdict::committed;
+}
+
+template <>
+auto BudgetOperations<Mutant<JudgedWithoutRoomAbove>>::judge(const Operation& operation, const Slot& place,
+                                                             std::uint64_t undecided) noexcept -> Verdict {
+    for (auto* node = operation.node; node != nullptr; node = node->parent.load()) {
+        auto& counter = operation.takes ? node->taken : node->drained;
+        const auto value = counter.value.load();
+        auto base = counter.base.load();
+        if (operation.takes && node == operation.node && node->granted() > node->limit.load() - operation.units)
+            return Verdict::refused_at;
+        if (place.result.load() != undecided) return Verdict::undecided;
+        if (base != value) counter.base.compare_exchange_strong(base, value);
+    }
+    return Verdict::committed;
+}
+
+template <>
+void BudgetOperations<Mutant<AppliedAfterItsEnd>>::apply(const Operation& operation, std::uint64_t) noexcept {
+    for (auto* node = operation.node; node != nullptr; node = node->parent.load()) {
+        auto& counter = operation.takes ? node->taken : node->drained;
+        const auto value = counter.base.load() + operation.units;
+        if (operation.takes) node->peak.store(unlimited_units);
+        counter.value.store(value);
+    }
+}
+
+// ---- the tree
+
+template <>
+auto BudgetTree<Mutant<RefusedAtFirstSight>>::take_or_refuse(Node&, std::uint64_t, Node* refusing) noexcept -> Outcome {
+    return {refusing, refusing->granted(), refusing->limit.load()};
+}
+
+namespace {
+
+template <class Mutation>
+using Tree = BudgetScenarios<Mutation>;
+
+TEST(BudgetTreeMutants, ATakeFromAShardThatAcquiresNothingIsFound) {
+    EXPECT_EQ(Tree<NothingAcquired>::credit_handed_over_in_a_shard().failure,
+              "the last holder was not seen to have ended");
+}
+TEST(BudgetTreeMutants, APutIntoAShardThatReleasesNothingIsFound) {
+    EXPECT_EQ(Tree<NothingReleased>::credit_handed_over_in_a_shard().failure,
+              "the last holder was not seen to have ended");
+}
+TEST(BudgetTreeMutants, AShardThatIsClosedInTwoStepsIsFound) {
+    EXPECT_EQ(Tree<ClosedInTwoSteps>::an_open_shard_in_use_while_another_needs_almost_all().failure,
+              "not everything came back");
+}
+TEST(BudgetTreeMutants, ATakeFromAClosedShardIsFound) {
+    EXPECT_EQ(Tree<TakenFromTheClosed>::an_open_shard_in_use_while_another_needs_almost_all().failure,
+              "more is granted than the limit");
+}
+TEST(BudgetTreeMutants, APutIntoAClosedShardThatNobodyCollectsIsFound) {
+    EXPECT_EQ(Tree<PutIntoTheClosedUnnoticed>::a_return_to_a_shard_that_closes().failure, "not everything came back");
+}
+TEST(BudgetTreeMutants, AShardWithoutTurnsIsFound) {
+    EXPECT_EQ(Tree<NoTurns>::two_threads_that_refill_one_shard().failure, "not everything came back");
+}
+TEST(BudgetTreeMutants, AReturnThatForgetsTheLevelsAboveIsFound) {
+    EXPECT_EQ(Tree<GivenToOneLevelOnly>::a_full_budget_handed_over().failure, "not everything came back");
+}
+TEST(BudgetTreeMutants, AShardThatOpensWithoutAMarkIsFound) {
+    EXPECT_EQ(Tree<NotMarked>::two_who_each_need_the_others_credit().failure,
+              "refused although there was room all the time");
+}
+TEST(BudgetTreeMutants, AShardThatOpensWithoutLookingAtItsMarkAgainIsFound) {
+    EXPECT_EQ(Tree<MarkNotCheckedAgain>::a_shard_that_opens_after_a_refusal().failure, "not everything came back");
+}
+TEST(BudgetTreeMutants, ADeciderWhoDoesNotCompleteWhatIsUnderWayIsFound) {
+    EXPECT_EQ(Tree<NotCompleted>::a_shard_that_opens_while_the_limit_falls().failure, "granted after the limit fell");
+}
+TEST(BudgetTreeMutants, AJudgeWhoDoesNotHeedAnnouncementsIsFound) {
+    EXPECT_EQ(Tree<NotAnnouncedToJudges>::a_shard_that_opens_after_a_refusal().failure, "not everything came back");
+}
+TEST(BudgetTreeMutants, AJudgeWhoDoesNotLookAboveIsFound) {
+    EXPECT_EQ(Tree<JudgedWithoutRoomAbove>::two_takers_of_more_than_half().failure, "more is granted than the limit");
+}
+TEST(BudgetTreeMutants, AHelperThatAppliesWhatHasEndedIsFound) {
+    EXPECT_EQ(Tree<AppliedAfterItsEnd>::two_takers_who_both_fit().failure, "not everything came back");
+}
+TEST(BudgetTreeMutants, ARefusalBeforeCreditWasCollectedIsFound) {
+    EXPECT_EQ(Tree<RefusedAtFirstSight>::an_open_shard_in_use_while_another_needs_almost_all().failure,
+              "refused although there was room all the time");
+}
+
+} // namespace
+} // namespace velostream

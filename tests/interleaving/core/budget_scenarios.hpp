@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "interleaving/core/budget_world.hpp"
+
+namespace velostream {
+
+/// What a few threads do to a budget tree at the same time, for any `Mutation` of it.
+template <class Mutation>
+class BudgetScenarios {
+  public:
+    using World = BudgetWorld<Mutation>;
+    using Run = testing::Interleaving;
+    using Memory = testing::MemoryModel;
+
+    static constexpr std::uint64_t roomy = 65536; // enough that shards open
+
+    /// Three levels, two of them with a limit; together the takers want more than the middle one has.
+    static auto two_takers_of_more_than_half() {
+        return explore(Memory::sequential, 200, [](Run& run, World& world) {
+            auto& query = world.child(world.root(), 100);
+            auto& left = world.child(query);
+            run.thread([&] { world.take(left, 60); });
+            run.thread([&] { world.take(query, 60); });
+        });
+    }
+    static auto two_takers_who_both_fit() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& query = world.child(world.root());
+            run.thread([&] { world.take(query, 30); });
+            run.thread([&] { world.take(query, 40); });
+        });
+    }
+    // The larger take fails at the root. Until then it must not stand in the way of the smaller one.
+    static auto a_refused_take_beside_one_that_fits() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& query = world.child(world.root(), 50);
+            world.take(world.root(), 90);
+            run.thread([&] { world.take(query, 45); });
+            run.thread([&] { world.take(query, 10); });
+        });
+    }
+    static auto a_full_budget_handed_over() {
+        return explore(Memory::weak, 100, [](Run& run, World& world) {
+            auto& giver = world.child(world.root());
+            auto& taker = world.child(world.root());
+            world.take_and_look(giver, 100);
+            run.thread([&] { world.clean_and_give(giver, 100); });
+            run.thread([&] { world.take_and_look(taker, 100); });
+        });
+    }
+    static auto a_full_budget_handed_back_and_forth() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& left = world.child(world.root());
+            auto& right = world.child(world.root());
+            world.take(left, 100);
+            run.thread([&] {
+                world.give(left, 100);
+                world.take(left, 100);
+            });
+            run.thread([&] {
+                if (world.take(right, 100)) world.give(right, 100);
+            });
+        });
+    }
+    static auto two_threads_at_the_credit_of_one_shard() {
+        return explore(Memory::weak, roomy, [](Run& run, World& world) {
+            world.park(world.root(), 4096);
+            for (int thread = 0; thread < 2; ++thread) {
+                run.thread([&] {
+                    if (world.take(world.root(), 2000)) world.give(world.root(), 2000);
+                });
+            }
+        });
+    }
+    /// All the credit there is passes from one thread of a shard to the other.
+    static auto credit_handed_over_in_a_shard() {
+        return explore(Memory::weak, roomy, [](Run& run, World& world) {
+            world.park(world.root(), 4096);
+            world.take_and_look(world.root(), 4096);
+            run.thread([&] { world.clean_and_give(world.root(), 4096); });
+            run.thread([&] {
+                const bool seen = world.root().shard(0).holds(4096);
+                if (seen) world.take_and_look(world.root(), 4096);
+            });
+        });
+    }
+    static auto three_at_one_shard() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            world.park(world.root(), 4096);
+            for (int thread = 0; thread < 3; ++thread) {
+                run.thread([&] {
+                    if (world.take(world.root(), 1000)) world.give(world.root(), 1000);
+                });
+            }
+        });
+    }
+    /// Together they fit, whatever the first one's shard is given for later.
+    static auto a_shard_that_opens_while_another_needs_almost_all() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            auto& opener = world.child(world.root());
+            world.will_park(opener, 4096);
+            run.thread([&] { world.take(opener, 100); });
+            run.thread([&] { world.take(world.root(), roomy - 200); });
+        });
+    }
+    /// The decider has come and gone before the shard opens: its credit must still be found later.
+    static auto a_shard_that_opens_after_a_refusal() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            auto& opener = world.child(world.root());
+            world.take(world.root(), roomy / 2);
+            world.will_park(opener, 4096);
+            run.thread([&] { world.take(opener, 100); });
+            run.thread([&] { world.take(world.root(), roomy / 2 + 1); });
+        });
+    }
+    static auto an_open_shard_in_use_while_another_needs_almost_all() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            auto& owner = world.child(world.root());
+            world.park(owner, 4096);
+            run.thread([&] { world.take(owner, 100); });
+            run.thread([&] { world.take(world.root(), roomy - 200); });
+        });
+    }
+    static auto a_return_to_a_shard_that_closes() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            world.park(world.root(), 4096);
+            world.take(world.root(), 100);
+            run.thread([&] { world.give(world.root(), 100); });
+            run.thread([&] { world.take(world.root(), roomy); });
+        });
+    }
+    static auto a_full_shard_that_returns_part_of_its_credit() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            world.will_park(world.root(), 4096);
+            for (int count = 0; count < 3; ++count) world.take(world.root(), 4000);
+            for (int count = 0; count < 2; ++count) world.give(world.root(), 4000);
+            run.thread([&] { world.give(world.root(), 4000); });
+            run.thread([&] { world.set_limit(world.root(), 100); });
+            run.finally([&] { world.root().limit.store(roomy); });
+        });
+    }
+    static auto two_threads_that_refill_one_shard() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            world.will_park(world.root(), 4096);
+            for (int thread = 0; thread < 2; ++thread) run.thread([&] { world.take(world.root(), 100); });
+        });
+    }
+    static auto two_who_each_need_the_others_credit() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            auto& left = world.child(world.root());
+            auto& right = world.child(world.root());
+            world.park(left, 4096);
+            world.park(right, 4096);
+            run.thread([&] { world.take(left, roomy / 2); });
+            run.thread([&] { world.take(right, roomy / 2); });
+        });
+    }
+    /// Who lowers a limit collects what lies above it, also from a shard that is just being opened.
+    static auto a_shard_that_opens_while_the_limit_falls() {
+        return explore(Memory::weak, roomy, [](Run& run, World& world) {
+            world.will_park(world.root(), 4096);
+            run.thread([&] { world.take(world.root(), 100); });
+            run.thread([&] { world.set_limit(world.root(), 100); });
+            run.finally([&] {
+                if (World::try_now(world.root(), 1)) run.fail("granted after the limit fell");
+                world.root().limit.store(roomy);
+            });
+        });
+    }
+    static auto a_reader_of_what_is_used() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            auto& node = world.child(world.root());
+            world.take(node, 500);
+            world.park(node, 4096);
+            run.thread([&] {
+                if (world.take(node, 100)) world.give(node, 100);
+            });
+            run.thread([&] { world.check_used(world.root(), 500, 500 + 100 + 4096); });
+        });
+    }
+    static auto two_who_give_and_one_who_takes() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& taker = world.child(world.root(), 80);
+            world.take(world.root(), 40);
+            world.take(taker, 50);
+            run.thread([&] { world.give(world.root(), 40); });
+            run.thread([&] { world.give(taker, 50); });
+            run.thread([&] { world.take(taker, 60); });
+        });
+    }
+
+  private:
+    static testing::ExplorationReport explore(Memory memory, std::uint64_t limit,
+                                              const std::function<void(Run&, World&)>& threads) {
+        return testing::explore(
+            [&](Run& run) {
+                const auto world = std::make_shared<World>(run, limit);
+                run.begin([world] { world->begin(); });
+                run.always([world] { world->always(); });
+                threads(run, *world);
+                run.finally([world] { world->finally(); });
+            },
+            {.memory = memory});
+    }
+};
+
+} // namespace velostream

@@ -3,13 +3,24 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <span>
 #include <utility>
 
 #include "client_conf.hpp"
 #include "velostream/kafka/error.hpp"
 
 namespace velostream::kafka::detail {
+
+namespace {
+
+Delivery delivery_of(const rd_kafka_message_t& report) noexcept {
+    Delivery delivery{report.partition, report.offset, std::nullopt};
+    auto type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    const auto timestamp = rd_kafka_message_timestamp(&report, &type);
+    if (type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE) delivery.timestamp = WallTime{std::chrono::milliseconds{timestamp}};
+    return delivery;
+}
+
+} // namespace
 
 // What a cancellation slot calls. The operation may have been used again since; then its generation differs.
 class ProducerCore::Cancel {
@@ -30,11 +41,16 @@ ProducerCore::ProducerCore(asio::any_io_executor executor, const ProducerConfig&
       executor_(std::move(executor)),
       timer_(executor_),
       signal_(std::in_place, executor_),
-      session_(std::make_shared<ProducerSession>(config_, *signal_)),
+      session_(new_session()),
       close_deadline_(*this, &ProducerCore::shut_down),
       reopen_deadline_(*this, &ProducerCore::after_progress) {}
 
 ProducerCore::~ProducerCore() = default;
+
+std::shared_ptr<ProducerSession> ProducerCore::new_session() {
+    Listener& listener = *this;
+    return std::make_shared<ProducerSession>(config_, *signal_, listener);
+}
 
 void ProducerCore::join_context() {
     if (!membership_.join(executor_, shared_from_this())) shut_down();
@@ -53,15 +69,13 @@ SendOperation& ProducerCore::allocate() {
 }
 
 void ProducerCore::recycle(SendOperation& operation) noexcept {
-    ++operation.generation;
-    operation.record = {};
-    operation.call_slot = {};
     operation.place = SendOperation::Place::outside;
     operation.next = free_;
     free_ = &operation;
 }
 
 void ProducerCore::start(SendOperation& operation, Outgoing record, const CallContext* call) {
+    ++operation.generation;
     operation.record = record;
     operation.bytes = record.size_bytes();
     operation.sequence = next_sequence_++;
@@ -117,12 +131,15 @@ void ProducerCore::hand_over_waiting() {
 }
 
 void ProducerCore::watch_cancellation(SendOperation& operation, const CallContext* call) {
-    if (auto slot = operation.slot(); slot.is_connected()) slot.assign(Cancel{operation});
+    auto slot = operation.slot();
     operation.call_slot = call ? call->cancellation_slot() : asio::cancellation_slot{};
+    operation.is_cancellable = slot.is_connected() || operation.call_slot.is_connected();
+    if (slot.is_connected()) slot.assign(Cancel{operation});
     if (operation.call_slot.is_connected()) operation.call_slot.assign(Cancel{operation});
 }
 
 void ProducerCore::clear_slots(SendOperation& operation) noexcept {
+    if (!std::exchange(operation.is_cancellable, false)) return;
     if (auto slot = operation.slot(); slot.is_connected()) slot.clear();
     if (operation.call_slot.is_connected()) operation.call_slot.clear();
 }
@@ -174,6 +191,7 @@ void ProducerCore::cancel(SendOperation& operation) {
         error = error.with_inner(Errc::send_outcome_unknown);
     }
     auto slots = std::pair{operation.slot(), operation.call_slot};
+    operation.is_cancellable = false;
     release(operation);
     SendHandler handler{std::move(static_cast<SendHandler&>(operation))};
     asio::post(executor_, [self = self(), slots, handler = std::move(handler), error]() mutable {
@@ -207,94 +225,38 @@ bool ProducerCore::is_wanted() const {
 
 void ProducerCore::on_events() {
     if (!signal_) return;
-    // A completion handler may shut us down: the events outlive that, and need their client. It may also throw: what is
-    // left of the event is served then by the next turn.
-    const auto keep = self();
+    const auto keep = self(); // a handler may shut us down
     const auto session = session_;
-    struct Finally {
-        ProducerCore& core;
-        bool is_done = false;
-        ~Finally() {
-            if (!core.signal_) {
-                core.event_.reset();
-                core.reports_next_ = core.reports_end_ = 0;
-            } else if (!is_done) {
-                core.continue_later();
-            }
-        }
-    } finally{*this};
-
-    constexpr int events_per_turn = 16;
     signal_->clear();
-    for (int served = 0; served < events_per_turn; ++served) {
-        if (serve_next_event()) continue;
-        finally.is_done = true;
-        return after_progress();
+    is_serving_ = true;
+    session->serve();
+    is_serving_ = false;
+    if (const auto thrown = std::exchange(thrown_, nullptr)) {
+        asio::post(executor_, [self = keep] { self->on_events(); }); // the reports after the one whose handler threw
+        std::rethrow_exception(thrown);
     }
+    after_progress();
 }
 
-void ProducerCore::continue_later() {
-    asio::post(executor_, [self = self()] { self->on_events(); });
+// Called by the client library, so nothing may be thrown through it. False: no more reports now.
+bool ProducerCore::on_report(const rd_kafka_message_t& report) noexcept {
+    try {
+        settle(*static_cast<SendOperation*>(report._private), report);
+    } catch (...) {
+        thrown_ = std::current_exception();
+    }
+    return signal_ && !thrown_;
 }
 
-// False if there was none, or if the producer was shut down.
-bool ProducerCore::serve_next_event() {
-    if (!signal_) return false;
-    if (!event_) event_.reset(session_->poll());
-    if (!event_) return false;
-    switch (rd_kafka_event_type(event_.get())) {
-        case RD_KAFKA_EVENT_DR:
-            while (const auto* report = next_report()) {
-                settle(*static_cast<SendOperation*>(report->_private), *report);
-                if (!signal_) return false;
-            }
-            break;
-        case RD_KAFKA_EVENT_ERROR:
-            note_problem(*event_);
-            break;
-        default:
-            break;
-    }
-    event_.reset();
-    return true;
-}
-
-// What belongs to thousands of sends is not in the processor's cache. It is fetched for a chunk of them together: one
-// at a time, that alone costs more than everything else that is done for a report.
-const rd_kafka_message_t* ProducerCore::next_report() noexcept {
-    if (reports_next_ == reports_end_) {
-        reports_next_ = 0;
-        reports_end_ = rd_kafka_event_message_array(event_.get(), reports_.data(), reports_.size());
-        const auto reports = std::span{reports_}.first(reports_end_);
-        for (const auto* report : reports) __builtin_prefetch(report->_private, 1);
-        for (const auto* report : reports) static_cast<const SendOperation*>(report->_private)->prefetch();
-    }
-    return reports_next_ == reports_end_ ? nullptr : reports_[reports_next_++];
+void ProducerCore::on_problem(int code, const char* text) noexcept {
+    if (code == RD_KAFKA_RESP_ERR__FATAL) return begin_reopen();
+    cause_.note(code, text);
 }
 
 void ProducerCore::settle(SendOperation& operation, const rd_kafka_message_t& report) {
-    --in_flight_;
-    in_flight_bytes_ -= operation.bytes;
-    operation.place = SendOperation::Place::outside;
-    const bool is_written = report.err == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (is_written && cause_.is_in_force()) cause_.note_success(timer_.coarse_now());
-    if (!waiting_.empty()) hand_over_waiting(); // they came before whatever this send's caller does next
-
-    if (!operation) {
-        if (is_written) ++counts_.late_deliveries;
-        return recycle(operation);
-    }
-    if (is_written) {
-        ++counts_.sent;
-        Delivery delivery{report.partition, report.offset, std::nullopt};
-        auto type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        const auto timestamp = rd_kafka_message_timestamp(&report, &type);
-        if (type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
-            delivery.timestamp = WallTime{std::chrono::milliseconds{timestamp}};
-        clear_slots(operation);
-        release(operation);
-        return operation.complete(executor_, When::now, std::move(delivery));
-    }
+    if (report.err == RD_KAFKA_RESP_ERR_NO_ERROR) return settle_written(operation, report);
+    give_room_back(operation);
+    if (!operation) return recycle(operation);
     if (is_reopening_ && rd_kafka_message_status(&report) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
         operation.place = SendOperation::Place::returned;
         return returned_.push_back(operation);
@@ -302,13 +264,34 @@ void ProducerCore::settle(SendOperation& operation, const rd_kafka_message_t& re
     fail(operation, failure_of(operation, report), When::now);
 }
 
-void ProducerCore::note_problem(rd_kafka_event_t& event) {
-    if (rd_kafka_event_error_is_fatal(&event)) return begin_reopen();
-    cause_.note(rd_kafka_event_error(&event), rd_kafka_event_error_string(&event));
+void ProducerCore::settle_written(SendOperation& operation, const rd_kafka_message_t& report) {
+    // Complete before anything is written to the operation, which mostly lies in no cache: a copy of what was just put
+    // together waits for every write before it, and those to the operation take a hundred nanoseconds.
+    operation.fetch_for_writing();
+    Result<Delivery> delivery{delivery_of(report)};
+
+    if (cause_.is_in_force()) cause_.note_success(timer_.coarse_now());
+    give_room_back(operation);
+    if (!operation) {
+        ++counts_.late_deliveries;
+        return recycle(operation);
+    }
+    ++counts_.sent;
+    clear_slots(operation);
+    release(operation);
+    operation.complete(executor_, When::now, std::move(delivery));
+}
+
+// First to those who wait: they came before whatever this send's caller does next.
+void ProducerCore::give_room_back(SendOperation& operation) {
+    --in_flight_;
+    in_flight_bytes_ -= operation.bytes;
+    operation.place = SendOperation::Place::outside;
+    if (!waiting_.empty()) hand_over_waiting();
 }
 
 void ProducerCore::after_progress() {
-    if (event_ || state_ == State::closed) return;
+    if (is_serving_ || state_ == State::closed) return;
     reopen_when_empty();
     if (is_idle() && returned_.empty()) {
         idle_.wake_all();
@@ -348,7 +331,7 @@ void ProducerCore::begin_reopen() {
 void ProducerCore::reopen_when_empty() {
     if (!is_reopening_ || in_flight_ > 0 || reopen_deadline_.is_armed()) return;
     try {
-        session_ = std::make_shared<ProducerSession>(config_, *signal_);
+        session_ = new_session();
     } catch (const std::exception& problem) { // out of threads or memory: worth another try
         cause_.note(RD_KAFKA_RESP_ERR__FATAL, problem.what());
         return timer_.arm(reopen_deadline_, timer_.now() + std::chrono::milliseconds{500});
@@ -404,7 +387,6 @@ void ProducerCore::drop() noexcept {
     timer_.abandon();
     signal_.reset();
     for (const auto& operation : pool_) operation->reset();
-    event_.reset();
     session_.reset();
 }
 

@@ -3,9 +3,9 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,7 +28,7 @@ namespace velostream::kafka::detail {
 /// message), has come back unwritten from a client that is being replaced (in `returned_`), or is done. "Attached"
 /// means that its caller still waits. A send that is handed over keeps its share of the budget until its delivery
 /// report, attached or not.
-class ProducerCore final : public ContextMember {
+class ProducerCore final : public ContextMember, private ProducerSession::Listener {
   public:
     ProducerCore(asio::any_io_executor executor, const ProducerConfig& config);
     ~ProducerCore() override;
@@ -73,11 +73,11 @@ class ProducerCore final : public ContextMember {
 
     // Events
     void on_events();
-    void continue_later();
-    bool serve_next_event();
-    const rd_kafka_message_t* next_report() noexcept;
+    bool on_report(const rd_kafka_message_t& report) noexcept override;
+    void on_problem(int code, const char* text) noexcept override;
     void settle(SendOperation& operation, const rd_kafka_message_t& report);
-    void note_problem(rd_kafka_event_t& event);
+    void settle_written(SendOperation& operation, const rd_kafka_message_t& report);
+    void give_room_back(SendOperation& operation);
     void after_progress();
     bool is_wanted() const;
 
@@ -85,6 +85,7 @@ class ProducerCore final : public ContextMember {
     Error failure_of(const SendOperation& operation, const rd_kafka_message_t& report) const;
 
     // Life
+    std::shared_ptr<ProducerSession> new_session();
     void begin_reopen();
     void reopen_when_empty();
     std::shared_ptr<ProducerCore> self() { return std::static_pointer_cast<ProducerCore>(shared_from_this()); }
@@ -110,14 +111,9 @@ class ProducerCore final : public ContextMember {
     Bytes in_flight_bytes_ = 0;
     std::uint64_t next_sequence_ = 0;
 
-    struct EventDestroy {
-        void operator()(rd_kafka_event_t* event) const noexcept { rd_kafka_event_destroy(event); }
-    };
-    std::unique_ptr<rd_kafka_event_t, EventDestroy> event_; // a batch of reports that is being served
-    std::array<const rd_kafka_message_t*, 32> reports_{};   // of that event, the next ones
-    std::size_t reports_next_ = 0;
-    std::size_t reports_end_ = 0;
     bool is_listening_ = false;
+    bool is_serving_ = false;   // reports are being served; handlers may call in
+    std::exception_ptr thrown_; // by one of them
     FailureCause cause_;
 
     CoreDeadline<ProducerCore> close_deadline_;

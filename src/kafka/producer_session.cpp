@@ -37,7 +37,6 @@ ClientConf conf_of(const ProducerConfig& config) {
     conf.set("queue.buffering.max.messages", 0);
     conf.set("queue.buffering.max.kbytes", std::numeric_limits<std::int32_t>::max());
     conf.set(config.properties, {"delivery.report.only.error", "enabled_events", "log.queue", "transactional.id"});
-    rd_kafka_conf_set_events(conf.get(), RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     return conf;
 }
 
@@ -80,14 +79,31 @@ std::vector<ConfigProblem> validate(const ProducerConfig& config) {
     return conf_of(config).problems();
 }
 
-ProducerSession::ProducerSession(const ProducerConfig& config, const EventSignal& signal)
-    : client_(conf_of(config).open(RD_KAFKA_PRODUCER)), events_(rd_kafka_queue_get_main(client_)) {
+void ProducerSession::Hook::on_report(rd_kafka_t* client, const rd_kafka_message_t* report, void* self) {
+    auto* const listener = static_cast<Hook*>(self)->listener;
+    if (listener && !listener->on_report(*report)) rd_kafka_yield(client);
+}
+
+void ProducerSession::Hook::on_problem(rd_kafka_t*, int code, const char* text, void* self) {
+    if (auto* const listener = static_cast<Hook*>(self)->listener) listener->on_problem(code, text);
+}
+
+ProducerSession::ProducerSession(const ProducerConfig& config, const EventSignal& signal, Listener& listener)
+    : hook_(std::make_unique<Hook>(&listener)) {
+    auto conf = conf_of(config);
+    rd_kafka_conf_set_opaque(conf.get(), hook_.get());
+    rd_kafka_conf_set_dr_msg_cb(conf.get(), &Hook::on_report);
+    rd_kafka_conf_set_error_cb(conf.get(), &Hook::on_problem);
+    client_ = conf.open(RD_KAFKA_PRODUCER);
+    events_ = rd_kafka_queue_get_main(client_);
     signal.connect(events_);
 }
 
 ProducerSession::~ProducerSession() {
     EventSignal::disconnect(events_);
-    run_in_background([client = client_, events = events_, topics = std::move(topics_)] {
+    hook_->listener = nullptr;
+    run_in_background([client = client_, events = events_, topics = std::move(topics_),
+                       hook = std::shared_ptr<Hook>{std::move(hook_)}] {
         for (const auto& [name, topic] : topics) rd_kafka_topic_destroy(topic);
         rd_kafka_queue_destroy(events);
         rd_kafka_destroy(client);

@@ -20,8 +20,19 @@ namespace velostream::kafka {
 /// blocks.
 class ProducerSession {
   public:
-    /// Throws as `ClientConf::open`.
-    ProducerSession(const ProducerConfig& config, const EventSignal& signal);
+    /// Who is told, inside of `serve` only.
+    class Listener {
+      public:
+        /// The report of one message. False: `serve` returns, and the reports after it come with the next call.
+        virtual bool on_report(const rd_kafka_message_t& report) noexcept = 0;
+        virtual void on_problem(int code, const char* text) noexcept = 0;
+
+      protected:
+        ~Listener() = default;
+    };
+
+    /// Throws as `ClientConf::open`. The listener must outlive this object.
+    ProducerSession(const ProducerConfig& config, const EventSignal& signal, Listener& listener);
     ProducerSession(const ProducerSession&) = delete;
     ProducerSession& operator=(const ProducerSession&) = delete;
     ~ProducerSession();
@@ -29,8 +40,11 @@ class ProducerSession {
     /// Hands a copy of the record over. `opaque` comes back with its delivery report, unless this fails.
     rd_kafka_resp_err_t produce(const RecordView& record, void* opaque);
 
-    /// The next event, or null.
-    rd_kafka_event_t* poll() noexcept { return rd_kafka_queue_poll(events_, 0); }
+    /// Tells the listener everything that there is now. What comes meanwhile wakes the signal again.
+    ///
+    /// Reports are taken through the library's callback and not as an event: an event keeps its thousands of messages
+    /// until the end, and what replaces them then finds only memory that no cache holds.
+    void serve() noexcept { rd_kafka_queue_poll_callback(events_, 0); }
 
     /// Makes everything that was handed over come back now.
     void purge() noexcept;
@@ -42,6 +56,13 @@ class ProducerSession {
     rd_kafka_topic_t* topic(std::string_view name);
     rd_kafka_resp_err_t produce_in_full(rd_kafka_topic_t* topic, const RecordView& record, void* opaque);
 
+    struct Hook {
+        Listener* listener; // null once the session has gone
+        static void on_report(rd_kafka_t* client, const rd_kafka_message_t* report, void* self);
+        static void on_problem(rd_kafka_t* client, int code, const char* text, void* self);
+    };
+
+    std::unique_ptr<Hook> hook_; // what the client knows of us; it outlives us in the background
     rd_kafka_t* client_ = nullptr;
     rd_kafka_queue_t* events_ = nullptr;
 

@@ -7,7 +7,6 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <cstddef>
-#include <cstring>
 #include <memory>
 #include <new>
 #include <tuple>
@@ -64,21 +63,13 @@ class StoredHandler<void(Args...)> {
         operations->submit(storage_, home, when, std::move(args)...);
     }
 
-    /// Brings the memory near that the handler will need, if that is where its first word points, as a coroutine's
-    /// does.
-    void prefetch() const noexcept {
-        void* first_word;
-        std::memcpy(&first_word, storage_, sizeof first_word);
-        __builtin_prefetch(first_word);
-    }
-
     /// Destroys the handler uncalled.
     void reset() noexcept {
         if (const auto* operations = std::exchange(operations_, nullptr)) operations->destroy(storage_);
     }
 
   private:
-    static constexpr std::size_t capacity = 40;
+    static constexpr std::size_t capacity = 32;
 
     struct Operations {
         void (*call)(void*, Args&&...);

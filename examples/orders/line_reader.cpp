@@ -51,15 +51,18 @@ void LineReader::run() {
     }
 }
 
+// Woken for a batch that it took before it waited, it waits again: only `ended_` is the end.
 asio::awaitable<Result<std::optional<LineBatch>>> LineReader::next() {
     const auto ready = [this] {
         const std::lock_guard lock{mutex_};
         return !batches_.empty() || ended_;
     };
-    boost::system::error_code cancelled;
-    auto token = asio::redirect_error(asio::use_awaitable, cancelled);
-    co_await available_.async_wait_unless(ready, token);
-    if (cancelled) co_return velostream::Error{cancelled};
+    do {
+        boost::system::error_code cancelled;
+        auto token = asio::redirect_error(asio::use_awaitable, cancelled);
+        co_await available_.async_wait_unless(ready, token);
+        if (cancelled) co_return velostream::Error{cancelled};
+    } while (!ready());
 
     std::optional<LineBatch> batch;
     {

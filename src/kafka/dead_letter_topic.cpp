@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "velostream/kafka/dead_letter_topic.hpp"
 
+#include <boost/asio/deferred.hpp>
 #include <chrono>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "velostream/core/record_view.hpp"
 
@@ -33,7 +35,8 @@ asio::awaitable<Result<DeadLetterReceipt>> DeadLetterTopic::store(const DeadLett
                             .headers = letter.headers(),
                             .timestamp = letter.timestamp(),
                             .timestamp_type = TimestampType::create_time};
-    const auto sent = co_await producer_->send(record, call);
+    auto sending = producer_->async_send(record, call, asio::deferred);
+    const auto sent = co_await std::move(sending);
     if (!sent) co_return sent.error();
     co_return DeadLetterReceipt{.partition = sent->partition, .offset = sent->offset};
 }

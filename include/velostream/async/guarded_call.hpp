@@ -199,12 +199,14 @@ asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, Ca
             }
             if (is_run) [[likely]] {
                 if constexpr (std::is_void_v<Value>) {
-                    co_await start(operation, call);
+                    auto running = start(operation, call);
+                    co_await std::move(running);
                     told = true;
                     guards.leave_with_success(call);
                     co_return Success{};
                 } else {
-                    Value value = co_await start(operation, call);
+                    auto running = start(operation, call);
+                    Value value = co_await std::move(running);
                     if (!is_failure(value)) [[likely]] {
                         told = true;
                         guards.leave_with_success(call);

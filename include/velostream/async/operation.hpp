@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <concepts>
 #include <type_traits>
 #include <utility>
@@ -16,21 +18,36 @@ inline constexpr bool is_awaitable = false;
 template <class T, class Executor>
 inline constexpr bool is_awaitable<asio::awaitable<T, Executor>> = true;
 
-/// `(CallContext&) -> awaitable`
+/// An `awaitable`, or what an asynchronous function of Asio returns for `asio::deferred`, which saves the coroutine
+/// around it. That one gives what `co_await` makes of it: an `error_code` in front becomes an exception.
+template <class T>
+concept Awaitable = is_awaitable<T> || asio::is_async_operation<T>::value;
+
+/// `(CallContext&) -> Awaitable`
 template <class Operation>
 concept ContextOperation =
-    std::invocable<Operation&, CallContext&> && is_awaitable<std::invoke_result_t<Operation&, CallContext&>>;
+    std::invocable<Operation&, CallContext&> && Awaitable<std::invoke_result_t<Operation&, CallContext&>>;
 
-/// `() -> awaitable`
+/// `() -> Awaitable`
 template <class Operation>
-concept PlainOperation = std::invocable<Operation&> && is_awaitable<std::invoke_result_t<Operation&>>;
+concept PlainOperation = std::invocable<Operation&> && Awaitable<std::invoke_result_t<Operation&>>;
 
-/// What `execute` runs: a callable, called once for every try, that returns `awaitable<T>` or `awaitable<Result<T>>`.
+/// What `execute` runs: a callable, called once for every try, that returns an `Awaitable` of `T` or of `Result<T>`.
 /// A thrown exception counts as a failure and becomes an `Error`.
 template <class Operation>
 concept AsyncOperation = ContextOperation<Operation> || PlainOperation<Operation>;
 
 namespace detail {
+
+template <class T>
+struct AwaitableValue {
+    using Signature = typename asio::completion_signature_of<T>::type;
+    using type = typename asio::async_result<asio::use_awaitable_t<>, Signature>::return_type::value_type;
+};
+template <class T, class Executor>
+struct AwaitableValue<asio::awaitable<T, Executor>> {
+    using type = T;
+};
 
 template <class Operation>
 struct OperationAwaitable {
@@ -43,9 +60,10 @@ struct OperationAwaitable<Operation> {
 
 } // namespace detail
 
-/// What the operation's coroutine returns, as written by the user.
+/// What awaiting the operation gives, as written by the user.
 template <AsyncOperation Operation>
-using OperationValue = typename detail::OperationAwaitable<std::remove_reference_t<Operation>>::type::value_type;
+using OperationValue = typename detail::AwaitableValue<
+    typename detail::OperationAwaitable<std::remove_reference_t<Operation>>::type>::type;
 
 /// What `execute` returns for it.
 template <AsyncOperation Operation>

@@ -119,10 +119,12 @@ asio::awaitable<TimedOutcome<Value>> run_on_strand(std::shared_ptr<DeadlineCance
     TimedOutcome<Value> outcome;
     try {
         if constexpr (std::is_same_v<Value, std::monostate>) {
-            co_await start(operation, call);
+            auto running = start(operation, call);
+            co_await std::move(running);
             outcome.value.emplace();
         } else {
-            outcome.value.emplace(co_await start(operation, call));
+            auto running = start(operation, call);
+            outcome.value.emplace(co_await std::move(running));
         }
     } catch (...) {
         outcome.exception = std::current_exception();

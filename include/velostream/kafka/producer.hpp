@@ -127,7 +127,8 @@ class Producer {
         return detail::initiate_send(*core_, record, &call, asio::use_awaitable);
     }
 
-    /// `send` for any completion token. A callback costs less than a coroutine.
+    /// `send` for any completion token. A callback costs less than a coroutine, and in a coroutine `asio::deferred`
+    /// costs less than `send`: `auto sending = producer.async_send(record, asio::deferred)`.
     ///
     /// Completes with: `Result<Delivery>`.
     template <asio::completion_token_for<SendSignature> Token>
@@ -136,6 +137,10 @@ class Producer {
     }
     template <asio::completion_token_for<SendSignature> Token>
     auto async_send(const Record& record, const CallContext& call, Token&& token) {
+        return detail::initiate_send(*core_, record, &call, token);
+    }
+    template <asio::completion_token_for<SendSignature> Token>
+    auto async_send(const RecordView& record, const CallContext& call, Token&& token) {
         return detail::initiate_send(*core_, record, &call, token);
     }
 

@@ -150,6 +150,9 @@ const boost::system::error_category& error_type_category() noexcept {
 
 ErrorType classify(const boost::system::error_code& code) noexcept {
     if (const auto known = known_type(code); known != ErrorType::unknown) return known;
+    // Most categories of users say it this way, and this one is answered by one call.
+    const auto own_answer = code.default_error_condition();
+    if (own_answer.category() == error_type_category()) return static_cast<ErrorType>(own_answer.value());
     constexpr std::array types{
         ErrorType::network,       ErrorType::timeout,        ErrorType::service_unavailable, ErrorType::authentication,
         ErrorType::authorization, ErrorType::bad_request,    ErrorType::resource_exhausted,  ErrorType::cancelled,

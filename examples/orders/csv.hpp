@@ -29,7 +29,9 @@ class RecordSplitter {
     bool overlong() const { return overlong_; }
 
   private:
-    std::optional<std::size_t> find_end(); // position of the line end of the record at begin_
+    // Position of the line end of the record at begin_.
+    std::optional<std::size_t> find_end();
+    std::optional<std::size_t> find_plain_end() const;
     void skip_line_end();
 
     std::string buffer_;

@@ -2,6 +2,7 @@
 #include "job.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -146,27 +147,25 @@ asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) 
     const auto line = record.value().value_or(std::string_view{});
     const auto number = line_number_of(record);
     if (!number)
-        co_return Error{boost::system::errc::make_error_code(boost::system::errc::bad_message),
-                        "topic " + cluster_.orders() + " holds a record that this job did not write"};
+        return done(Error{boost::system::errc::make_error_code(boost::system::errc::bad_message),
+                          "topic " + cluster_.orders() + " holds a record that this job did not write"});
     if (!ledger_.take_up(*number)) {
         ++figures_.repeated;
-        co_return Result<void>{};
+        return done({});
     }
     source_.on_consumed(line.size());
     begin_outage_if_due();
 
     auto order = parse_order(line);
-    if (!order) {
-        const auto error = order.error();
-        co_return co_await bury(record, error);
-    }
+    if (!order) return bury(record, order.error());
     const auto entry = totals_.add(std::move(*order));
-    if (!entry) {
-        const auto error = entry.error();
-        co_return co_await bury(record, error);
-    }
+    if (!entry) return bury(record, entry.error());
     ++figures_.valid;
-    co_return co_await publish(**entry);
+    return publish(**entry);
+}
+
+asio::awaitable<Result<void>> Job::done(Result<void> result) {
+    co_return result;
 }
 
 // Each try sends the total as it is then. So whatever is tried again, what is written last for a customer is his newest
@@ -176,7 +175,7 @@ asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry) {
     auto send = velostream::idempotent([&](velostream::CallContext& call) {
         record.value->clear();
         append_json(*record.value, entry);
-        return totals_out_.send(record, call);
+        return totals_out_.async_send(record, call, asio::deferred);
     });
     ++figures_.totals_sent;
     for (;;) {

@@ -47,6 +47,7 @@ class Job {
     asio::awaitable<velostream::Result<void>> everything_taken_up(
         const std::optional<velostream::Result<void>>& consumed);
     asio::awaitable<velostream::Result<void>> process(const velostream::kafka::ConsumedRecord& record);
+    asio::awaitable<velostream::Result<void>> done(velostream::Result<void> result);
     asio::awaitable<velostream::Result<void>> publish(const CustomerTotals::Entry& entry);
     asio::awaitable<velostream::Result<void>> bury(const velostream::kafka::ConsumedRecord& record,
                                                    velostream::Error error);

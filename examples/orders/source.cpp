@@ -7,6 +7,7 @@
 #include <chrono>
 #include <utility>
 
+#include "csv.hpp"
 #include "order_line.hpp"
 #include "velostream/async/time_source.hpp"
 
@@ -56,36 +57,49 @@ asio::awaitable<Result<void>> Source::run() {
         const auto sent = co_await send_batch(**batch);
         if (!sent) co_return sent;
     }
-    const auto drained = co_await drain();
+    const auto drained = co_await wait_until(&Source::is_drained);
     co_return drained;
 }
 
 asio::awaitable<Result<void>> Source::send_batch(const LineBatch& batch) {
     for (std::size_t at = 0; at < batch.size(); ++at) {
         const auto line = batch[at];
-        const auto free = co_await free_slot(line.size());
-        if (!free) co_return free.error();
+        if (!has_room_for(line.size())) {
+            const auto room = co_await wait_until(&Source::has_much_room);
+            if (!room) co_return room;
+        }
         if (copy_ != nullptr && !(*copy_ << line << '\n'))
             co_return Error{boost::system::errc::make_error_code(boost::system::errc::io_error), "--write-orders"};
 
-        auto& record = (*free)->record;
-        record.value = line;
-        record.headers.front().value = std::to_string(figures_.read);
-        record.key = customer_of(line);
-        if (record.key->empty()) record.key.reset();
+        auto& slot = *free_.back();
+        free_.pop_back();
+        slot.record.value = line;
+        slot.record.headers.front().value = std::to_string(figures_.read);
+        slot.record.key = customer_of(line);
+        if (slot.record.key->empty()) slot.record.key.reset();
         bytes_ahead_ += line.size();
         ++figures_.read;
-        send(**free);
+        send(slot);
     }
     co_return Result<void>{};
 }
 
-asio::awaitable<Result<Source::Slot*>> Source::free_slot(std::size_t bytes) {
-    const auto has_room = [this, bytes] {
-        return !free_.empty() && (bytes_ahead_ == 0 || bytes_ahead_ + bytes <= most_bytes_ahead);
-    };
-    while (!has_room() || !failed_.empty()) {
-        if (fatal_) co_return *fatal_;
+bool Source::has_room_for(std::size_t bytes) const {
+    return !free_.empty() && failed_.empty() && !fatal_ && bytes_ahead_ + bytes <= most_bytes_ahead;
+}
+
+// Room for many lines: to wait for each of them would cost more than to send it.
+bool Source::has_much_room() const {
+    return free_.size() >= most_in_flight / 8 && bytes_ahead_ + RecordSplitter::longest_record <= most_bytes_ahead;
+}
+
+bool Source::is_drained() const {
+    return free_.size() == slots_.size();
+}
+
+asio::awaitable<Result<void>> Source::wait_until(bool (Source::*ready)() const) {
+    awaited_ = ready;
+    while (!fatal_ && (!failed_.empty() || !(this->*ready)())) {
         if (!failed_.empty()) {
             co_await send_failed_again();
             continue;
@@ -95,25 +109,13 @@ asio::awaitable<Result<Source::Slot*>> Source::free_slot(std::size_t bytes) {
         co_await changed_.async_wait(token);
         if (cancelled) co_return Error{cancelled};
     }
-    if (fatal_) co_return *fatal_;
-    auto* const slot = free_.back();
-    free_.pop_back();
-    co_return slot;
-}
-
-asio::awaitable<Result<void>> Source::drain() {
-    while (!fatal_ && free_.size() < slots_.size()) {
-        if (!failed_.empty()) {
-            co_await send_failed_again();
-            continue;
-        }
-        boost::system::error_code cancelled;
-        auto token = asio::redirect_error(asio::use_awaitable, cancelled);
-        co_await changed_.async_wait(token);
-        if (cancelled) co_return Error{cancelled};
-    }
+    awaited_ = nullptr;
     if (fatal_) co_return *fatal_;
     co_return Result<void>{};
+}
+
+void Source::wake_if_ready() {
+    if (awaited_ && (fatal_ || !failed_.empty() || (this->*awaited_)())) changed_.wake_one();
 }
 
 asio::awaitable<void> Source::send_failed_again() {
@@ -138,18 +140,18 @@ void Source::finish(Slot& slot, const Result<velostream::kafka::Delivery>& sent)
     } else {
         fatal_ = error;
     }
-    changed_.wake_one();
+    wake_if_ready();
 }
 
 void Source::stop() {
     reader_.stop();
     if (!fatal_) fatal_ = velostream::Errc::cancelled;
-    changed_.wake_one();
+    wake_if_ready();
 }
 
 void Source::on_consumed(std::size_t bytes) {
     bytes_ahead_ -= bytes;
-    changed_.wake_one();
+    wake_if_ready();
 }
 
 } // namespace orders

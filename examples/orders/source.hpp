@@ -43,9 +43,12 @@ class Source {
         velostream::kafka::Record record;
     };
 
-    asio::awaitable<velostream::Result<Slot*>> free_slot(std::size_t bytes);
     asio::awaitable<velostream::Result<void>> send_batch(const LineBatch& batch);
-    asio::awaitable<velostream::Result<void>> drain();
+    asio::awaitable<velostream::Result<void>> wait_until(bool (Source::*ready)() const);
+    bool has_room_for(std::size_t bytes) const;
+    bool has_much_room() const;
+    bool is_drained() const;
+    void wake_if_ready();
     asio::awaitable<void> send_failed_again();
     void send(Slot& slot);
     void finish(Slot& slot, const velostream::Result<velostream::kafka::Delivery>& sent);
@@ -56,10 +59,11 @@ class Source {
     std::ofstream* copy_;
     std::deque<Slot> slots_;
     std::vector<Slot*> free_;
-    std::vector<Slot*> failed_;              // to be sent again, in no hurry
-    std::optional<velostream::Error> fatal_; // why `run` must end
-    std::size_t bytes_ahead_ = 0;            // sent, and not yet taken up by the consumer
-    velostream::WaitQueue changed_;          // the only waiter is run()
+    std::vector<Slot*> failed_;                 // to be sent again, in no hurry
+    std::optional<velostream::Error> fatal_;    // why `run` must end
+    std::size_t bytes_ahead_ = 0;               // sent, and not yet taken up by the consumer
+    bool (Source::*awaited_)() const = nullptr; // what run() waits for
+    velostream::WaitQueue changed_;             // the only waiter is run()
 };
 
 } // namespace orders

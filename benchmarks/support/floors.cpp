@@ -46,6 +46,20 @@ void fetch_add_pair(benchmark::State& state) {
     }
 }
 
+void cas_loop_pair(benchmark::State& state) {
+    alignas(cache_line) static std::atomic<std::uint64_t> used{0};
+    constexpr std::uint64_t limit = 1 << 20;
+    for (auto _ : counted(state)) {
+        auto seen = used.load(std::memory_order_relaxed);
+        do {
+            if (seen + 4096 > limit) state.SkipWithError("refused although there is room");
+        } while (!used.compare_exchange_weak(seen, seen + 4096, std::memory_order_acquire, std::memory_order_relaxed));
+        seen = used.load(std::memory_order_relaxed);
+        while (!used.compare_exchange_weak(seen, seen - 4096, std::memory_order_release, std::memory_order_relaxed))
+            continue;
+    }
+}
+
 void mutex_ring_100(benchmark::State& state) {
     static Ring ring;
     std::uint32_t call = 0;

@@ -14,6 +14,9 @@ namespace asio = boost::asio;
 /// A reservation: one atomic addition and one subtraction, on a line of the thread's own. Only at one thread.
 void fetch_add_pair(benchmark::State& state);
 
+/// A reservation below a limit that all threads share: two compare-and-swap loops on one number.
+void cas_loop_pair(benchmark::State& state);
+
 /// A breaker's call: a look at the state, then one outcome into a ring of 100 with its failure count, under a mutex.
 /// Threads share the ring. One outcome in 128 is a failure.
 void mutex_ring_100(benchmark::State& state);

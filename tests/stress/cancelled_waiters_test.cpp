@@ -13,6 +13,7 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <deque>
+#include <future>
 #include <memory>
 #include <thread>
 
@@ -21,6 +22,12 @@ namespace {
 
 struct Waiter {
     explicit Waiter(asio::thread_pool& pool) : strand(asio::make_strand(pool)) {}
+    // Returns when everything that was posted to the strand has run.
+    void become_idle() {
+        std::promise<void> idle;
+        asio::post(strand, [&] { idle.set_value(); });
+        idle.get_future().wait();
+    }
     asio::strand<asio::thread_pool::executor_type> strand; // a signal belongs to one thread at a time
     asio::cancellation_signal signal;
     std::atomic<int> completions{0};
@@ -71,6 +78,7 @@ TEST(CancelledWaiters, ATurnThatWasGivenIsNotTakenBackByACancellation) {
         while (!waits) std::this_thread::yield();
         given = queue.wake_one();
         while (waiter.completions == 0) std::this_thread::yield();
+        waiter.become_idle();
 
         ASSERT_EQ(had_turn, given) << "round " << i;
     }
@@ -102,9 +110,7 @@ TEST(CancelledWaiters, AreCompletedOnceWhenTheQueueEndsMeanwhile) {
         queue.reset();
         while (completed < 4) std::this_thread::yield();
         for (auto& waiter : waiters) {
-            std::atomic<bool> idle{false};
-            asio::post(waiter.strand, [&] { idle = true; });
-            while (!idle) std::this_thread::yield();
+            waiter.become_idle();
             ASSERT_EQ(waiter.completions, 1);
         }
     }

@@ -176,9 +176,9 @@ void InterleavingExplorer::wait_for_turn() {
 
 // The thread that ran last comes first: few switches, and short traces. Back to the explorer if there is nothing to do.
 Fiber& InterleavingExplorer::pick_next() {
+    if (is_new() || is_tracing_) check(run_.always_); // else it was checked when this way was first gone
     if (std::ranges::all_of(threads_, &Thread::ended)) return main_;
     if (++steps_ > exploration_.most_steps) fail("no end in sight: a thread waits for another");
-    if (is_new() || is_tracing_) check(run_.always_); // else it was checked when this way was first gone
     if (is_new() && !is_tracing_ && !visited_.insert(state()).second) is_covered_ = true;
     if (is_over()) return main_;
 

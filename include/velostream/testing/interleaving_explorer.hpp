@@ -20,7 +20,8 @@ class Interleaving {
     /// Called before every execution. Atomics are set back to what they were when the scenario had been built; whatever
     /// else the threads change must be set back here.
     void begin(std::function<void()> reset);
-    /// Called before every step, while all threads stand still. What it reads is the latest value, and no step.
+    /// Called before every step and after the last, while all threads stand still. What it reads is the latest value,
+    /// and no step.
     void always(std::function<void()> check);
     /// Called when all threads have ended.
     void finally(std::function<void()> check);

@@ -84,6 +84,18 @@ TEST(InterleavingExplorer, ChecksTheStateBetweenAnyTwoSteps) {
     EXPECT_EQ(report.failure, "it was 1 for a moment");
 }
 
+TEST(InterleavingExplorer, ChecksTheStateAfterTheLastStep) {
+    const auto report = explore([](Interleaving& run) {
+        auto value = std::make_shared<ScheduledAtomic<int>>(0);
+        run.thread([value] { value->store(1); });
+        run.always([value, &run] {
+            if (value->load() == 1) run.fail("it is 1 in the end");
+        });
+    });
+
+    EXPECT_EQ(report.failure, "it is 1 in the end");
+}
+
 // A flag that is set after a value was written.
 Scenario hand_over(std::memory_order store, std::memory_order load) {
     return [=](Interleaving& run) {

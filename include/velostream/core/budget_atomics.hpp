@@ -6,9 +6,9 @@
 
 namespace velostream {
 
-/// Where this thread's shard lies behind the first. A thread begins at the first shard, and gets one of its own (in
-/// turn) when it first needs more than that shard holds.
-inline constinit thread_local std::size_t thread_shard_offset = 0;
+/// Where this thread's shard lies behind the first. A thread begins at the one before the first, which is never open,
+/// so that its first take chooses one.
+inline constinit thread_local std::ptrdiff_t thread_shard_offset = -64;
 
 /// The atomics that budget trees run on. Tests put others in their place, to run every interleaving.
 struct MachineAtomics {
@@ -26,7 +26,8 @@ struct MachineAtomics {
 
     /// One for each core, a power of two, at most 8.
     static std::size_t shard_count() noexcept;
-    static std::size_t shard_offset() noexcept { return thread_shard_offset; }
+    static std::ptrdiff_t shard_offset() noexcept { return thread_shard_offset; }
+    /// Gives this thread the shard that the fewest living threads have, if it has none yet.
     static void choose_shard() noexcept;
 };
 

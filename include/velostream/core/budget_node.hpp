@@ -90,6 +90,9 @@ struct alignas(64) BudgetNode {
     Atomic<std::uint64_t> peak{0};     ///< of `granted`; only grows
     Atomic<std::uint64_t> refusals{0}; ///< relaxed: a count, publishes nothing
 
+    /// For threads that have no shard yet: never open.
+    BudgetShard<Atomics> no_shard;
+
     /// The shards lie right behind the node, so that finding one costs no load.
     BudgetShard<Atomics>& shard(std::size_t index) noexcept {
         return reinterpret_cast<BudgetShard<Atomics>*>(this + 1)[index];

@@ -20,7 +20,7 @@ struct ExploredAtomics {
     using Atomic = testing::ScheduledAtomic<T>;
     using Scope = testing::ForgottenAnswers;
     static std::size_t shard_count() noexcept { return 1; }
-    static std::size_t shard_offset() noexcept { return 0; }
+    static std::ptrdiff_t shard_offset() noexcept { return 0; }
 };
 
 template <class Mutation>

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "velostream/kafka/admin.hpp"
+#include "velostream/kafka/dead_letter_topic.hpp"
 
 namespace orders {
 
@@ -45,7 +46,9 @@ asio::awaitable<Result<void>> Cluster::create_topics() {
     if (!embedded_) {
         const kafka::Admin admin{{.bootstrap_servers = bootstrap_servers_}};
         std::vector<kafka::NewTopic> topics;
-        for (const auto& name : names()) topics.emplace_back(name, partitions_);
+        topics.emplace_back(orders_, partitions_);
+        topics.emplace_back(totals_, partitions_);
+        topics.push_back(kafka::new_dead_letter_topic({.topic = dead_letters_}, partitions_));
         co_return co_await admin.create_topics(std::move(topics), patience);
     }
     for (const auto& name : names()) {

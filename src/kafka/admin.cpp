@@ -12,6 +12,7 @@
 
 #include "background.hpp"
 #include "client_conf.hpp"
+#include "failure_cause.hpp"
 #include "velostream/async/wait_queue.hpp"
 
 namespace velostream::kafka {
@@ -56,10 +57,30 @@ Result<void> worst_of(Topics topics, KafkaErrc mildest) {
     return Error{make_error_code(*worst), detail};
 }
 
+void note_problem(rd_kafka_t*, int code, const char* text, void* cause) {
+    static_cast<FailureCause*>(cause)->note(code, text);
+}
+
+// The answer, or null. What the client complains of meanwhile is noted.
+Event wait_for_answer(rd_kafka_t* client, rd_kafka_queue_t* queue, Duration timeout) {
+    constexpr auto look_at_problems = std::chrono::milliseconds{100};
+    const auto end = std::chrono::steady_clock::now() + timeout;
+    Event answer;
+    while (!answer && std::chrono::steady_clock::now() < end) {
+        answer.reset(rd_kafka_queue_poll(queue, static_cast<int>(look_at_problems.count())));
+        rd_kafka_poll(client, 0);
+    }
+    return answer;
+}
+
 // Connects, asks, waits for the answer. Blocks.
 template <class Ask>
 Result<void> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Duration timeout, Ask ask_for) {
-    const Client client{conf_of(config).open(RD_KAFKA_PRODUCER)};
+    FailureCause cause;
+    auto conf = conf_of(config);
+    rd_kafka_conf_set_opaque(conf.get(), &cause);
+    rd_kafka_conf_set_error_cb(conf.get(), note_problem);
+    const Client client{conf.open(RD_KAFKA_PRODUCER)};
     const Queue queue{rd_kafka_queue_new(client.get())};
     const Options options{rd_kafka_AdminOptions_new(client.get(), operation)};
     std::array<char, 256> problem{};
@@ -69,10 +90,14 @@ Result<void> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Durat
     const auto result_of = ask_for(client.get(), options.get(), queue.get());
 
     constexpr auto answer_margin = std::chrono::seconds{2}; // the library itself answers at its timeout, not exactly
-    const Event event{rd_kafka_queue_poll(queue.get(), to_milliseconds(timeout + answer_margin))};
-    if (!event) return Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR__TIMED_OUT})};
-    if (const auto code = rd_kafka_event_error(event.get()))
-        return Error{make_error_code(static_cast<KafkaErrc>(code)), rd_kafka_event_error_string(event.get())};
+    const auto event = wait_for_answer(client.get(), queue.get(), timeout + answer_margin);
+    const auto code = event ? rd_kafka_event_error(event.get()) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    const auto in_time = "no answer within " + in_milliseconds(timeout);
+    if (code == RD_KAFKA_RESP_ERR__TIMED_OUT) {
+        if (const auto known = cause.error()) return known->with_detail(in_time + "; " + std::string{known->detail()});
+        return Error{make_error_code(KafkaErrc{code}), in_time};
+    }
+    if (code) return Error{make_error_code(static_cast<KafkaErrc>(code)), rd_kafka_event_error_string(event.get())};
     return result_of(event.get());
 }
 

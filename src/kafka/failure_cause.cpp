@@ -38,6 +38,15 @@ void FailureCause::note(int code, std::string text) {
 // An outage that is over counts too, if it was not yet when the send began.
 std::optional<Error> FailureCause::of(const Send& send) const {
     if (code_ == 0 || over_at_ < send.started) return std::nullopt;
+    return as_error();
+}
+
+std::optional<Error> FailureCause::error() const {
+    if (!is_in_force()) return std::nullopt;
+    return as_error();
+}
+
+Error FailureCause::as_error() const {
     const auto error = kafka_error(code_, text_);
     if (error == ErrorType::network || code_ == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         return Error{Errc::broker_unreachable, text_};

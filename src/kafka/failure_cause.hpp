@@ -30,6 +30,9 @@ class FailureCause {
     /// The text of what is in force; empty if nothing is.
     std::string current() const { return is_in_force() ? text_ : std::string{}; }
 
+    /// What is in force, as the error of whoever waits for the client: `Errc::broker_unreachable` if it cannot connect.
+    std::optional<Error> error() const;
+
     /// No acknowledgment in time, and certainly not written: the cause itself, if one was in force while the send was
     /// in progress, otherwise `Errc::send_timeout`.
     Error not_written_in_time(const Send& send, TimePoint now) const;
@@ -42,6 +45,7 @@ class FailureCause {
 
   private:
     std::optional<Error> of(const Send& send) const;
+    Error as_error() const;
 
     int code_ = 0;
     std::string text_;

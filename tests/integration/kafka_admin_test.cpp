@@ -26,6 +26,20 @@ TEST(AdminTest, ACallThatNobodyAnswersEndsAtItsTimeoutWithoutBlockingTheThread) 
     });
 }
 
+TEST(AdminTest, ABrokerThatCannotBeReachedIsSaidToBe) {
+    asio::io_context io{1};
+    run(io, [&]() -> asio::awaitable<void> {
+        const Admin admin{{.bootstrap_servers = "localhost:9"}};
+
+        std::vector<std::string> names{"t"};
+        const auto deleted = co_await admin.delete_topics(names, 1s);
+
+        EXPECT_EQ(deleted.error(), Errc::broker_unreachable) << deleted.error();
+        EXPECT_NE(deleted.error().detail().find("localhost:9"), std::string_view::npos) << deleted.error();
+        EXPECT_NE(deleted.error().detail().find("no answer within 1000 ms"), std::string_view::npos);
+    });
+}
+
 TEST(AdminTest, ATopicThatCannotBeIsRefusedAtOnce) {
     asio::io_context io{1};
     run(io, [&]() -> asio::awaitable<void> {

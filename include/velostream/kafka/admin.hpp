@@ -58,6 +58,8 @@ class Admin {
     /// happened;
     ///               otherwise the code of the first topic that failed. The detail names every one. The other topics
     ///               are created all the same.
+    ///               No answer within `timeout`: Errc::broker_unreachable or an authentication error where the client
+    ///               knows the cause, else a timeout.
     /// Cancellation: all kinds, by an exception as usual in Asio; the brokers may do it all the same.
     asio::awaitable<Result<void>> create_topics(std::vector<NewTopic> topics,
                                                 Duration timeout = std::chrono::seconds{30}) const;

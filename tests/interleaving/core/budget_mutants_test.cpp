@@ -166,7 +166,7 @@ TEST(BudgetTreeMutants, APutIntoAShardThatReleasesNothingIsFound) {
 }
 TEST(BudgetTreeMutants, AShardThatIsClosedInTwoStepsIsFound) {
     EXPECT_EQ(Tree<ClosedInTwoSteps>::an_open_shard_in_use_while_another_needs_almost_all().failure,
-              "not everything came back");
+              "the peak is below what is held");
 }
 TEST(BudgetTreeMutants, ATakeFromAClosedShardIsFound) {
     EXPECT_EQ(Tree<TakenFromTheClosed>::an_open_shard_in_use_while_another_needs_almost_all().failure,

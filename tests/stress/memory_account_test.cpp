@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/core/memory_account.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <latch>
+#include <optional>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace velostream {
+namespace {
+
+constexpr int threads = 4;
+constexpr int rounds = 50000;
+constexpr Bytes limit = 64 * 1024;
+constexpr Bytes query_limit = 40 * 1024;
+
+template <class Work>
+void on_every_thread(Work work) {
+    std::latch all_there{threads};
+    std::vector<std::jthread> running;
+    for (int thread = 0; thread < threads; ++thread) {
+        running.emplace_back([&, thread] {
+            all_there.arrive_and_wait();
+            work(thread);
+        });
+    }
+}
+
+// What the threads hold, counted by themselves: after a reservation was granted, and before it is given back.
+class Held {
+  public:
+    void add(Bytes bytes, Bytes most) {
+        if (bytes_.fetch_add(bytes) + bytes > most) exceeded_ = true;
+    }
+    void subtract(Bytes bytes) { bytes_.fetch_sub(bytes); }
+    bool exceeded() const { return exceeded_; }
+
+  private:
+    std::atomic<Bytes> bytes_{0};
+    std::atomic<bool> exceeded_{false};
+};
+
+TEST(MemoryAccountStress, NoLevelEverHoldsMoreThanItsLimitAndAllComesBack) {
+    const MemoryAccount process{"process", limit};
+    const std::array queries{process.child("left", query_limit), process.child("right", query_limit)};
+    Held in_process;
+    std::array<Held, 2> in_query;
+    std::atomic<std::uint64_t> granted{0};
+
+    on_every_thread([&](int thread) {
+        std::minstd_rand random{static_cast<std::uint32_t>(thread + 1)};
+        const auto half = static_cast<std::size_t>(thread % 2);
+        const auto account = queries[half].child("operator");
+        for (int round = 0; round < rounds; ++round) {
+            const Bytes bytes = 1 + random() % (random() % 8 == 0 ? 30000 : 3000);
+            auto reservation = account.try_reserve(bytes);
+            if (!reservation) continue;
+            ++granted;
+            in_query[half].add(bytes, query_limit);
+            in_process.add(bytes, limit);
+            if (random() % 16 == 0) static_cast<void>(process.used());
+            in_process.subtract(bytes);
+            in_query[half].subtract(bytes);
+        }
+    });
+
+    EXPECT_FALSE(in_process.exceeded());
+    EXPECT_FALSE(in_query[0].exceeded() || in_query[1].exceeded());
+    EXPECT_GT(granted, 0u);
+    EXPECT_EQ(process.used(), 0u);
+    EXPECT_TRUE(queries[0].try_reserve(query_limit));
+    EXPECT_TRUE(process.try_reserve(limit));
+}
+
+TEST(MemoryAccountStress, WhatFitsTogetherIsNeverRefused) {
+    const MemoryAccount process{"process", threads * Bytes{5000}};
+    std::atomic<int> refused{0};
+
+    on_every_thread([&](int) {
+        const auto account = process.child("operator");
+        for (int round = 0; round < rounds; ++round) {
+            auto first = account.try_reserve(2000);
+            auto second = account.try_reserve(3000);
+            if (!first || !second) ++refused;
+        }
+    });
+
+    EXPECT_EQ(refused, 0);
+    EXPECT_EQ(process.used(), 0u);
+}
+
+TEST(MemoryAccountStress, ReservationsAreGivenBackByOtherThreads) {
+    const MemoryAccount process{"process", limit};
+    const auto account = process.child("operator");
+    std::array<std::atomic<MemoryReservation*>, threads> slots{};
+
+    on_every_thread([&](int thread) {
+        std::minstd_rand random{static_cast<std::uint32_t>(thread + 1)};
+        for (int round = 0; round < rounds; ++round) {
+            auto reservation = account.try_reserve(1 + random() % 5000);
+            auto* fresh = reservation ? new MemoryReservation{std::move(*reservation)} : nullptr;
+            delete slots[random() % threads].exchange(fresh);
+        }
+    });
+    for (auto& slot : slots) delete slot.exchange(nullptr);
+
+    EXPECT_EQ(process.used(), 0u);
+    EXPECT_TRUE(account.try_reserve(limit));
+}
+
+TEST(MemoryAccountStress, AccountsComeAndGoWhileTheirTreeIsInUse) {
+    const MemoryAccount process{"process", limit};
+    std::atomic<bool> granted_twice{false};
+
+    on_every_thread([&](int thread) {
+        std::minstd_rand random{static_cast<std::uint32_t>(thread + 1)};
+        for (int round = 0; round < rounds / 8; ++round) {
+            const auto query = process.child("query", query_limit);
+            std::optional outliving{query.child("operator")};
+            auto reservation = outliving->try_reserve(1 + random() % 20000);
+            auto copy = query;
+            outliving.reset(); // the bytes of an account without handles still count above
+            if (reservation && query.used() < reservation->bytes()) granted_twice = true;
+        }
+    });
+
+    EXPECT_FALSE(granted_twice);
+    EXPECT_EQ(process.used(), 0u);
+    EXPECT_TRUE(process.try_reserve(limit));
+}
+
+TEST(MemoryAccountStress, LimitsChangeWhileTheTreeIsInUse) {
+    const MemoryAccount process{"process", limit};
+    const auto query = process.child("query");
+    Held held;
+
+    on_every_thread([&](int thread) {
+        std::minstd_rand random{static_cast<std::uint32_t>(thread + 1)};
+        for (int round = 0; round < rounds; ++round) {
+            if (thread == 0) {
+                query.set_limit(random() % 4 == 0 ? std::nullopt : std::optional<Bytes>{random() % limit});
+                continue;
+            }
+            auto reservation = query.try_reserve(1 + random() % 3000);
+            if (!reservation) continue;
+            held.add(reservation->bytes(), limit);
+            held.subtract(reservation->bytes());
+        }
+    });
+
+    EXPECT_FALSE(held.exceeded());
+    query.set_limit(1000);
+    EXPECT_EQ(query.used(), 0u);
+    EXPECT_FALSE(query.try_reserve(1001));
+    EXPECT_TRUE(query.try_reserve(1000));
+    EXPECT_TRUE(process.try_reserve(limit));
+}
+
+} // namespace
+} // namespace velostream

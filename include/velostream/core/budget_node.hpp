@@ -35,13 +35,13 @@ struct OperationCounter {
 /// `granted = taken - drained - given` is what is used here and below, plus the credit parked here and below.
 /// Invariants, at every instant and for any interleaving:
 ///
-/// * `granted ≤ limit` (unless somebody lowered the limit below it): only a committed operation raises `granted`, and
-/// it
-///   commits only after it saw room at every level while no other operation could take any.
+/// * `granted ≤ limit` (unless somebody lowered the limit below it): only a committed operation raises `granted`,
+///   and it commits only after it saw room at every level while no other operation could take any.
 /// * `used ≤ granted`: units are used only after they were taken, and given back only after their use has ended.
 /// * Units are in one place at a time: in use, in a shard's word, or free in the tree. There is no hand in which a
-/// stopped
-///   thread could keep units that nobody uses.
+///   stopped thread could keep units that nobody uses.
+/// * A node with an open shard is marked in the registry: whoever opens one marks the node first, the operation that
+///   opens it looks at the mark, and only who closed and collected its shards while announced clears it.
 ///
 /// The counters are seq_cst throughout: this is the slow path, and one total order keeps its argument simple.
 /// The memory of a node is reused for other nodes of the tree but not returned before the tree ends, so that a late

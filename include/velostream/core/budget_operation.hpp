@@ -34,11 +34,15 @@ enum class BudgetVerdict : std::uint64_t { undecided = 0, committed, shard_moved
 /// `current` names the operation under way. Its inputs lie in a slot that its owner keeps until it has ended; the
 /// verdict goes into the slot by compare-and-swap, once. Every helper does all steps, each of which happens once:
 ///
-///     judge   read all levels, write down each counter's base           (verdict still undecided ⇒ what was read
-///     holds) decide  compare-and-swap the verdict apply   if committed: counter base → base + units, level by level;
-///     then the shard to its next turn end     compare-and-swap `current` to idle
+///     judge   read all levels, write down each counter's base (what was read holds while undecided)
+///     decide  compare-and-swap the verdict
+///     apply   if committed: each counter from base to base + units; then the shard to its next turn
+///     end     compare-and-swap `current` to idle
 ///
 /// A slot is reused; what a helper reads from it counts only if `current` has not moved since.
+///
+/// Orders: seq_cst wherever nothing is said. `current` and the deciders' announcements need it (see `BudgetTree`); the
+/// rest could do with less, but is not where time is spent, and one total order keeps the argument short.
 template <class Atomics>
 class BudgetOperations {
   public:

@@ -21,12 +21,13 @@ struct BudgetNode;
 /// * Closed: nobody takes; only an operation of the tree changes it, and raises the turn when it does (see
 ///   `budget_operation.hpp`). A put that was under way when the shard closed lands in the closed word; who put it sees
 ///   that and has the tree collect it before his call returns.
-/// * Puts stop at `capacity` ≤ 2^21. The check and the add are two steps, so threads that race may pass it, each once
-/// by
-///   at most 2^21: it takes 16 000 of them at the same instant to leave the 35 bits.
-/// * The turn is what a late helper compares. It would have to sleep, between two instructions, for an exact multiple
-/// of
-///   2^28 changes of this shard to be wrong.
+/// * Puts stop at `capacity` ≤ 2^21. The check and the add are two steps, so threads that race may pass it,
+///   each once by at most 2^21: it takes 16 000 of them at the same instant to leave the 35 bits.
+/// * The turn is what a late helper compares. It would have to sleep, between two instructions, for an exact
+///   multiple of 2^28 changes of this shard to be wrong.
+///
+/// Orders: a take acquires what the puts before it released, all on this one word; each put is a read-modify-write, so
+/// it carries on the release of the puts below it. `close` is seq_cst like all that operations do.
 template <class Atomics>
 struct alignas(64) BudgetShard {
     static constexpr std::uint64_t credit_mask = (std::uint64_t{1} << 35) - 1;

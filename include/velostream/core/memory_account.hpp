@@ -21,8 +21,7 @@ extern template class BudgetTree<MachineAtomics>;
 ///
 /// Threads:  belongs to one thread or coroutine at a time; it may be released by another thread than it was made by.
 /// Lifetime: a handle of the account should outlive it. If none does, the bytes go on counting in the accounts above
-/// until
-///           they are given back, which then must not happen while the last handle is being dropped.
+///           until they are given back, which then must not happen while the last handle is being dropped.
 class MemoryReservation {
   public:
     /// Nothing, of no account: only to be assigned to.
@@ -123,9 +122,8 @@ class MemoryAccount {
     /// allowed.
     ///
     /// Errors:   `Errc::memory_limit_exceeded` if at some moment during the call an account on the way lacked room,
-    /// credit
-    ///           cached by other threads included. The detail names that account, what was asked, used and allowed, the
-    ///           largest holders, and whether waiting could help; a request above a limit never succeeds.
+    ///           credit cached by other threads included. The detail names that account, what was asked, used and
+    ///           allowed, the largest holders, and whether waiting could help; a request above a limit never succeeds.
     /// Threads:  safe; lock-free.
     [[nodiscard]] Result<MemoryReservation> try_reserve(Bytes bytes) const noexcept {
         auto& shard = node_->shard_of_this_thread();

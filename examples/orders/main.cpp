@@ -70,6 +70,7 @@ class Runner {
           options_(options),
           panel_(options.quiet),
           tick_(io),
+          patience_(io),
           signals_(io, SIGINT, SIGTERM) {}
 
     Result<void> run() {
@@ -87,6 +88,9 @@ class Runner {
     double seconds() const { return std::chrono::duration<double>(finished_ - began_).count(); }
 
   private:
+    // With the clients leaving, below the half minute that supervisors commonly leave before they kill.
+    static constexpr std::chrono::seconds longest_end{15};
+
     asio::awaitable<Result<void>> whole_run() {
         auto ended = co_await job_.run();
         finished_ = std::chrono::steady_clock::now();
@@ -115,7 +119,22 @@ class Runner {
             std::fprintf(stderr, "orders_pipeline: %s, finishing what was read (again to stop at once)\n",
                          number == SIGINT ? "interrupted" : "asked to stop");
             job_.interrupt();
+            give_up_in_time();
             wait_for_signal();
+        });
+    }
+
+    // Brokers that are down would make the end wait for them.
+    void give_up_in_time() {
+        patience_.expires_after(longest_end);
+        patience_.async_wait([this](boost::system::error_code cancelled) {
+            if (cancelled) return;
+            const auto& figures = job_.figures();
+            outcome_ =
+                Error{boost::system::errc::make_error_code(boost::system::errc::timed_out),
+                      std::to_string(figures.read - figures.lines) + " of " + std::to_string(figures.read) +
+                          " lines are not finished " + std::to_string(longest_end.count()) + " s after the signal"};
+            io_.stop();
         });
     }
 
@@ -124,7 +143,7 @@ class Runner {
     Cluster& cluster_;
     const Options& options_;
     Panel panel_;
-    asio::steady_timer tick_;
+    asio::steady_timer tick_, patience_;
     asio::signal_set signals_;
     bool interrupted_ = false;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

@@ -220,6 +220,21 @@ class Behaviour(Job):
                 report = self.read_report()
                 self.assertEqual((report["lines"], report["valid"], report["grand_total"]), (1000, 1000, "3000.00"))
 
+    def test_a_signal_while_the_brokers_are_down_ends_in_time_and_says_what_is_missing(self):
+        job = subprocess.Popen([JOB, "--outage", "1%+600s"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+        self.addCleanup(job.kill)
+        shown = b""
+        while b"breaker open" not in shown:
+            self.assertTrue(select.select([job.stdout], [], [], TIMEOUT)[0], shown)
+            block = os.read(job.stdout.fileno(), 65536)
+            self.assertTrue(block, "the job ended by itself")
+            shown += block
+        job.send_signal(signal.SIGTERM)
+        errors = job.communicate(timeout=TIMEOUT)[1]
+        self.assertEqual(job.returncode, 1, errors)
+        self.assertRegex(errors, rb"[1-9]\d* of [1-9]\d* lines are not finished")
+
     def test_a_terminal_shows_a_live_panel_that_gives_way_to_the_summary(self):
         own, terminal = pty.openpty()
         job = subprocess.Popen([JOB, "--generate", "60000", "--customers", "100"], stdin=subprocess.DEVNULL, stdout=terminal,

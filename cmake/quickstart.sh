@@ -292,7 +292,7 @@ parallel() {
         return
     fi
     jobs=$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
-    megabytes=$(sed -n 's/^MemAvailable: *\([0-9]*\)[0-9]\{3\} kB/\1/p' /proc/meminfo 2> /dev/null)
+    megabytes=$(sed -n 's/^MemAvailable: *\([0-9]*\)[0-9]\{3\} kB/\1/p' /proc/meminfo 2> /dev/null || true)
     limit=$(cat /sys/fs/cgroup/memory.max 2> /dev/null || echo max)
     if [ "$limit" != max ] && [ $((limit / 1000000)) -lt "${megabytes:-0}" ]; then megabytes=$((limit / 1000000)); fi
     if [ -n "$megabytes" ] && [ $((megabytes / 1200)) -lt "$jobs" ]; then jobs=$((megabytes / 1200)); fi

@@ -48,7 +48,7 @@ class FileBytes final : public ByteSource {
             read_ += static_cast<std::uint64_t>(got);
             return static_cast<std::size_t>(got);
         }
-        return std::size_t{0};
+        return Error{velostream::Errc::cancelled};
     }
     std::optional<double> progress() const override {
         if (size_ == 0) return std::nullopt;

@@ -14,7 +14,7 @@ namespace orders {
 class ByteSource {
   public:
     virtual ~ByteSource() = default;
-    /// Up to `capacity` bytes into `buffer`; 0 at the end.
+    /// Up to `capacity` bytes into `buffer`; 0 at the end. Error: `Errc::cancelled` if it was stopped before the end.
     virtual velostream::Result<std::size_t> read(char* buffer, std::size_t capacity) = 0;
     /// How much of the input was read, 0 to 1; nothing where its length is unknown.
     virtual std::optional<double> progress() const = 0;

@@ -126,15 +126,18 @@ asio::awaitable<Result<void>> Job::run() {
     co_return complete;
 }
 
-// Kafka keeps what the source wrote, so that reading to the end of every partition must have met every line.
+// Kafka keeps what the source wrote, so that reading to the end of every partition must have met every line. Longer
+// than any pause of a broker, and still no more: then they are lost.
 asio::awaitable<Result<void>> Job::everything_taken_up(const std::optional<Result<void>>& consumed) {
+    constexpr auto longest_pause = 60s;
     asio::steady_timer look{io_};
-    while (ledger_.count() < figures_.read && !consumed) {
-        const auto before = ledger_.count();
-        const bool at_end = orders_in_.end_reached();
-        look.expires_after(at_end ? 2s : 20ms);
+    auto last_progress = std::chrono::steady_clock::now();
+    for (auto before = ledger_.count(); before < figures_.read && !consumed;) {
+        look.expires_after(10ms);
         co_await look.async_wait(asio::use_awaitable);
-        if (at_end && orders_in_.end_reached() && ledger_.count() == before && ledger_.count() < figures_.read)
+        const auto now = std::chrono::steady_clock::now();
+        if (std::exchange(before, ledger_.count()) != ledger_.count() || !orders_in_.end_reached()) last_progress = now;
+        if (now - last_progress > longest_pause)
             co_return Error{boost::system::errc::make_error_code(boost::system::errc::io_error),
                             std::to_string(figures_.read - ledger_.count()) + " lines were written to " +
                                 cluster_.orders() + " but cannot be read, first line " +
@@ -146,7 +149,7 @@ asio::awaitable<Result<void>> Job::everything_taken_up(const std::optional<Resul
 asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) {
     const auto line = record.value().value_or(std::string_view{});
     const auto number = line_number_of(record);
-    if (!number)
+    if (!number || *number >= figures_.read)
         return done(Error{boost::system::errc::make_error_code(boost::system::errc::bad_message),
                           "topic " + cluster_.orders() + " holds a record that this job did not write"});
     if (!ledger_.take_up(*number)) {

@@ -69,6 +69,8 @@ class FileLines final : public Lines {
                                              " bytes: a quote that is never closed?");
             if (ended_) return std::optional<std::string_view>{};
             auto got = bytes_->read(block_.data(), block_.size());
+            if (!got && got.error() == velostream::Errc::cancelled)
+                return std::optional<std::string_view>{}; // mid-line
             if (!got) return got.error();
             ended_ = *got == 0;
             if (ended_)

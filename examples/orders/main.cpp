@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -9,7 +12,6 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,6 +20,7 @@
 #include "job.hpp"
 #include "options.hpp"
 #include "order_line.hpp"
+#include "output_file.hpp"
 #include "panel.hpp"
 #include "topics.hpp"
 
@@ -37,6 +40,12 @@ enum ExitCode { success = 0, failed_run = 1, wrong_options = 2, unreadable_input
 int complain(ExitCode code, const std::string& what) {
     std::fprintf(stderr, "orders_pipeline: %s\n", what.c_str());
     return code;
+}
+
+/// A file that is opened while a standard stream is closed would become that stream.
+void keep_standard_streams() {
+    for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (::fcntl(descriptor, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR));
 }
 
 /// The line at which the outage begins; reading the input once where it is given in per cent.
@@ -154,16 +163,18 @@ class Runner {
 } // namespace
 
 int main(int argc, char** argv) {
+    keep_standard_streams();
     const auto parsed = parse_options(argc, argv, ORDERS_DEFAULT_INPUT);
     if (parsed.exit_code) return *parsed.exit_code;
     const auto& options = parsed.options;
 
-    std::ofstream report, copy;
-    if (options.report) report.open(*options.report);
-    if (!report) return complain(wrong_options, "--report " + *options.report + ": cannot be written");
-    if (options.write_orders) copy.open(*options.write_orders);
-    if (!copy) return complain(wrong_options, "--write-orders " + *options.write_orders + ": cannot be written");
-    copy << header_line << '\n';
+    OutputFile report{options.report}, copy{options.write_orders};
+    if (!report.is_writable()) return complain(wrong_options, "--report " + *options.report + ": cannot be written");
+    if (!copy.is_writable())
+        return complain(wrong_options, "--write-orders " + *options.write_orders + ": cannot be written");
+    if (!options.generate && report.is(options.input)) return complain(wrong_options, "--report is the input");
+    if (!options.generate && copy.is(options.input)) return complain(wrong_options, "--write-orders is the input");
+    if (options.report && copy.is(*options.report)) return complain(wrong_options, "--write-orders is the --report");
 
     const auto outage_at = outage_line(options);
     if (!outage_at) return complain(unreadable_input, outage_at.error().message());
@@ -175,7 +186,9 @@ int main(int argc, char** argv) {
         Cluster cluster{options};
         const auto created = create_topics(io, cluster);
         if (!created) return complain(failed_run, created.error().message());
-        Job job{io, options, cluster, std::move(*lines), *outage_at, options.write_orders ? &copy : nullptr};
+        auto* const kept_lines = copy.begin();
+        if (kept_lines) *kept_lines << header_line << '\n';
+        Job job{io, options, cluster, std::move(*lines), *outage_at, kept_lines};
         Runner runner{io, job, cluster, options};
         const auto ran = runner.run();
 
@@ -184,12 +197,12 @@ int main(int argc, char** argv) {
         if (!ran && ran.error() == InputErrc::unreadable) return complain(unreadable_input, ran.error().message());
         if (!ran) return complain(failed_run, ran.error().message());
         if (!options.quiet) std::fputs(summary(figures).c_str(), stdout);
-        if (options.report) report << report_json(figures) << std::flush;
-        copy.flush();
-        if (options.report && !report)
-            return complain(failed_run, "--report " + *options.report + ": cannot be written");
-        if (options.write_orders && !copy)
+        if (auto* const stream = report.begin()) *stream << report_json(figures);
+        if (!report.finish()) return complain(failed_run, "--report " + *options.report + ": cannot be written");
+        if (!copy.finish())
             return complain(failed_run, "--write-orders " + *options.write_orders + ": cannot be written");
+        if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+            return complain(failed_run, "standard output cannot be written");
         const auto wrong = figures.discrepancies();
         for (const auto& each : wrong) complain(failed_run, "the counts do not add up: " + each);
         return wrong.empty() ? success : failed_run;

@@ -2,11 +2,14 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <limits>
 #include <string_view>
+#include <system_error>
 
 namespace orders {
 
@@ -35,13 +38,22 @@ std::optional<velostream::Duration> duration(std::string_view text) {
     return std::nullopt;
 }
 
+bool is_pipe(const std::string& path) {
+    std::error_code problem;
+    const auto status = std::filesystem::status(path, problem);
+    return std::filesystem::is_fifo(status) || std::filesystem::is_character_file(status);
+}
+
 /// What CLI11 cannot know: options that exclude each other.
 std::string conflict(const Options& options, const CLI::App& app) {
     if (app.count("--input") > 0 && options.generate) return "--input and --generate exclude each other";
     if (app.count("--customers") > 0 && !options.generate) return "--customers needs --generate";
-    if (options.generate && options.customers > *options.generate)
+    if (app.count("--customers") > 0 && options.customers > *options.generate)
         return "--customers " + std::to_string(options.customers) + ": must be at most --generate " +
                std::to_string(*options.generate);
+    if (options.brokers && options.brokers->find_first_not_of(" ,") == std::string::npos)
+        return "--brokers: must be HOST:PORT, not empty";
+    if (!(options.fail_rate >= 0)) return "--fail-rate: must be a number from 0 to 0.9";
     if (options.brokers && options.outage) return "--outage works on the embedded cluster only, not with --brokers";
     if (options.brokers && options.fail_rate > 0)
         return "--fail-rate works on the embedded cluster only, not with --brokers";
@@ -49,6 +61,8 @@ std::string conflict(const Options& options, const CLI::App& app) {
         return std::string{options.clean ? "--clean" : "--prefix"} + " needs --brokers";
     if (options.outage && options.outage->at_percent && options.input == "-" && !options.generate)
         return "--outage in per cent needs an input whose length is known, not -: give a number of lines";
+    if (options.outage && options.outage->at_percent && !options.generate && is_pipe(options.input))
+        return "--outage in per cent needs an input that can be read twice, not a pipe: give a number of lines";
     return {};
 }
 
@@ -99,7 +113,7 @@ ParsedOptions parse_options(int argc, const char* const* argv, const std::string
     app.add_option("--generate", options.generate, "N synthetic orders instead of a file")
         ->type_name("N")
         ->check(CLI::Range(std::uint64_t{1}, most_lines));
-    app.add_option("--customers", options.customers, "how many customers they have (default 4000)")
+    app.add_option("--customers", options.customers, "how many customers they have (default 4000, at most N lines)")
         ->type_name("N")
         ->check(CLI::Range(std::uint64_t{1}, most_lines));
     app.add_option("--write-orders", options.write_orders, "keep the lines that were used")->type_name("FILE");
@@ -145,6 +159,7 @@ ParsedOptions parse_options(int argc, const char* const* argv, const std::string
         return parsed;
     }
     if (options.prefix.empty()) options.prefix = run_id();
+    if (options.generate) options.customers = std::min(options.customers, *options.generate);
     return parsed;
 }
 

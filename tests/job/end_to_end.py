@@ -38,6 +38,11 @@ class Job(unittest.TestCase):
             file.write(text if isinstance(text, bytes) else text.encode())
         return self.path(name)
 
+    def pipe(self):
+        if not os.path.exists(self.path("pipe")):
+            os.mkfifo(self.path("pipe"))
+        return self.path("pipe")
+
     def run_job(self, *arguments, expect=0, **keywords):
         run = subprocess.run([JOB, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              timeout=TIMEOUT, **keywords)
@@ -89,6 +94,9 @@ class Usage(Job):
             (["--prefix", "mine"], ("--prefix", "--brokers")),
             (["--brokers", "localhost:1", "--prefix", "not legal"], ("--prefix",)),
             (["--input", "-", "--outage", "40%+3s"], ("--outage", "-")),
+            (["--input", self.pipe(), "--outage", "40%+3s"], ("--outage", "pipe")),
+            (["--brokers", ""], ("--brokers", "HOST:PORT")),
+            (["--fail-rate", "nan"], ("--fail-rate",)),
         ):
             with self.subTest(arguments):
                 self.assert_refused(arguments, *words)
@@ -96,6 +104,32 @@ class Usage(Job):
     def test_an_output_that_cannot_be_written_is_said_before_the_work(self):
         self.assert_refused(["--generate", "5", "--customers", "2", "--report", self.path("no/such/folder.json")], "--report")
         self.assert_refused(["--generate", "5", "--customers", "2", "--write-orders", self.folder.name], "--write-orders")
+
+    def test_an_output_that_is_the_input_is_refused_and_nothing_is_lost(self):
+        text = HEADER + "\n1,A,x,2,x,1.50,17,UK\n"
+        orders = self.write("orders.csv", text)
+        self.assert_refused(["--input", orders, "--report", orders], "--report", "input")
+        self.assert_refused(["--input", orders, "--write-orders", self.path("./orders.csv")], "--write-orders", "input")
+        self.assert_refused(["--input", orders, "--report", self.path("r"), "--write-orders", self.path("r")], "--report")
+        with open(orders, encoding="utf-8") as file:
+            self.assertEqual(file.read(), text)
+
+    def test_a_run_that_fails_leaves_its_outputs_as_they_were(self):
+        old = self.write("old.json", "old")
+        self.run_job("--input", self.path("none"), "--report", old, "--write-orders", self.path("new"), expect=3)
+        with open(old, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "old")
+        self.assertFalse(os.path.exists(self.path("new")))
+
+    def test_a_closed_standard_output_gets_into_no_file(self):
+        self.run_job("--generate", "10", "--report", self.report, preexec_fn=lambda: os.close(1))
+        self.assertEqual(self.read_report()["lines"], 10)
+
+    def test_a_full_standard_output_is_a_failure(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            run = subprocess.run([JOB, "--generate", "10"], stdout=full, stderr=subprocess.PIPE, timeout=TIMEOUT)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"standard output", run.stderr)
 
     def test_unreadable_input_is_exit_code_3(self):
         with open(ORDERS, "rb") as file:
@@ -219,6 +253,20 @@ class Behaviour(Job):
                 self.assertIn(b"interrupted", output)
                 report = self.read_report()
                 self.assertEqual((report["lines"], report["valid"], report["grand_total"]), (1000, 1000, "3000.00"))
+
+    def test_a_signal_in_the_middle_of_a_line_drops_that_line_alone(self):
+        job = self.start_with_open_pipe()
+        job.stdin.write(b"1,A,x,2,x,1.50,17")
+        job.stdin.flush()
+        shown = b""
+        while b"1000 lines" not in shown:
+            self.assertTrue(select.select([job.stdout], [], [], 30)[0], shown)
+            shown += os.read(job.stdout.fileno(), 65536)
+        job.send_signal(signal.SIGTERM)
+        self.assertEqual(job.wait(timeout=TIMEOUT), 0)  # with the pipe still open: its end would complete the line
+        job.communicate()
+        report = self.read_report()
+        self.assertEqual((report["lines"], report["valid"], report["dead_letters"]["total"]), (1000, 1000, 0))
 
     def test_a_signal_while_the_brokers_are_down_ends_in_time_and_says_what_is_missing(self):
         job = subprocess.Popen([JOB, "--outage", "1%+600s"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

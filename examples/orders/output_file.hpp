@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fstream>
+#include <optional>
+#include <string>
+
+namespace orders {
+
+/// A file that the job writes to. Whether it can be written is known from the start; what an older file holds stays
+/// until there is something to put in its place, and a new one does not stay if there never is.
+class OutputFile {
+  public:
+    /// Without a path it is no file: writable, and never begun.
+    explicit OutputFile(std::optional<std::string> path);
+    OutputFile(const OutputFile&) = delete;
+    OutputFile& operator=(const OutputFile&) = delete;
+    ~OutputFile();
+
+    bool is_writable() const { return writable_; }
+    /// Whether `path` names the same file.
+    bool is(const std::string& path) const;
+
+    /// Empties the file. Null without a path.
+    std::ofstream* begin();
+    /// True if all that was written is in the file, or nothing was.
+    bool finish();
+
+  private:
+    std::optional<std::string> path_;
+    bool existed_ = false;
+    bool writable_ = true;
+    std::ofstream stream_;
+};
+
+} // namespace orders

@@ -84,6 +84,9 @@ TEST(Validate, EveryBackoffStrategyIsChecked) {
                   .backoff_strategy = ExponentialBackoff{.initial_delay = 0ms, .max_delay = 0s, .multiplier = 0.5}}),
               "backoff_strategy.initial_delay = 0 ns: must be > 0\nbackoff_strategy.max_delay = 0 ns: must be > 0\n"
               "backoff_strategy.multiplier = 0.5: must be >= 1 and finite\n");
+    constexpr auto infinity = std::numeric_limits<double>::infinity();
+    EXPECT_EQ(problems_of(RetryConfig{.backoff_strategy = ExponentialBackoff{.multiplier = infinity}}),
+              "backoff_strategy.multiplier = inf: must be >= 1 and finite\n");
     EXPECT_EQ(problems_of(RetryConfig{.backoff_strategy = FixedInterval{.interval = 0s}}),
               "backoff_strategy.interval = 0 ns: must be > 0\n");
     EXPECT_EQ(problems_of(RetryConfig{.backoff_strategy = LinearBackoff{.increment = -1ms, .max_delay = 0s}}),

@@ -290,5 +290,26 @@ TEST_F(DeadLetterEnvelope, CutsTextsThatAreTooLong) {
     EXPECT_EQ(made.id().size(), dead_letter_limits::id);
 }
 
+TEST_F(DeadLetterEnvelope, CutsAStackTraceWithoutLinesInTheMiddle) {
+    const std::string one_line(dead_letter_limits::stack_trace + 1, 'f');
+    context.stack_trace = one_line;
+
+    EXPECT_EQ(text(letter(), "__connect.errors.exception.stacktrace"),
+              one_line.substr(0, dead_letter_limits::stack_trace));
+}
+
+TEST_F(DeadLetterEnvelope, TakesAnEarlierIdOverUnlessItIsTooLongToBeOne) {
+    const std::string longest(dead_letter_limits::id, 'i');
+    const std::string too_long(dead_letter_limits::id + 1, 'i');
+
+    const std::array<HeaderView, 1> kept{HeaderView{"x-dlq-id", longest}};
+    record.headers = std::span<const HeaderView>{kept};
+    EXPECT_EQ(letter().id(), longest);
+
+    const std::array<HeaderView, 1> replaced{HeaderView{"x-dlq-id", too_long}};
+    record.headers = std::span<const HeaderView>{replaced};
+    EXPECT_EQ(letter().id(), "orders/3/41/billing/sum");
+}
+
 } // namespace
 } // namespace velostream

@@ -164,6 +164,57 @@ TEST_F(ForEachTest, WaitsForMemoryThatSomebodyElseHolds) {
     });
 }
 
+// What wakes a loop otherwise, a record that arrives or the consumer's own turn once a second, is too rare.
+TEST_F(ForEachTest, ALoopThatFoundNoMemoryKeepsAskingForIt) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(10);
+        auto settings = config();
+        settings.commit_interval = 10s;
+        Consumer consumer{io.get_executor(), settings};
+        const MemoryAccount memory{"shared", 400};
+        auto taken = memory.try_reserve(390);
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            if (consumer.get_stats().records == 10) consumer.stop();
+            co_return;
+        };
+        const ForEachOptions options{.memory = memory};
+        std::optional<Result<void>> ended;
+        asio::co_spawn(io, consumer.for_each(options, handler),
+                       [&](const std::exception_ptr&, Result<void> result) { ended = std::move(result); });
+        EXPECT_TRUE(co_await eventually([&] { return memory.refusals() > 0; }));
+
+        EXPECT_TRUE(co_await eventually([&] { return memory.refusals() > 20; }, 5s));
+        taken->release();
+
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
+        EXPECT_TRUE(*ended);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ForEachTest, WhatAHandlerHoldsBesideItsRecordIsChargedWithIt) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        Consumer consumer{io.get_executor(), config()};
+        const MemoryAccount memory{"in flight", 2500};
+        int in_progress = 0, most = 0, handled = 0;
+        auto handler = [&](const ConsumedRecord& record) -> asio::awaitable<void> {
+            most = std::max(most, ++in_progress);
+            EXPECT_GE(memory.used(), static_cast<Bytes>(in_progress) * (1000 + record.size_bytes()));
+            co_await pause_for(1ms);
+            --in_progress;
+            if (++handled == 8) consumer.stop();
+        };
+        const ForEachOptions options{.memory = memory, .handler_bytes = 1000};
+        const auto result = co_await consumer.for_each(options, handler);
+
+        EXPECT_TRUE(result);
+        EXPECT_EQ(most, 2);
+        EXPECT_EQ(memory.used(), 0U);
+        co_await consumer.close();
+    });
+}
+
 TEST_F(ForEachTest, ARecordLargerThanTheLimitEndsTheLoop) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(4);

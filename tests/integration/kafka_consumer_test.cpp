@@ -221,6 +221,25 @@ TEST_F(ConsumerTest, KnowsWhenEveryPartitionWasReadToItsEnd) {
     });
 }
 
+TEST_F(ConsumerTest, ARecordBehindTheEndMeansThatTheEndIsNotReached) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Consumer consumer{io.get_executor(), config()};
+        std::optional<Result<RecordBatch>> first;
+        asio::co_spawn(io, consumer.next_batch(1),
+                       [&](const std::exception_ptr&, Result<RecordBatch> batch) { first = std::move(batch); });
+        EXPECT_TRUE(co_await eventually([&] { return consumer.end_reached(); }));
+
+        co_await write(2, 0);
+        EXPECT_TRUE(co_await eventually([&] { return first.has_value(); }));
+        EXPECT_FALSE(consumer.end_reached()); // the second record has not been looked at, nor what lies behind it
+
+        co_await read(consumer, 1);
+        asio::co_spawn(io, consumer.next_batch(), asio::detached);
+        EXPECT_TRUE(co_await eventually([&] { return consumer.end_reached(); }));
+        co_await consumer.close();
+    });
+}
+
 TEST_F(ConsumerTest, WhilePausedNoRecordComesAndTheMembershipGoesOn) {
     run(io, [&]() -> asio::awaitable<void> {
         Consumer consumer{io.get_executor(), config()};

@@ -104,6 +104,28 @@ TEST_F(ProducerLifeTest, CloseGivesUpAfterItsGrace) {
     for (const auto& result : outcomes.results) EXPECT_EQ(result.error(), Errc::producer_closed);
 }
 
+TEST_F(ProducerLifeTest, ASendThatTheClientHasWhenItsProducerEndsMayBeWritten) {
+    auto limited = config();
+    limited.max_in_flight = 4;
+    const auto records = numbered("t", 10);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        cluster.all_brokers_down();
+        {
+            Producer producer{io.get_executor(), limited};
+            outcomes.send(producer, records);
+        }
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }));
+    });
+
+    for (std::size_t i = 0; i < outcomes.results.size(); ++i) {
+        const auto& error = outcomes.results[i].error();
+        EXPECT_EQ(error, Errc::producer_closed);
+        const bool may_be_written = error.inner() && *error.inner() == Errc::send_outcome_unknown;
+        EXPECT_EQ(may_be_written, i < 4) << i;
+    }
+}
+
 TEST_F(ProducerLifeTest, DestructionEndsItsSendsWithoutBlocking) {
     const auto records = numbered("t", 10);
     Outcomes outcomes;
@@ -252,6 +274,31 @@ TEST_F(ProducerLifeTest, AFatalErrorOfTheClientReplacesItAndGoesOn) {
         }
         EXPECT_GT(outcomes.results[i].value().offset, last) << i;
         last = outcomes.results[i].value().offset;
+    }
+}
+
+// Small batches: most records are still with the client when it fails, certainly not written.
+TEST_F(ProducerLifeTest, WhatAFailedClientGivesBackIsWrittenInTheOldOrder) {
+    auto settings = config();
+    settings.properties = {{"batch.num.messages", "10"}};
+    settings.max_in_flight = 500;
+    const auto records = numbered("t", 1000);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), settings};
+        EXPECT_TRUE(co_await producer.send(records[0]));
+        cluster.fail_next_produce_requests({KafkaErrc{45}}); // out of order sequence number: fatal for the client
+        outcomes.send(producer, records);
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }));
+        EXPECT_EQ(producer.get_stats().reopened, 1U);
+    });
+
+    EXPECT_LT(outcomes.failures(), 200U); // of those that were with the client
+    std::int64_t last = -1;
+    for (const auto& result : outcomes.results) {
+        if (!result) continue;
+        EXPECT_GT(result.value().offset, last);
+        last = result.value().offset;
     }
 }
 

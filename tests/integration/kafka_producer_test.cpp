@@ -180,6 +180,48 @@ TEST_F(ProducerTest, ASendThatNeverGotItsTurnWasCertainlyNotWritten) {
     });
 }
 
+TEST_F(ProducerTest, ALargeRecordThatGivesUpLetsThoseBehindItGo) {
+    const auto small = numbered("t", 2);
+    const Record large{"t", "k", std::string(1000, 'x')};
+    auto limited = config();
+    limited.max_in_flight_bytes = 2 * small[0].size_bytes();
+    run(io, [&]() -> asio::awaitable<void> {
+        cluster.all_brokers_down();
+        Producer producer{io.get_executor(), limited};
+        const CallContext call{now() + 50ms};
+        std::optional<Result<Delivery>> given_up;
+        producer.async_send(small[0], [](const Result<Delivery>&) {});
+        producer.async_send(large, call, [&](Result<Delivery> result) { given_up = std::move(result); });
+        producer.async_send(small[1], [](const Result<Delivery>&) {});
+        EXPECT_EQ(producer.get_stats().in_flight, 1U);
+        EXPECT_EQ(producer.get_stats().waiting, 2U);
+
+        EXPECT_TRUE(co_await eventually([&] { return given_up.has_value(); }));
+
+        EXPECT_FALSE(*given_up);
+        EXPECT_EQ(producer.get_stats().in_flight, 2U);
+        EXPECT_EQ(producer.get_stats().waiting, 0U);
+    });
+}
+
+// The user's properties may set a limit below ours: the first that finds the client full stays the first.
+TEST_F(ProducerTest, RecordsThatTheClientHasNoRoomForStayInOrder) {
+    auto settings = config();
+    settings.properties = {{"queue.buffering.max.messages", "10"}};
+    const auto records = numbered("t", 500);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), settings};
+        outcomes.send(producer, records);
+        EXPECT_GT(producer.get_stats().waiting, 0U);
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }, 10s));
+    });
+
+    EXPECT_EQ(outcomes.failures(), 0U);
+    for (std::size_t i = 0; i < outcomes.results.size(); ++i)
+        ASSERT_EQ(outcomes.results[i].value().offset, static_cast<std::int64_t>(i));
+}
+
 TEST_F(ProducerTest, AnOutageShorterThanTheDeadlineLosesAndDoublesNothing) {
     const auto records = numbered("t", 3000);
     Outcomes outcomes;

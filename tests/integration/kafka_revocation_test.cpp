@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens to records when their partitions go to another member of the group.
+#include <map>
+
+#include "kafka_support.hpp"
+
+namespace velostream::kafka {
+namespace {
+
+class RevocationTest : public testing::Test {
+  protected:
+    RevocationTest() { cluster.create_topic("t", partitions).value(); }
+
+    // What is done is stored once a second, and when partitions go. Members are quick to meet.
+    ConsumerConfig config() const {
+        return {.bootstrap_servers = cluster.bootstrap_servers(),
+                .group_id = "g",
+                .topics = {"t"},
+                .session_timeout = 3s,
+                .commit_interval = 10s,
+                .fetch_wait = 5ms,
+                .report_ends = true,
+                .properties = {{"heartbeat.interval.ms", "20"}}};
+    }
+
+    asio::awaitable<void> write() {
+        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+        std::vector<Record> records;
+        for (int i = 0; i < count; ++i) {
+            records.emplace_back("t", std::nullopt, std::to_string(i));
+            records.back().partition = i % partitions;
+        }
+        for (const auto& record : records)
+            producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
+        co_await producer.async_flush(asio::use_awaitable);
+    }
+
+    // Handles what `consumer` gets, until it is stopped.
+    void start(Consumer& consumer, MemoryAccount memory = MemoryAccount::unlimited()) {
+        auto handler = [this](const ConsumedRecord& record) -> asio::awaitable<void> {
+            ++handled[std::string{*record.value()}];
+            co_return;
+        };
+        const ForEachOptions options{.memory = std::move(memory)};
+        ++running;
+        asio::co_spawn(io, consumer.for_each(options, handler), [this](const std::exception_ptr&, Result<void> result) {
+            EXPECT_TRUE(result);
+            --running;
+        });
+    }
+
+    asio::awaitable<void> end(Consumer& first, Consumer& second) {
+        first.stop();
+        second.stop();
+        EXPECT_TRUE(co_await eventually([&] { return running == 0; }));
+        co_await first.close();
+        co_await second.close();
+    }
+
+    static bool share_the_partitions(const Consumer& first, const Consumer& second) {
+        return first.assignment().size() == partitions / 2 && second.assignment().size() == partitions / 2;
+    }
+
+    static constexpr int partitions = 4;
+    static constexpr int count = 40;
+    asio::io_context io{1};
+    MockCluster cluster{1};
+    std::map<std::string, int> handled;
+    int running = 0;
+};
+
+// The mock cluster refuses every commit while a group is between two generations, which a broker takes. That there was
+// one to refuse shows that it was made; where it is taken, nothing is handed out again.
+TEST_F(RevocationTest, WhatIsDoneBeforeItIsCommittedOnTheWay) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write();
+        Consumer first{io.get_executor(), config()};
+        RecordBatch held;
+        while (held.size() < count) {
+            auto batch = co_await first.next_batch();
+            for (auto& record : *batch) held.push_back(std::move(record));
+        }
+        Consumer second{io.get_executor(), config()};
+        for (const auto& record : held) first.done(record);
+        EXPECT_TRUE(co_await eventually([&] { return share_the_partitions(first, second); }));
+        EXPECT_EQ(first.get_stats().done, static_cast<std::uint64_t>(count));
+        const bool was_refused = first.get_stats().failed_commits > 0;
+
+        start(first);
+        start(second);
+        EXPECT_TRUE(co_await eventually([&] { return first.end_reached() && second.end_reached(); }));
+
+        EXPECT_TRUE(was_refused || handled.empty());
+        co_await end(first, second);
+    });
+}
+
+// With no memory for its first record, the first member has read all of them and handled none.
+TEST_F(RevocationTest, WhatWasReadBeforeItIsForgotten) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write();
+        const MemoryAccount memory{"shared", 1000};
+        auto taken = memory.try_reserve(1000);
+        Consumer first{io.get_executor(), config()};
+        EXPECT_TRUE(co_await eventually([&] { return first.assignment().size() == partitions; }));
+        co_await pause_for(200ms); // the client reads ahead
+        start(first, memory);
+        EXPECT_TRUE(co_await eventually([&] { return memory.refusals() > 0; }));
+        Consumer second{io.get_executor(), config()};
+        start(second);
+        EXPECT_TRUE(co_await eventually([&] { return share_the_partitions(first, second); }));
+
+        taken->release();
+        EXPECT_TRUE(co_await eventually([&] { return first.end_reached() && second.end_reached(); }));
+
+        EXPECT_EQ(first.get_stats().done_too_late, 0U);
+        EXPECT_EQ(handled.size(), static_cast<std::size_t>(count));
+        for (const auto& [value, times] : handled) EXPECT_EQ(times, 1) << value;
+        co_await end(first, second);
+    });
+}
+
+} // namespace
+} // namespace velostream::kafka

@@ -95,15 +95,13 @@ TEST_F(RevocationTest, WhatIsDoneBeforeItIsCommittedOnTheWay) {
     });
 }
 
-// With no memory for its first record, the first member has read all of them and handled none.
+// With no memory for its first record, the first member has one at the front and has handled none.
 TEST_F(RevocationTest, WhatWasReadBeforeItIsForgotten) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write();
         const MemoryAccount memory{"shared", 1000};
         auto taken = memory.try_reserve(1000);
         Consumer first{io.get_executor(), config()};
-        EXPECT_TRUE(co_await eventually([&] { return first.assignment().size() == partitions; }));
-        co_await pause_for(200ms); // the client reads ahead
         start(first, memory);
         EXPECT_TRUE(co_await eventually([&] { return memory.refusals() > 0; }));
         Consumer second{io.get_executor(), config()};
@@ -114,6 +112,27 @@ TEST_F(RevocationTest, WhatWasReadBeforeItIsForgotten) {
         EXPECT_TRUE(co_await eventually([&] { return first.end_reached() && second.end_reached(); }));
 
         EXPECT_EQ(first.get_stats().done_too_late, 0U);
+        EXPECT_EQ(handled.size(), static_cast<std::size_t>(count));
+        for (const auto& [value, times] : handled) EXPECT_EQ(times, 1) << value;
+        co_await end(first, second);
+    });
+}
+
+// Nobody asks for a record between the revocation and the new assignment, which may hold the same partitions.
+TEST_F(RevocationTest, WhatCameWithABatchBeforeItIsForgotten) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write();
+        Consumer first{io.get_executor(), config()};
+        EXPECT_TRUE(co_await eventually([&] { return first.assignment().size() == partitions; }));
+        co_await pause_for(200ms); // the client reads ahead
+        co_await first.next_batch(1);
+        Consumer second{io.get_executor(), config()};
+        EXPECT_TRUE(co_await eventually([&] { return share_the_partitions(first, second); }));
+
+        start(first);
+        start(second);
+        EXPECT_TRUE(co_await eventually([&] { return first.end_reached() && second.end_reached(); }));
+
         EXPECT_EQ(handled.size(), static_cast<std::size_t>(count));
         for (const auto& [value, times] : handled) EXPECT_EQ(times, 1) << value;
         co_await end(first, second);

@@ -26,6 +26,9 @@ void EventSignal::connect(rd_kafka_queue_t* queue) const noexcept {
     static constexpr std::uint64_t one = 1;
     const auto fd = const_cast<asio::posix::stream_descriptor&>(descriptor_).native_handle();
     rd_kafka_queue_io_event_enable(queue, fd, &one, sizeof one);
+    // For what came before, such as the refused connections of an outage: with it in the queue no later event is the
+    // first.
+    static_cast<void>(!::write(fd, &one, sizeof one));
 }
 
 void EventSignal::clear() noexcept {

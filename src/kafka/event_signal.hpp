@@ -21,6 +21,7 @@ class EventSignal {
     /// Throws `std::system_error` if the process has no file descriptor left.
     explicit EventSignal(const asio::any_io_executor& executor);
 
+    /// Wakes at once, since the queue may hold something already.
     void connect(rd_kafka_queue_t* queue) const noexcept;
     static void disconnect(rd_kafka_queue_t* queue) noexcept { rd_kafka_queue_io_event_enable(queue, -1, nullptr, 0); }
 

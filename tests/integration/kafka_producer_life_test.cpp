@@ -142,6 +142,29 @@ TEST_F(ProducerLifeTest, DestructionEndsItsSendsWithoutBlocking) {
     for (const auto& result : outcomes.results) EXPECT_EQ(result.error(), Errc::producer_closed);
 }
 
+// Several, since what the client complains of may come at any moment of the beginning.
+TEST_F(ProducerLifeTest, OneThatIsOpenedInAnOutageWritesWhenItIsOver) {
+    const auto records = numbered("t", 1);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        EXPECT_TRUE(cluster.create_topic("t", 1));
+        cluster.all_brokers_down();
+        std::vector<Producer> producers;
+        for (int i = 0; i < 8; ++i) {
+            producers.emplace_back(io.get_executor(), config());
+            outcomes.send(producers.back(), records);
+        }
+        const auto has_noticed = [](const Producer& producer) { return !producer.get_stats().last_problem.empty(); };
+        EXPECT_TRUE(co_await eventually([&] { return std::ranges::all_of(producers, has_noticed); }));
+
+        cluster.all_brokers_up();
+
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }));
+    });
+
+    EXPECT_EQ(outcomes.failures(), 0U);
+}
+
 TEST_F(ProducerLifeTest, AContextMayBeDestroyedWithSendsInFlight) {
     const auto record = std::make_unique<Record>("t", "k", "v");
     const auto alive = std::make_shared<int>(0);

@@ -164,7 +164,7 @@ asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) 
     const auto entry = totals_.add(std::move(*order));
     if (!entry) return bury(record, entry.error());
     ++figures_.valid;
-    return publish(**entry);
+    return publish(**entry, *number);
 }
 
 asio::awaitable<Result<void>> Job::done(Result<void> result) {
@@ -173,7 +173,7 @@ asio::awaitable<Result<void>> Job::done(Result<void> result) {
 
 // Each try sends the total as it is then. So whatever is tried again, what is written last for a customer is his newest
 // total: Kafka keeps the order of the sends, and none of them is older than one before it.
-asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry) {
+asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry, std::uint64_t line) {
     kafka::Record record{cluster_.totals(), entry.first, std::string{}};
     auto send = velostream::idempotent([&](velostream::CallContext& call) {
         record.value->clear();
@@ -185,7 +185,7 @@ asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry) {
         const auto sent = co_await guarded_.execute(send);
         if (sent) break;
         const auto error = sent.error();
-        if (!passes_with_time(error)) co_return error;
+        if (!passes_with_time(error)) co_return at_line(line, error);
         co_await breaker_.async_ready(asio::use_awaitable); // the record is not to blame: hold it
     }
     ++figures_.totals_acknowledged;
@@ -197,7 +197,8 @@ asio::awaitable<Result<void>> Job::bury(const kafka::ConsumedRecord& record, Err
         const auto stored = co_await dead_letters_.send_to_dlq(record, error);
         if (stored) break;
         const auto why = stored.error();
-        if (why != Errc::dead_letter_lost || !passes_with_time(*why.inner())) co_return why;
+        if (why != Errc::dead_letter_lost || !passes_with_time(*why.inner()))
+            co_return at_line(line_number_of(record).value_or(0), why);
     }
     ++figures_.dead_letters[static_cast<std::size_t>(reason_of(error))];
     co_return Result<void>{};

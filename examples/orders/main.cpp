@@ -195,12 +195,12 @@ int main(int argc, char** argv) {
         auto figures = job.figures();
         figures.seconds = runner.seconds();
         if (!ran && ran.error() == InputErrc::unreadable) return complain(unreadable_input, ran.error().message());
+        if (!copy.finish())
+            return complain(failed_run, "--write-orders " + *options.write_orders + ": cannot be written");
         if (!ran) return complain(failed_run, ran.error().message());
         if (!options.quiet) std::fputs(summary(figures).c_str(), stdout);
         if (auto* const stream = report.begin()) *stream << report_json(figures);
         if (!report.finish()) return complain(failed_run, "--report " + *options.report + ": cannot be written");
-        if (!copy.finish())
-            return complain(failed_run, "--write-orders " + *options.write_orders + ": cannot be written");
         if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
             return complain(failed_run, "standard output cannot be written");
         const auto wrong = figures.discrepancies();

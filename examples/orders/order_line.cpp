@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "order_line.hpp"
 
+#include <utility>
+
 #include "csv.hpp"
 #include "velostream/base/error_type.hpp"
 
@@ -27,8 +29,10 @@ const OrderFaultCategory& order_fault_category() {
 }
 
 velostream::Error fault(OrderFault fault, std::string_view value, std::string_view rule) {
+    constexpr std::size_t most_shown = 1'000;
     std::string detail{to_string(fault)};
-    detail.append(" is \"").append(value).append("\": ").append(rule);
+    detail.append(" is \"").append(value.substr(0, most_shown)).append(value.size() > most_shown ? "...\": " : "\": ");
+    detail.append(rule);
     return {make_error_code(fault), std::move(detail)};
 }
 
@@ -63,6 +67,12 @@ std::optional<OrderFault> fault_of(const velostream::Error& error) {
     return static_cast<OrderFault>(error.code().value());
 }
 
+velostream::Error at_line(std::uint64_t line, const velostream::Error& error) {
+    auto where = "order line " + std::to_string(line + 1);
+    if (!error.detail().empty()) where.append(", ").append(error.detail());
+    return error.with_detail(std::move(where));
+}
+
 velostream::Result<Order> parse_order(std::string_view line) {
     const RecordFields fields{line};
     if (fields.count() != RecordFields::capacity)
@@ -70,19 +80,24 @@ velostream::Result<Order> parse_order(std::string_view line) {
                                  "line has " + std::to_string(fields.count()) + " fields: must have 8"};
     if (trim(fields[customer_id_column]).empty())
         return fault(OrderFault::customer_id, fields[customer_id_column], "must not be empty");
+    const auto customer = customer_in(fields);
+    if (customer.size() > longest_customer)
+        return fault(OrderFault::customer_id, customer,
+                     "must not be longer than " + std::to_string(longest_customer) + " bytes");
     const auto quantity = parse_integer(fields[quantity_column]);
     if (!quantity || *quantity == 0)
         return fault(OrderFault::quantity, fields[quantity_column], "must be a whole number other than 0");
     const auto price = parse_price(fields[unit_price_column]);
     if (!price || price->sign <= 0)
         return fault(OrderFault::unit_price, fields[unit_price_column], "must be a number above 0");
-    return Order{std::string{customer_in(fields)}, Thousandths{*quantity} * price->thousandths};
+    return Order{std::string{customer}, Thousandths{*quantity} * price->thousandths};
 }
 
 std::string customer_of(std::string_view line) {
     const RecordFields fields{line};
     if (fields.count() != RecordFields::capacity) return {};
-    return std::string{customer_in(fields)};
+    const auto customer = customer_in(fields);
+    return std::string{customer.size() > longest_customer ? std::string_view{} : customer};
 }
 
 } // namespace orders

@@ -74,7 +74,8 @@ asio::awaitable<Result<void>> Source::send_batch(const LineBatch& batch) {
         auto& slot = *free_.back();
         free_.pop_back();
         slot.record.value = line;
-        slot.record.headers.front().value = std::to_string(figures_.read);
+        slot.line = figures_.read;
+        slot.record.headers.front().value = std::to_string(slot.line);
         slot.record.key = customer_of(line);
         if (slot.record.key->empty()) slot.record.key.reset();
         bytes_ahead_ += line.size();
@@ -138,7 +139,7 @@ void Source::finish(Slot& slot, const Result<velostream::kafka::Delivery>& sent)
     } else if (const auto error = sent.error(); passes_with_time(error)) {
         failed_.push_back(&slot);
     } else {
-        fatal_ = error;
+        fatal_ = at_line(slot.line, error);
     }
     wake_if_ready();
 }

@@ -29,7 +29,7 @@ class Source {
            std::ofstream* copy);
 
     /// Writes all lines and waits until every one is acknowledged. An error is the input's, or one of Kafka's that no
-    /// waiting cures.
+    /// waiting cures; that one names the line.
     asio::awaitable<velostream::Result<void>> run();
 
     /// Nobody takes up lines any more: ends `run` early, with what was read not yet sent.
@@ -41,6 +41,7 @@ class Source {
   private:
     struct Slot {
         velostream::kafka::Record record;
+        std::uint64_t line = 0;
     };
 
     asio::awaitable<velostream::Result<void>> send_batch(const LineBatch& batch);

@@ -131,6 +131,11 @@ class Usage(Job):
         self.assertEqual(run.returncode, 1)
         self.assertIn(b"standard output", run.stderr)
 
+    def test_a_full_file_of_orders_is_a_failure_that_names_it(self):
+        for lines in (10, 20000):  # met at the end, and in the middle
+            run = self.run_job("--generate", lines, "--write-orders", "/dev/full", "--quiet", expect=1)
+            self.assertEqual(run.stderr, "orders_pipeline: --write-orders /dev/full: cannot be written\n")
+
     def test_unreadable_input_is_exit_code_3(self):
         with open(ORDERS, "rb") as file:
             packed = file.read()
@@ -209,6 +214,21 @@ class Results(Job):
                 self.assert_recomputed(self.path("odd.csv"))
                 self.assertEqual(self.read_report()["dead_letters"]["by_reason"],
                                  {"line": 2, "CustomerID": 1, "Quantity": 2, "UnitPrice": 1, "memory": 0})
+
+    def test_the_longest_lines_and_customers_fit_and_longer_customers_are_dead_letters(self):
+        def line(customer, size=0, quantity=1):
+            return f"1,A,{'d' * (size - len(customer) - 30)},{quantity},x,1.50,{customer},UK\n"
+
+        longest = 64 * 1024
+        for options in ([], ["--memory-mb", "1"]):
+            with self.subTest(options):
+                orders = self.write("long.csv", HEADER + "\n" + line("17") + line("\x01" * longest, 899_990) +
+                                    line("c" * longest, 899_990, quantity=0) + line("c" * (longest + 1)) + line("c" * 510_000) +
+                                    line("c" * 510_000, 899_990) + line("17"))
+                self.run_job("--input", orders, "--report", self.report, *options)
+                self.assert_recomputed(orders)
+                self.assertEqual(self.read_report()["dead_letters"]["by_reason"],
+                                 {"line": 0, "CustomerID": 3, "Quantity": 1, "UnitPrice": 0, "memory": 0})
 
     def test_an_input_without_orders_gives_an_empty_report(self):
         self.run_job("--input", self.write("none.csv", HEADER + "\n"), "--report", self.report)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "order_line.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -31,6 +32,21 @@ TEST(ParseOrder, NamesTheFirstBadColumnAndItsValue) {
     EXPECT_EQ(verdict("1,2,3,4,5,6,7,8,9"), "line has 9 fields: must have 8");
 }
 
+TEST(ParseOrder, TakesACustomerThatIsNotEmptyAsItStandsThere) {
+    EXPECT_EQ(verdict("1,2,3,4,5,1,.0,8"), " 4.00");
+    EXPECT_EQ(verdict("1,2,3,4,5,1,\" \",8"), "CustomerID is \" \": must not be empty");
+}
+
+TEST(ParseOrder, RefusesACustomerThatFitsIntoNoRecord) {
+    const auto line = [](const std::string& customer) { return "1,2,3,abc,5,0," + customer + ",8"; };
+    const std::string longest(longest_customer, 'c');
+
+    EXPECT_THAT(verdict(line(longest)), testing::StartsWith("Quantity"));
+    EXPECT_THAT(verdict(line(longest + ".0")), testing::StartsWith("Quantity"));
+    EXPECT_EQ(verdict(line(longest + "c")),
+              "CustomerID is \"" + longest.substr(0, 1'000) + "...\": must not be longer than 65536 bytes");
+}
+
 TEST(ParseOrder, AFaultIsABadRequestThatBlamesTheRecord) {
     const auto order = parse_order("1,2,3,4,5,0,7,8");
     ASSERT_FALSE(order);
@@ -44,6 +60,13 @@ TEST(CustomerOf, IsTheKeyOfTheLineOrEmpty) {
     EXPECT_EQ(customer_of("1,2,3,4,5,6, 17850.0 ,8"), "17850");
     EXPECT_EQ(customer_of("1,2,3,4,5,6,,8"), "");
     EXPECT_EQ(customer_of("1,2"), "");
+    EXPECT_EQ(customer_of("1,2,3,4,5,6," + std::string(longest_customer, 'c') + ",8").size(), longest_customer);
+    EXPECT_EQ(customer_of("1,2,3,4,5,6," + std::string(longest_customer + 1, 'c') + ",8"), "");
+}
+
+TEST(AtLine, NamesTheLineAsPeopleCount) {
+    EXPECT_EQ(at_line(6, velostream::Errc::circuit_open).detail(), "order line 7");
+    EXPECT_EQ(at_line(6, {velostream::Errc::circuit_open, "why"}).detail(), "order line 7, why");
 }
 
 } // namespace

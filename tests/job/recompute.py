@@ -16,6 +16,8 @@ import subprocess
 import sys
 
 THOUSAND = 1000
+LONGEST_CUSTOMER = 64 * 1024  # bytes: what fits into Kafka's records with everything around it
+csv.field_size_limit(1 << 30)
 INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 PRICE = re.compile(r"\s*([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?\s*")
 
@@ -48,12 +50,15 @@ def judge(row):
     customer = row[6].strip()
     if not customer:
         return "CustomerID", None, 0
+    customer = customer[:-2] if customer.endswith(".0") else customer
+    if len(customer.encode("utf-8", "surrogateescape")) > LONGEST_CUSTOMER:
+        return "CustomerID", None, 0
     if not INTEGER.fullmatch(row[3]) or int(row[3]) == 0:
         return "Quantity", None, 0
     price = price_in_thousandths(row[5])
     if price is None or price[0] <= 0:
         return "UnitPrice", None, 0
-    return None, customer[:-2] if customer.endswith(".0") else customer, int(row[3]) * price[1]
+    return None, customer, int(row[3]) * price[1]
 
 
 def decimal_text(text):

@@ -33,7 +33,7 @@ class ShardSeat {
         }
         index_ = fewest;
         threads[index_].fetch_add(1, std::memory_order_relaxed);
-        thread_shard_offset = static_cast<std::ptrdiff_t>(index_ * sizeof(BudgetShard<MachineAtomics>));
+        thread_shard_offset = static_cast<std::ptrdiff_t>(sizeof(Node) + index_ * sizeof(Shard));
     }
     ShardSeat(const ShardSeat&) = delete;
     ShardSeat& operator=(const ShardSeat&) = delete;
@@ -41,6 +41,9 @@ class ShardSeat {
     ~ShardSeat() { threads[index_].fetch_sub(1, std::memory_order_relaxed); }
 
   private:
+    using Node = BudgetNode<MachineAtomics>;
+    using Shard = BudgetShard<MachineAtomics>;
+
     static inline constinit std::array<std::atomic<std::size_t>, 8> threads{};
     std::size_t index_;
 };
@@ -48,9 +51,7 @@ class ShardSeat {
 } // namespace
 
 void MachineAtomics::choose_shard() noexcept {
-    // A node's last member has to lie right before its first shard: see `thread_shard_offset`.
-    static_assert(sizeof(BudgetShard<MachineAtomics>) == 64 && alignof(BudgetNode<MachineAtomics>) == 64);
-    if (thread_shard_offset < 0) {
+    if (thread_shard_offset == 0) {
         thread_local const ShardSeat seat;
     }
 }

@@ -66,13 +66,14 @@ MemoryAccount MemoryAccount::child(std::string name, std::optional<Bytes> limit)
     return MemoryAccount{Tree::make_child(*node_, std::move(name), limit.value_or(unlimited_units))};
 }
 
-Result<MemoryReservation> MemoryAccount::reserve_from_tree(Bytes bytes) const noexcept {
+auto MemoryAccount::take_from_tree(Bytes bytes) const noexcept -> Outcome {
     MachineAtomics::choose_shard();
-    auto& shard = node_->shard_of_this_thread();
-    const auto outcome = Tree::take(*node_, shard, bytes);
-    if (outcome.granted()) return MemoryReservation{shard, bytes};
+    return Tree::take(*node_, node_->shard_of_this_thread(), bytes);
+}
+
+Error MemoryAccount::refusal(Bytes asked, const Outcome& outcome) const noexcept {
     node_->refusals.fetch_add(1, std::memory_order_relaxed);
-    return refusal(*node_, bytes, outcome);
+    return velostream::refusal(*node_, asked, outcome);
 }
 
 Result<void> MemoryReservation::try_grow(Bytes more) noexcept {

@@ -137,6 +137,27 @@ TEST(MemoryAccountStress, AccountsComeAndGoWhileTheirTreeIsInUse) {
     EXPECT_TRUE(process.try_reserve(limit));
 }
 
+TEST(MemoryAccountStress, ReservationsAreGivenBackWhileTheLastHandleIsDropped) {
+    const MemoryAccount process{"process", limit};
+    std::array<std::atomic<MemoryReservation*>, threads> slots{};
+
+    on_every_thread([&](int thread) {
+        std::minstd_rand random{static_cast<std::uint32_t>(thread + 1)};
+        for (int round = 0; round < rounds / 4; ++round) {
+            const bool in_tree_of_its_own = round % 2 == 0;
+            const auto account = (in_tree_of_its_own ? MemoryAccount{"query"} : process).child("operator");
+            for (int count = 0; count < round % 8; ++count) static_cast<void>(account.try_reserve(4096).has_value());
+            auto reservation = account.try_reserve(1 + random() % 5000);
+            auto* fresh = reservation ? new MemoryReservation{std::move(*reservation)} : nullptr;
+            delete slots[random() % threads].exchange(fresh);
+        }
+    });
+    for (auto& slot : slots) delete slot.exchange(nullptr);
+
+    EXPECT_EQ(process.used(), 0u);
+    EXPECT_TRUE(process.try_reserve(limit));
+}
+
 TEST(MemoryAccountStress, LimitsChangeWhileTheTreeIsInUse) {
     const MemoryAccount process{"process", limit};
     const auto query = process.child("query");

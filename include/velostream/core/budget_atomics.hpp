@@ -6,9 +6,9 @@
 
 namespace velostream {
 
-/// Where this thread's shard lies behind the first. A thread begins at the one before the first, which is never open,
+/// Where this thread's shard lies in any node. A thread begins at the node's first member, a shard that is never open,
 /// so that its first take chooses one.
-inline constinit thread_local std::ptrdiff_t thread_shard_offset = -64;
+inline constinit thread_local std::ptrdiff_t thread_shard_offset = 0;
 
 /// The atomics that budget trees run on. Tests put others in their place, to run every interleaving.
 struct MachineAtomics {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -67,22 +68,35 @@ struct alignas(64) BudgetNode {
         for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
             (new (&node->shard(index)) BudgetShard<Atomics>)->node = node;
         }
+        assert(static_cast<void*>(&node->no_shard) == node);
         return Owner{node};
     }
 
     explicit BudgetNode(BudgetTree<Atomics>& owner_tree) noexcept : tree(owner_tree) {}
 
+    /// For threads that have no shard yet: never open, and at offset 0, where they look.
+    BudgetShard<Atomics> no_shard;
+
     BudgetTree<Atomics>& tree;
     Atomic<BudgetNode*> parent{nullptr};
     Atomic<std::uint64_t> limit{unlimited_units};
-    /// Threads that are deciding whether to refuse at this node. While there are any, no shard below opens.
+    /// Threads that are deciding whether to refuse at this node. While there are any, no shard below opens. The last
+    /// owner adds `retired`, for good.
     Atomic<std::uint32_t> deciders{0};
-    /// Owners: handles of users and child nodes. relaxed up, acq_rel down, as usual for reference counts.
-    Atomic<std::uint32_t> owners{0};
-    std::string name;                            ///< not written while the node has owners
+    /// Owners (low half): handles, child nodes, and whoever gives back units past the shards, until he has done so.
+    /// High half: how many ever came.
+    ///
+    /// A node is in place as long as it has an owner or any of its units is in use; so who holds units may look at it
+    /// until the very access that puts them back. The last owner closes the shards for good. If then nothing is granted
+    /// and nobody came since he was seen to be the last, nobody else can know the node, and he takes it out. Without
+    /// the high half he would miss who came, gave back the last units and left while he looked.
+    ///
+    /// relaxed up: who came is seen by whoever sees what he gave back. acq_rel down, as usual for reference counts.
+    Atomic<std::uint64_t> owners{0};
+    std::string name;                            ///< written only while nobody knows the node
     Atomic<std::uint64_t>* open_marks = nullptr; ///< the registry's word that says whether a shard may be open,
     std::uint64_t open_mark = 0;                 ///< and the bit in it
-    BudgetNode* next = nullptr;                  ///< in one of the registry's lists
+    BudgetNode* next = nullptr;                  ///< in the registry's list of nodes that nobody uses
 
     alignas(64) OperationCounter<Atomics> taken;
     OperationCounter<Atomics> drained; ///< credit that an operation moved from a shard back to the tree
@@ -90,16 +104,12 @@ struct alignas(64) BudgetNode {
     Atomic<std::uint64_t> peak{0};     ///< of `granted`; only grows
     Atomic<std::uint64_t> refusals{0}; ///< relaxed: a count, publishes nothing
 
-    /// For threads that have no shard yet: never open.
-    BudgetShard<Atomics> no_shard;
-
     /// The shards lie right behind the node, so that finding one costs no load.
     BudgetShard<Atomics>& shard(std::size_t index) noexcept {
         return reinterpret_cast<BudgetShard<Atomics>*>(this + 1)[index];
     }
     BudgetShard<Atomics>& shard_of_this_thread() noexcept {
-        auto* first = reinterpret_cast<std::byte*>(this + 1);
-        return *reinterpret_cast<BudgetShard<Atomics>*>(first + Atomics::shard_offset());
+        return *reinterpret_cast<BudgetShard<Atomics>*>(reinterpret_cast<std::byte*>(this) + Atomics::shard_offset());
     }
 
     /// Never below what is granted at the time of the last read: what shrinks it is read before what grows it.
@@ -109,12 +119,19 @@ struct alignas(64) BudgetNode {
         return taken.value.load() - collected - returned;
     }
 
-    /// Gives units back to every level. From the top down: once this node has them, nothing of the tree is touched any
-    /// more, and the node may go.
+    /// Gives units back to every level; only for an owner. From the top down, so that the levels above have everything
+    /// back when this one has.
     void give(std::uint64_t units) noexcept {
         if (auto* above = parent.load()) above->give(units);
         given.fetch_add(units);
     }
+
+    static constexpr std::uint32_t retired = std::uint32_t{1} << 31;
+    static constexpr std::uint64_t one_owner = std::uint64_t{1} << 32 | 1;
+    static std::uint32_t count_of(std::uint64_t owners) noexcept { return static_cast<std::uint32_t>(owners); }
+    std::uint32_t owner_count() const noexcept { return count_of(owners.load()); }
+    /// For owners, and for who holds units.
+    void add_owner() noexcept { owners.fetch_add(one_owner, std::memory_order_relaxed); }
 
     BudgetNode* above(std::size_t levels) noexcept {
         auto* node = this;

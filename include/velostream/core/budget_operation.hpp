@@ -253,13 +253,12 @@ void BudgetOperations<Atomics>::apply(const Operation& operation, std::uint64_t 
     }
     if (operation.shard == nullptr) return;
     auto& word = operation.shard->word;
-    for (auto seen = word.load(); Shard::is_closed(seen) && Shard::turn_of(seen) == operation.turn;) {
-        if (current_.load() != busy) return;
-        const auto credit = Shard::credit_of(Shard::credit_of(seen) + operation.credit_change);
-        const auto state = operation.opens ? 0 : Shard::closed;
-        const auto next = (operation.turn + Shard::turn_step) | state | credit;
-        if (word.compare_exchange_strong(seen, next)) return; // fails only for a put that landed in the closed word
-    }
+    auto seen = word.load();
+    if (!Shard::is_closed(seen) || Shard::turn_of(seen) != operation.turn) return;
+    if (current_.load() != busy) return;
+    const auto credit = Shard::credit_of(Shard::credit_of(seen) + operation.credit_change);
+    const auto state = operation.opens ? 0 : Shard::closed;
+    word.compare_exchange_strong(seen, (operation.turn + Shard::turn_step) | state | credit);
 }
 
 template <class Atomics>

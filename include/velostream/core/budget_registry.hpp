@@ -14,9 +14,8 @@ namespace velostream {
 
 /// The memory of a tree's nodes, and which of them may have credit in a shard.
 ///
-/// Nodes are reused, never returned before the tree ends. Making and taking out nodes is done under a mutex; walking
-/// the open ones is lock-free. A node whose last owner left while some of its units are out is set aside: its units
-/// find their way home as ever, and it is reused once they have.
+/// Nodes are reused, never returned before the tree ends. Making and recycling nodes is done under a mutex; walking the
+/// open ones is lock-free.
 template <class Atomics>
 class BudgetRegistry {
   public:
@@ -32,23 +31,8 @@ class BudgetRegistry {
 
     void recycle(Node& node) noexcept {
         const std::scoped_lock lock{mutex_};
-        push(free_, node);
+        node.next = std::exchange(free_, &node);
     }
-    /// Sets aside a node without owners that has units out; false if everything is back.
-    bool set_aside(Node& node) noexcept {
-        const std::scoped_lock lock{mutex_};
-        if (node.granted() == 0) return false;
-        push(settling_, node);
-        return true;
-    }
-    /// Gives units back to a node without owners. True if these were the last, and the caller must take the node out.
-    bool give_late(Node& node, std::uint64_t units) noexcept {
-        const std::scoped_lock lock{mutex_};
-        node.give(units);
-        return node.granted() == 0 && take_out(settling_, node);
-    }
-    /// A node that was set aside and has everything back; null if there is none.
-    Node* take_settled() noexcept;
 
     /// To be called before the operation that opens a shard of the node, which does so only if it finds the mark.
     void mark_open(const Node& node) noexcept {
@@ -91,21 +75,11 @@ class BudgetRegistry {
         Atomic<Block*> next{nullptr};
     };
 
-    static bool take_out(Node*& list, const Node& node) noexcept {
-        auto** link = &list;
-        while (*link != nullptr && *link != &node) link = &(*link)->next;
-        if (*link == nullptr) return false;
-        *link = node.next;
-        return true;
-    }
-    static void push(Node*& list, Node& node) noexcept { node.next = std::exchange(list, &node); }
-
     Block first_;
     Atomic<std::uint64_t> open_count_{0};
 
     std::mutex mutex_; // guards all below, the nodes' `next`, and making nodes
     Node* free_ = nullptr;
-    Node* settling_ = nullptr;
     Block* last_ = &first_;
     std::size_t node_count_ = 0;
 };
@@ -139,22 +113,13 @@ auto BudgetRegistry<Atomics>::make_room(BudgetTree<Atomics>& tree) -> Node& {
 }
 
 template <class Atomics>
-auto BudgetRegistry<Atomics>::take_settled() noexcept -> Node* {
-    const std::scoped_lock lock{mutex_};
-    for (auto** link = &settling_; *link != nullptr; link = &(*link)->next) {
-        if ((*link)->granted() == 0) return std::exchange(*link, (*link)->next);
-    }
-    return nullptr;
-}
-
-template <class Atomics>
 template <class Visit>
 void BudgetRegistry<Atomics>::try_for_each(std::size_t most, Visit visit) {
     const std::unique_lock lock{mutex_, std::try_to_lock};
     if (!lock || node_count_ > most) return;
     for (auto* block = &first_; block != nullptr; block = block->next.load()) {
         for (auto& place : block->nodes) {
-            if (auto* node = place.load(); node != nullptr && node->owners.load() != 0) visit(*node);
+            if (auto* node = place.load(); node != nullptr && node->owner_count() != 0) visit(*node);
         }
     }
 }

@@ -17,12 +17,11 @@ struct BudgetNode;
 ///
 ///     turn (28 bits) | closed (1 bit) | credit (35 bits)
 ///
-/// * Open: anyone may take (compare-and-swap, the turn goes up) or put (fetch_add).
-/// * Closed: nobody takes; only an operation of the tree changes it, and raises the turn when it does (see
-///   `budget_operation.hpp`). A put that was under way when the shard closed lands in the closed word; who put it sees
-///   that and has the tree collect it before his call returns.
-/// * Puts stop at `capacity` ≤ 2^21. The check and the add are two steps, so threads that race may pass it,
-///   each once by at most 2^21: it takes 16 000 of them at the same instant to leave the 35 bits.
+/// * Open: anyone may take (the turn goes up) or put, by compare-and-swap.
+/// * Closed: only an operation of the tree changes it, and raises the turn when it does (see `budget_operation.hpp`).
+///   A put that was under way when the shard closed fails, with its units still in hand: they keep the node in place
+///   while he looks for another way, and whoever put units into an open shard touches nothing of it after that.
+/// * Puts stop at `capacity` ≤ 2^21, which is far below 2^35.
 /// * The turn is what a late helper compares. It would have to sleep, between two instructions, for an exact
 ///   multiple of 2^28 changes of this shard to be wrong.
 ///
@@ -60,20 +59,26 @@ struct alignas(64) BudgetShard {
         return units <= credit_of(seen) && !is_closed(seen);
     }
 
-    enum class Put { stored, past_capacity, stored_in_closed };
-
-    /// Puts `units` here if the shard is open and has not enough of them already.
-    Put try_put(std::uint64_t units) noexcept {
-        const auto most = capacity.load(std::memory_order_relaxed);
-        const auto seen = word.load(std::memory_order_relaxed) & (closed | credit_mask); // closed is above any capacity
-        if (units > most || seen + units > most) return Put::past_capacity;
+    /// Puts `units` here; false if the shard is closed or has enough of them already, or if another thread was faster.
+    bool try_put(std::uint64_t units) noexcept {
+        auto seen = word.load(std::memory_order_relaxed);
+        if (!has_space(seen, units)) return false;
         // release: pairs with the acquire of the next take
-        const auto before = word.fetch_add(units, std::memory_order_release);
-        return is_closed(before) ? Put::stored_in_closed : Put::stored;
+        return word.compare_exchange_strong(seen, seen + units, std::memory_order_release, std::memory_order_relaxed);
+    }
+
+    bool has_space(std::uint64_t units) const noexcept {
+        return has_space(word.load(std::memory_order_relaxed), units);
     }
 
     /// No take succeeds after this until an operation opens the shard. Returns the word as it was left.
     std::uint64_t close() noexcept { return word.fetch_or(closed, std::memory_order_seq_cst) | closed; }
+
+  private:
+    bool has_space(std::uint64_t seen, std::uint64_t units) const noexcept {
+        // closed is above any capacity, and units below 2^63 do not wrap
+        return (seen & (closed | credit_mask)) + units <= capacity.load(std::memory_order_relaxed);
+    }
 };
 
 } // namespace velostream

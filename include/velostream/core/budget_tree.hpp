@@ -37,7 +37,8 @@ struct BudgetOutcome {
 /// before a load by both sides (he stores the announcement, then loads `current`; who opens stores `current`, then
 /// loads the announcement): both are seq_cst.
 ///
-/// Threads: everything is safe to call concurrently; `take` and `give` are lock-free, making and dropping nodes is not.
+/// Threads: everything is safe to call concurrently; `take` and `give` are lock-free, making nodes and taking them out,
+/// which the last of a node's units may cause, is not.
 template <class Atomics>
 class BudgetTree {
   public:
@@ -50,13 +51,13 @@ class BudgetTree {
     static Node& make(std::string name, std::uint64_t limit);
     /// A node below `parent`, with one owner; it owns its parent. Throws `std::length_error` below the 1000th level.
     static Node& make_child(Node& parent, std::string name, std::uint64_t limit);
-    /// The last owner's leave takes the node out; with the root goes the tree.
+    /// The node is taken out when it has neither owners nor units in use; with the root goes the tree.
     static void drop_owner(Node* node) noexcept;
 
     /// Takes `units` when the credit in `shard`, one of `node`'s, did not suffice. Zero is always granted.
     static Outcome take(Node& node, Shard& shard, std::uint64_t units) noexcept;
-    /// Gives back `units` that `put` did not store in the open shard.
-    static void give(Shard& shard, std::uint64_t units, typename Shard::Put put) noexcept;
+    /// Gives back `units` that `shard`, which they were taken for, did not take. Its node need not have an owner.
+    static void give(Shard& shard, std::uint64_t units) noexcept;
 
     /// Lowering it below what is granted is allowed: after this has returned nothing is granted until enough came back.
     static void set_limit(Node& node, std::uint64_t limit) noexcept;
@@ -72,6 +73,7 @@ class BudgetTree {
     using Verdict = BudgetVerdict;
 
     Node& place(Node* parent, std::string name, std::uint64_t limit);
+    static bool leave(Node& node) noexcept;
     static Node* take_out(Node& node) noexcept;
     void retire(Node& node) noexcept;
 
@@ -103,10 +105,9 @@ auto BudgetTree<Atomics>::make(std::string name, std::uint64_t limit) -> Node& {
 
 template <class Atomics>
 auto BudgetTree<Atomics>::make_child(Node& parent, std::string name, std::uint64_t limit) -> Node& {
-    while (auto* settled = parent.tree.registry_.take_settled()) drop_owner(take_out(*settled));
     if (parent.depth() >= max_depth) throw std::length_error{"budget tree: more than 1000 levels"};
     auto& node = parent.tree.place(&parent, std::move(name), limit);
-    parent.owners.fetch_add(1, std::memory_order_relaxed);
+    parent.add_owner();
     return node;
 }
 
@@ -122,37 +123,51 @@ auto BudgetTree<Atomics>::place(Node* parent, std::string name, std::uint64_t li
         node.shard(index).quantum.store(0);
         node.shard(index).capacity.store(0);
     }
-    node.owners.store(1);
+    node.deciders.store(0);
+    node.owners.store(Node::one_owner);
     return node;
 }
 
 template <class Atomics>
 void BudgetTree<Atomics>::drop_owner(Node* node) noexcept {
-    while (node != nullptr && node->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        node->tree.retire(*node);
-        if (node->tree.registry_.set_aside(*node)) return; // units are out: the levels above stay
-        node = take_out(*node);
+    while (node != nullptr && leave(*node)) node = take_out(*node);
+}
+
+/// Ends an owner. True if nobody else knows the node any more: then he has not left it, and must take it out.
+template <class Atomics>
+bool BudgetTree<Atomics>::leave(Node& node) noexcept {
+    auto seen = node.owners.load(std::memory_order_acquire);
+    for (;;) {
+        if (Node::count_of(seen) == 1) {
+            node.tree.retire(node);
+            if (node.granted() == 0 && node.owners.load() == seen) return true;
+        }
+        if (node.owners.compare_exchange_strong(seen, seen - 1, std::memory_order_acq_rel, std::memory_order_acquire))
+            return false;
     }
 }
 
-/// Takes out a node that has neither owners nor units. Returns the parent, which has an owner less to lose.
+/// Takes out a node that nobody else knows. Returns the parent, which has an owner less to lose.
 template <class Atomics>
 auto BudgetTree<Atomics>::take_out(Node& node) noexcept -> Node* {
     auto& tree = node.tree;
     auto* parent = node.parent.load();
-    if (parent != nullptr)
+    if (parent != nullptr) {
+        node.owners.store(0);
         tree.registry_.recycle(node);
-    else
+    } else {
         delete &tree;
+    }
     return parent;
 }
 
-/// No operation on this node can commit after this, unless its units are still out.
+/// The shards of this node are closed and empty after this, for good.
 template <class Atomics>
 void BudgetTree<Atomics>::retire(Node& node) noexcept {
+    node.deciders.fetch_or(Node::retired);
+    operations_.complete_current(); // its judge may not have seen that
     for (std::size_t index = 0; index < Atomics::shard_count(); ++index) close_and_collect(node.shard(index));
     registry_.clear_open(node);
-    operations_.complete_current(); // it may be a late one that collects here
 }
 
 template <class Atomics>
@@ -186,7 +201,6 @@ std::uint64_t BudgetTree<Atomics>::next_quantum(const Node& node, Shard& shard) 
     const auto last = shard.quantum.load(std::memory_order_relaxed);
     shard.quantum.store(std::clamp(2 * last, smallest, Shard::max_quantum), std::memory_order_relaxed);
 
-    if (node.owners.load() == 0) return 0; // nobody is left to collect it
     auto room = unlimited_units;
     for (const auto* level = &node; level != nullptr; level = level->parent.load()) {
         if (level->deciders.load() != 0) return scope.returns(0), 0;
@@ -281,19 +295,18 @@ void BudgetTree<Atomics>::collect(Shard& shard) noexcept {
 }
 
 template <class Atomics>
-void BudgetTree<Atomics>::give(Shard& shard, std::uint64_t units, typename Shard::Put put) noexcept {
+void BudgetTree<Atomics>::give(Shard& shard, std::uint64_t units) noexcept {
     auto& node = *shard.node;
-    auto& tree = node.tree;
-    if (node.owners.load() == 0) { // its shards are closed for good
-        if (tree.registry_.give_late(node, units)) drop_owner(take_out(node));
-        return;
+    typename Atomics::Scope scope;
+    while (shard.has_space(units)) { // another thread of this shard was faster
+        if (shard.try_put(units)) return;
     }
-    if (put == Shard::Put::past_capacity) {
-        if (!tree.make_space(node, shard, units)) return node.give(units);
-        put = shard.try_put(units);
-        if (put == Shard::Put::past_capacity) return node.give(units);
-    }
-    if (put == Shard::Put::stored_in_closed) tree.collect(shard);
+    scope.returns(&shard);
+    if (node.tree.make_space(node, shard, units) && shard.try_put(units)) return;
+    scope.returns(&shard);
+    node.add_owner(); // these units may be all that keeps it in place
+    node.give(units);
+    drop_owner(&node);
 }
 
 /// Returns part of a full shard's credit to the tree, so that the next puts find space again.

@@ -20,8 +20,9 @@ extern template class BudgetTree<MachineAtomics>;
 /// Bytes that were granted by a `MemoryAccount`, until this object ends. Move-only.
 ///
 /// Threads:  belongs to one thread or coroutine at a time; it may be released by another thread than it was made by.
-/// Lifetime: a handle of the account should outlive it. If none does, the bytes go on counting in the accounts above
-///           until they are given back, which then must not happen while the last handle is being dropped.
+/// Lifetime: as long as it has bytes, it keeps what it needs of its account, and they go on counting in the accounts
+///           above. Handles may be dropped at any time, also while another thread gives the bytes back. A reservation
+///           without bytes may grow only while the account has a handle.
 class MemoryReservation {
   public:
     /// Nothing, of no account: only to be assigned to.
@@ -77,9 +78,8 @@ class MemoryReservation {
     MemoryReservation(Shard& shard, Bytes bytes) noexcept : shard_(&shard), bytes_(bytes) {}
 
     void put_back(Bytes bytes) noexcept {
-        const auto put = shard_->try_put(bytes);
-        if (put != Shard::Put::stored) [[unlikely]]
-            BudgetTree<MachineAtomics>::give(*shard_, bytes, put);
+        if (!shard_->try_put(bytes)) [[unlikely]]
+            BudgetTree<MachineAtomics>::give(*shard_, bytes);
     }
 
     Shard* shard_ = nullptr; // where the bytes were taken, and where they go back
@@ -109,7 +109,7 @@ class MemoryAccount {
     MemoryAccount child(std::string name, std::optional<Bytes> limit = std::nullopt) const;
 
     MemoryAccount(const MemoryAccount& other) noexcept : node_(other.node_) {
-        if (node_ != nullptr) node_->owners.fetch_add(1, std::memory_order_relaxed);
+        if (node_ != nullptr) node_->add_owner();
     }
     MemoryAccount(MemoryAccount&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
     MemoryAccount& operator=(MemoryAccount other) noexcept {
@@ -126,10 +126,13 @@ class MemoryAccount {
     ///           allowed, the largest holders, and whether waiting could help; a request above a limit never succeeds.
     /// Threads:  safe; lock-free.
     [[nodiscard]] Result<MemoryReservation> try_reserve(Bytes bytes) const noexcept {
-        auto& shard = node_->shard_of_this_thread();
-        if (shard.try_take(bytes)) [[likely]]
-            return MemoryReservation{shard, bytes};
-        return reserve_from_tree(bytes);
+        auto* shard = &node_->shard_of_this_thread();
+        if (!shard->try_take(bytes)) [[unlikely]] {
+            const auto outcome = take_from_tree(bytes);
+            if (!outcome.granted()) return refusal(bytes, outcome);
+            shard = &node_->shard_of_this_thread(); // it may have chosen one
+        }
+        return MemoryReservation{*shard, bytes};
     }
 
     std::string_view name() const noexcept { return node_->name; }
@@ -170,7 +173,8 @@ class MemoryAccount {
     using Node = Tree::Node;
 
     explicit MemoryAccount(Node& node) noexcept : node_(&node) {}
-    Result<MemoryReservation> reserve_from_tree(Bytes bytes) const noexcept;
+    Tree::Outcome take_from_tree(Bytes bytes) const noexcept;
+    Error refusal(Bytes asked, const Tree::Outcome& outcome) const noexcept;
 
     Node* node_; // null only after a move
 };

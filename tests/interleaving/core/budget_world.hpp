@@ -20,11 +20,10 @@ struct ExploredAtomics {
     using Atomic = testing::ScheduledAtomic<T>;
     using Scope = testing::ForgottenAnswers;
     static std::size_t shard_count() noexcept { return 1; }
-    static std::ptrdiff_t shard_offset() noexcept { return 0; }
 };
 
-template <class Mutation>
-std::uint64_t explored_hash(const BudgetOperation<ExploredAtomics<Mutation>>& operation) noexcept {
+template <class Atomics>
+std::uint64_t explored_hash(const BudgetOperation<Atomics>& operation) noexcept {
     std::uint64_t hash = 0;
     for (const auto word : {reinterpret_cast<std::uint64_t>(operation.node), operation.units,
                             std::uint64_t{operation.takes} << 1 | std::uint64_t{operation.opens},
@@ -192,9 +191,9 @@ class BudgetWorld {
     static void give_now(Node& node, std::uint64_t units) {
         testing::ForgottenAnswers answers;
         auto& shard = node.shard(0);
-        const auto put = shard.try_put(units);
+        const bool put = shard.try_put(units);
         answers.returns(put);
-        if (put != Shard::Put::stored) Tree::give(shard, units, put);
+        if (!put) Tree::give(shard, units);
     }
 
     // A number for this moment, later than all before. What happens when is part of the explored state.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "job.hpp"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -8,6 +9,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 #include <utility>
+
+#include "passing_error.hpp"
 
 namespace orders {
 
@@ -32,6 +35,22 @@ velostream::StreamingConfig config_of(const Options& options, const Cluster& clu
 constexpr std::size_t most_in_flight = 8'192;
 // What a handler holds beside its record: the total that it sends, its coroutines, the client's copy.
 constexpr velostream::Bytes handler_bytes = 1'024;
+// Of lines that were read and not sent, and of those that were sent and not acknowledged: as much as is of use, and no
+// more than a small part of a small limit.
+velostream::Bytes reader_bytes(const Options& options) {
+    return std::min<velostream::Bytes>(velostream::mebibyte / 2, options.memory_mb * velostream::mebibyte / 32);
+}
+velostream::Bytes source_bytes(const Options& options) {
+    return std::min<velostream::Bytes>(4 * velostream::mebibyte, options.memory_mb * velostream::mebibyte / 16);
+}
+
+// How long a record waits for company. With a small limit few are in progress at once, and waiting is all they would
+// do.
+velostream::Duration linger_of(const Options& options) {
+    constexpr std::uint64_t small_mb = 16;
+    return options.memory_mb < small_mb ? 2ms : 20ms;
+}
+
 constexpr std::size_t shown_customers = 5;
 
 std::optional<std::uint64_t> line_number_of(const kafka::ConsumedRecord& record) {
@@ -48,13 +67,6 @@ std::optional<std::uint64_t> line_number_of(const kafka::ConsumedRecord& record)
 DeadReason reason_of(const Error& error) {
     const auto fault = fault_of(error);
     return fault ? static_cast<DeadReason>(static_cast<int>(*fault) - 1) : DeadReason::memory;
-}
-
-/// Whether waiting can cure it. Wrong credentials, missing rights and bad requests it cannot.
-bool passes_with_time(const Error& error) {
-    const auto type = error.type();
-    return !error.blames_record() && type != ErrorType::authentication && type != ErrorType::authorization &&
-           type != ErrorType::fatal && type != ErrorType::cancelled;
 }
 
 } // namespace
@@ -83,13 +95,17 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
       config_(config_of(options, cluster)),
       events_(std::make_shared<Events>(figures_)),
       resources_(io.get_executor(), config_),
+      lines_ahead_(resources_.allocate_memory("lines ahead", reader_bytes(options) + source_bytes(options)).value()),
       breaker_("customer-totals", *config_.circuit_breaker, events_),
       retry_(*config_.retry_policy, events_),
-      orders_out_(io.get_executor(),
-                  {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 120s, .linger = 20ms}),
-      totals_out_(io.get_executor(),
-                  {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 1s, .linger = 20ms}),
-      dead_letters_out_(io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(), .linger = 20ms}),
+      orders_out_(
+          io.get_executor(),
+          {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 120s, .linger = linger_of(options)}),
+      totals_out_(
+          io.get_executor(),
+          {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 1s, .linger = linger_of(options)}),
+      dead_letters_out_(io.get_executor(),
+                        {.bootstrap_servers = cluster.bootstrap_servers(), .linger = linger_of(options)}),
       dead_letters_(*config_.dead_letter_queue, kafka::DeadLetterTopic{dead_letters_out_},
                     {.application = "orders_pipeline", .group = cluster.group()}),
       orders_in_(io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(),
@@ -97,8 +113,8 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
                                      .topics = {cluster.orders()},
                                      .fetch_wait = cluster.is_embedded() ? 5ms : 100ms}),
       totals_(resources_.state(), config_.resource_limits->max_aggregation_groups),
-      reader_(std::move(lines)),
-      source_(reader_, orders_out_, cluster.orders(), figures_, copy) {}
+      reader_(std::move(lines), reader_bytes(options)),
+      source_(reader_, orders_out_, cluster.orders(), figures_, source_bytes(options), copy) {}
 
 // The order of things: topics are there, lines go in, every line is taken up, its outcome is acknowledged, then the
 // loop ends.
@@ -115,6 +131,7 @@ asio::awaitable<Result<void>> Job::run() {
     });
 
     const auto written = co_await source_.run();
+    lines_ahead_.release();
     auto complete = written;
     if (written && !consumed) complete = co_await everything_taken_up(consumed);
     orders_in_.stop();

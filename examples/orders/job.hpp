@@ -62,6 +62,7 @@ class Job {
     std::shared_ptr<Events> events_;
 
     velostream::ResourceManager<> resources_;
+    velostream::Allocation lines_ahead_; // what reader_ and source_ may hold
     velostream::CircuitBreaker<> breaker_;
     velostream::RetryExecutor<> retry_;
     velostream::Pipeline<velostream::RetryExecutor<>, velostream::CircuitBreaker<>> guarded_{retry_, breaker_};

@@ -12,11 +12,11 @@ using velostream::Result;
 namespace {
 
 constexpr std::size_t batch_lines = 256;
-constexpr std::size_t batches_ahead = 16;
 
 } // namespace
 
-LineReader::LineReader(std::unique_ptr<Lines> lines) : lines_(std::move(lines)), thread_([this] { run(); }) {}
+LineReader::LineReader(std::unique_ptr<Lines> lines, std::size_t most_bytes)
+    : lines_(std::move(lines)), most_bytes_(most_bytes), thread_([this] { run(); }) {}
 
 LineReader::~LineReader() {
     stop();
@@ -32,6 +32,10 @@ void LineReader::stop() {
     room_.notify_one();
 }
 
+bool LineReader::has_room_for(const LineBatch& batch) const {
+    return batches_.empty() || bytes_ + batch.size_bytes() <= most_bytes_;
+}
+
 void LineReader::run() {
     for (bool more = true; more;) {
         LineBatch batch;
@@ -41,8 +45,9 @@ void LineReader::run() {
         more = read.has_value() && *read;
         {
             std::unique_lock lock{mutex_};
-            room_.wait(lock, [this] { return batches_.size() < batches_ahead || stopped_; });
+            room_.wait(lock, [&] { return has_room_for(batch) || stopped_; });
             more = more && !stopped_;
+            bytes_ += batch.size_bytes();
             if (batch.size() > 0) batches_.push_back(std::move(batch));
             failure_ = failure;
             ended_ = !more;
@@ -71,6 +76,7 @@ asio::awaitable<Result<std::optional<LineBatch>>> LineReader::next() {
         if (batches_.empty()) co_return batch;
         batch = std::move(batches_.front());
         batches_.pop_front();
+        bytes_ -= batch->size_bytes();
     }
     room_.notify_one();
     co_return batch;

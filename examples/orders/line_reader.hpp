@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <condition_variable>
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -17,10 +18,11 @@ namespace orders {
 
 namespace asio = boost::asio;
 
-/// Reads order lines on a thread of its own, a few batches ahead, so that a slow disk or pipe never holds the program.
+/// Reads order lines on a thread of its own, a little ahead, so that a slow disk or pipe never holds the program.
 class LineReader {
   public:
-    explicit LineReader(std::unique_ptr<Lines> lines);
+    /// Keeps up to `most_bytes` of lines that nobody took yet; a larger batch is kept alone.
+    LineReader(std::unique_ptr<Lines> lines, std::size_t most_bytes);
     ~LineReader();
     LineReader(const LineReader&) = delete;
     LineReader& operator=(const LineReader&) = delete;
@@ -36,11 +38,15 @@ class LineReader {
   private:
     void run();
 
+    bool has_room_for(const LineBatch& batch) const;
+
     std::unique_ptr<Lines> lines_;
+    const std::size_t most_bytes_;
     velostream::WaitQueue available_; // whoever waits for a batch or the end
     std::mutex mutex_;
     std::condition_variable room_;
     std::deque<LineBatch> batches_;            // guarded by mutex_, as all below
+    std::size_t bytes_ = 0;                    // of batches_
     std::optional<velostream::Error> failure_; // why the input ended early
     bool ended_ = false;                       // nothing comes after batches_
     bool stopped_ = false;

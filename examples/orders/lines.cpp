@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lines.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "byte_source.hpp"
@@ -17,6 +18,9 @@ namespace {
 
 constexpr std::size_t batch_lines = 256;
 constexpr std::size_t block_size = 256 * 1024;
+// A line, its key, which is a part of it, and what is read ahead then fit beside the totals: these may have three
+// quarters of the limit.
+constexpr std::uint64_t longest_line_share = 16;
 
 bool is_header(std::string_view line) {
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
@@ -31,7 +35,11 @@ bool is_header(std::string_view line) {
 
 class FileLines final : public Lines {
   public:
-    explicit FileLines(std::string path) : path_(std::move(path)), block_(block_size) {}
+    explicit FileLines(const Options& options)
+        : path_(options.input),
+          longest_(std::min<std::uint64_t>(RecordSplitter::longest_record,
+                                           options.memory_mb * velostream::mebibyte / longest_line_share)),
+          block_(block_size) {}
 
     Result<void> open() {
         auto bytes = open_bytes(path_, stopped());
@@ -50,6 +58,7 @@ class FileLines final : public Lines {
         batch.append(**line);
         for (auto here = splitter_.next(); here; here = batch.size() < most ? splitter_.next() : std::nullopt) {
             ++lines_;
+            if (here->size() > longest_) return too_long(lines_);
             batch.append(*here);
         }
         return true;
@@ -61,12 +70,10 @@ class FileLines final : public Lines {
         for (;;) {
             if (const auto record = splitter_.next()) {
                 ++lines_;
+                if (record->size() > longest_) return too_long(lines_);
                 return std::optional{*record};
             }
-            if (splitter_.overlong())
-                return unreadable(path_, "line " + std::to_string(lines_ + 1) + " is longer than " +
-                                             std::to_string(RecordSplitter::longest_record) +
-                                             " bytes: a quote that is never closed?");
+            if (splitter_.overlong()) return too_long(lines_ + 1);
             if (ended_) return std::optional<std::string_view>{};
             auto got = bytes_->read(block_.data(), block_.size());
             if (!got && got.error() == velostream::Errc::cancelled)
@@ -80,7 +87,15 @@ class FileLines final : public Lines {
         }
     }
 
+    velostream::Error too_long(std::uint64_t line) const {
+        const bool is_for_memory = longest_ < RecordSplitter::longest_record;
+        return unreadable(path_, "line " + std::to_string(line) + " is longer than " + std::to_string(longest_) +
+                                     (is_for_memory ? " bytes, which is all that --memory-mb has room for"
+                                                    : " bytes: a quote that is never closed?"));
+    }
+
     std::string path_;
+    std::uint64_t longest_;
     std::unique_ptr<ByteSource> bytes_;
     RecordSplitter splitter_;
     std::vector<char> block_;
@@ -109,7 +124,7 @@ class GeneratedLines final : public Lines {
 
 Result<std::unique_ptr<Lines>> open_lines(const Options& options) {
     if (options.generate) return std::unique_ptr<Lines>{std::make_unique<GeneratedLines>(options)};
-    auto file = std::make_unique<FileLines>(options.input);
+    auto file = std::make_unique<FileLines>(options);
     if (const auto opened = file->open(); !opened) return opened.error();
     return std::unique_ptr<Lines>{std::move(file)};
 }

@@ -22,6 +22,7 @@ class LineBatch {
         ends_.push_back(text_.size());
     }
     std::size_t size() const { return ends_.size(); }
+    std::size_t size_bytes() const { return text_.size() + ends_.size() * sizeof(std::size_t); }
     std::string_view operator[](std::size_t index) const {
         const auto begin = index == 0 ? 0 : ends_[index - 1];
         return std::string_view{text_}.substr(begin, ends_[index] - begin);

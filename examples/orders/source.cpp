@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source.hpp"
 
+#include <algorithm>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -9,13 +10,13 @@
 
 #include "csv.hpp"
 #include "order_line.hpp"
+#include "passing_error.hpp"
 #include "velostream/async/time_source.hpp"
 
 namespace orders {
 
 using namespace std::chrono_literals;
 using velostream::Error;
-using velostream::ErrorType;
 using velostream::Result;
 
 namespace {
@@ -23,31 +24,19 @@ namespace {
 constexpr std::size_t most_in_flight = 8'192;
 // The embedded cluster keeps 5 MiB a partition and drops older records without a word; all lines might have one key.
 constexpr std::size_t most_bytes_ahead = 3 * 1024 * 1024;
+constexpr velostream::Bytes much_for_a_line = 1'024;
 constexpr auto pause_before_sending_again = 200ms;
-
-bool passes_with_time(const Error& error) {
-    switch (error.type()) {
-        case ErrorType::network:
-        case ErrorType::timeout:
-        case ErrorType::service_unavailable:
-        case ErrorType::outcome_unknown:
-            return true; // a line that was written twice is recognised by its number
-        default:
-            return false;
-    }
-}
 
 } // namespace
 
 Source::Source(LineReader& reader, velostream::kafka::Producer& producer, std::string topic, Figures& figures,
-               std::ofstream* copy)
-    : reader_(reader), producer_(producer), figures_(figures), copy_(copy), slots_(most_in_flight) {
-    for (auto& slot : slots_) {
-        slot.record.topic = topic;
-        slot.record.headers.emplace_back(std::string{line_number_header}, std::string{});
-        free_.push_back(&slot);
-    }
-}
+               velostream::Bytes most_bytes, std::ofstream* copy)
+    : reader_(reader),
+      producer_(producer),
+      topic_(std::move(topic)),
+      figures_(figures),
+      most_bytes_(most_bytes),
+      copy_(copy) {}
 
 asio::awaitable<Result<void>> Source::run() {
     for (;;) {
@@ -64,6 +53,8 @@ asio::awaitable<Result<void>> Source::run() {
 asio::awaitable<Result<void>> Source::send_batch(const LineBatch& batch) {
     for (std::size_t at = 0; at < batch.size(); ++at) {
         const auto line = batch[at];
+        auto customer = customer_of(line);
+        needed_ = sizeof(Slot) + sizeof(velostream::kafka::Header) + line.size() + customer.size();
         if (!has_room_for(line.size())) {
             const auto room = co_await wait_until(&Source::has_much_room);
             if (!room) co_return room;
@@ -71,13 +62,14 @@ asio::awaitable<Result<void>> Source::send_batch(const LineBatch& batch) {
         if (copy_ != nullptr && !(*copy_ << line << '\n'))
             co_return Error{boost::system::errc::make_error_code(boost::system::errc::io_error), "--write-orders"};
 
-        auto& slot = *free_.back();
-        free_.pop_back();
-        slot.record.value = line;
+        auto& slot = free_slot();
         slot.line = figures_.read;
+        slot.bytes = needed_;
         slot.record.headers.front().value = std::to_string(slot.line);
-        slot.record.key = customer_of(line);
-        if (slot.record.key->empty()) slot.record.key.reset();
+        slot.record.key.reset();
+        if (!customer.empty()) slot.record.key = std::move(customer);
+        slot.record.value = line;
+        bytes_ += needed_;
         bytes_ahead_ += line.size();
         ++figures_.read;
         send(slot);
@@ -85,17 +77,35 @@ asio::awaitable<Result<void>> Source::send_batch(const LineBatch& batch) {
     co_return Result<void>{};
 }
 
-bool Source::has_room_for(std::size_t bytes) const {
-    return !free_.empty() && failed_.empty() && !fatal_ && bytes_ahead_ + bytes <= most_bytes_ahead;
+Source::Slot& Source::free_slot() {
+    if (free_.empty()) {
+        auto& record = slots_.emplace_back().record;
+        record.topic = topic_;
+        record.headers.emplace_back(std::string{line_number_header}, std::string{});
+        return slots_.back();
+    }
+    auto& slot = *free_.back();
+    free_.pop_back();
+    return slot;
+}
+
+bool Source::has_memory_for(velostream::Bytes bytes) const {
+    return bytes_ == 0 || bytes_ + bytes <= most_bytes_;
+}
+
+bool Source::has_room_for(std::size_t line_bytes) const {
+    return in_flight() < most_in_flight && has_memory_for(needed_) && failed_.empty() && !fatal_ &&
+           bytes_ahead_ + line_bytes <= most_bytes_ahead;
 }
 
 // Room for many lines: to wait for each of them would cost more than to send it.
 bool Source::has_much_room() const {
-    return free_.size() >= most_in_flight / 8 && bytes_ahead_ + RecordSplitter::longest_record <= most_bytes_ahead;
+    return in_flight() <= most_in_flight - most_in_flight / 8 && has_memory_for(std::max(needed_, most_bytes_ / 8)) &&
+           bytes_ahead_ + RecordSplitter::longest_record <= most_bytes_ahead;
 }
 
 bool Source::is_drained() const {
-    return free_.size() == slots_.size();
+    return in_flight() == 0;
 }
 
 asio::awaitable<Result<void>> Source::wait_until(bool (Source::*ready)() const) {
@@ -135,6 +145,9 @@ void Source::send(Slot& slot) {
 
 void Source::finish(Slot& slot, const Result<velostream::kafka::Delivery>& sent) {
     if (sent) {
+        bytes_ -= slot.bytes;
+        if (slot.bytes > much_for_a_line)
+            slot.record.key = slot.record.value = std::nullopt; // with what they had grown to
         free_.push_back(&slot);
     } else if (const auto error = sent.error(); passes_with_time(error)) {
         failed_.push_back(&slot);

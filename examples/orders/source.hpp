@@ -22,11 +22,13 @@ inline constexpr std::string_view line_number_header = "line";
 
 /// Writes order lines to a topic, keyed by customer, and never runs further ahead of their consumer than the embedded
 /// cluster keeps. Used on one executor.
+///
+/// Lines that are not acknowledged yet stay in its memory: up to `most_bytes`, where a longer line goes alone.
 class Source {
   public:
     /// Everything given must outlive this object; `copy` may be null.
     Source(LineReader& reader, velostream::kafka::Producer& producer, std::string topic, Figures& figures,
-           std::ofstream* copy);
+           velostream::Bytes most_bytes, std::ofstream* copy);
 
     /// Writes all lines and waits until every one is acknowledged. An error is the input's, or one of Kafka's that no
     /// waiting cures; that one names the line.
@@ -42,11 +44,15 @@ class Source {
     struct Slot {
         velostream::kafka::Record record;
         std::uint64_t line = 0;
+        velostream::Bytes bytes = 0;
     };
 
     asio::awaitable<velostream::Result<void>> send_batch(const LineBatch& batch);
     asio::awaitable<velostream::Result<void>> wait_until(bool (Source::*ready)() const);
-    bool has_room_for(std::size_t bytes) const;
+    Slot& free_slot();
+    std::size_t in_flight() const { return slots_.size() - free_.size(); }
+    bool has_memory_for(velostream::Bytes bytes) const;
+    bool has_room_for(std::size_t line_bytes) const;
     bool has_much_room() const;
     bool is_drained() const;
     void wake_if_ready();
@@ -56,10 +62,14 @@ class Source {
 
     LineReader& reader_;
     velostream::kafka::Producer& producer_;
+    const std::string topic_;
     Figures& figures_;
+    const velostream::Bytes most_bytes_;
     std::ofstream* copy_;
-    std::deque<Slot> slots_;
+    std::deque<Slot> slots_; // as many as were ever needed at once
     std::vector<Slot*> free_;
+    velostream::Bytes bytes_ = 0;               // of the slots that are not free
+    velostream::Bytes needed_ = 0;              // by the next line
     std::vector<Slot*> failed_;                 // to be sent again, in no hurry
     std::optional<velostream::Error> fatal_;    // why `run` must end
     std::size_t bytes_ahead_ = 0;               // sent, and not yet taken up by the consumer

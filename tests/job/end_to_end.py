@@ -220,7 +220,7 @@ class Results(Job):
             return f"1,A,{'d' * (size - len(customer) - 30)},{quantity},x,1.50,{customer},UK\n"
 
         longest = 64 * 1024
-        for options in ([], ["--memory-mb", "1"]):
+        for options in ([], ["--memory-mb", "16"]):
             with self.subTest(options):
                 orders = self.write("long.csv", HEADER + "\n" + line("17") + line("\x01" * longest, 899_990) +
                                     line("c" * longest, 899_990, quantity=0) + line("c" * (longest + 1)) + line("c" * 510_000) +
@@ -229,6 +229,16 @@ class Results(Job):
                 self.assert_recomputed(orders)
                 self.assertEqual(self.read_report()["dead_letters"]["by_reason"],
                                  {"line": 0, "CustomerID": 3, "Quantity": 1, "UnitPrice": 0, "memory": 0})
+
+    def test_with_a_small_limit_lines_that_fit_are_processed_and_the_first_that_does_not_is_named(self):
+        fitting = HEADER + "\n" + "".join(f"1,A,x,1,x,1.50,{c * 32_000},UK\n" for c in "abcdefghijklmnopqrstuvwxyz" * 3)
+        self.run_job("--memory-mb", "1", "--input", self.write("fitting.csv", fitting), "--report", self.report)
+        self.assert_recomputed(self.path("fitting.csv"))
+        self.assertGreater(self.read_report()["dead_letters"]["by_reason"]["memory"], 0)
+        run = self.run_job("--memory-mb", "1", "--input", self.write("long.csv", fitting + f"1,A,{'d' * 70_000},1,x,1.50,1,UK\n"),
+                           expect=3)
+        self.assertIn("line 80 is longer than 65536 bytes", run.stderr)
+        self.assertIn("--memory-mb", run.stderr)
 
     def test_an_input_without_orders_gives_an_empty_report(self):
         self.run_job("--input", self.write("none.csv", HEADER + "\n"), "--report", self.report)

@@ -58,6 +58,30 @@ TEST_F(ProducerLifeTest, TheSlotOfACallCancelsItsSend) {
     });
 }
 
+// The first cancellation ends the send and frees its place for another one, before the slot can be cleared.
+TEST_F(ProducerLifeTest, ASecondCancellationDoesNotHitTheNextSend) {
+    auto one_at_a_time = config();
+    one_at_a_time.max_in_flight = 1;
+    Producer producer{io.get_executor(), one_at_a_time};
+    const auto records = numbered("t", 3);
+    std::vector<std::optional<Result<Delivery>>> sent(records.size());
+    const auto into = [&](std::size_t i) {
+        return [&sent, i](Result<Delivery> result) { sent[i] = std::move(result); };
+    };
+    asio::cancellation_signal signal;
+    producer.async_send(records[0], into(0));
+    producer.async_send(records[1], asio::bind_cancellation_slot(signal.slot(), into(1))); // waits for its turn
+    signal.emit(asio::cancellation_type::total);
+    producer.async_send(records[2], into(2));
+
+    signal.emit(asio::cancellation_type::total);
+
+    io.run();
+    EXPECT_TRUE(sent[0] && *sent[0]);
+    EXPECT_TRUE(sent[1] && sent[1]->error() == Errc::cancelled);
+    EXPECT_TRUE(sent[2] && *sent[2]);
+}
+
 TEST_F(ProducerLifeTest, WhileNothingIsInProgressItDoesNotKeepTheContextRunning) {
     Producer producer{io.get_executor(), config()};
     const Record record{"t", "k", "v"};

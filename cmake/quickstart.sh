@@ -125,6 +125,15 @@ find_header() ( # FILE: prints where it is
 
 has_header() { find_header "$1" > /dev/null; }
 
+has_compiler() { # CXX is a program, or several words as CMake takes them: one that starts the compiler, the compiler, its options
+    if has_command "${CXX:-c++}"; then return 0; fi
+    [ -n "${CXX:-}" ] || return 1
+    for word in $CXX; do
+        case $word in -*) continue ;; esac
+        has_command "$word" || return 1
+    done
+}
+
 has_cmake() {
     has_command cmake || return 1
     cmake --version | sed -n 's/^cmake version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | {
@@ -146,7 +155,7 @@ has_boost() {
 
 find_missing() {
     missing=
-    need g++ has_command "${CXX:-c++}"
+    need g++ has_compiler
     need cmake has_cmake
     need ninja-build has_command ninja make
     need libboost1.81-dev has_boost

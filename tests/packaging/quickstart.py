@@ -122,6 +122,16 @@ class Packages(Case):
         self.assertIn("missing packages (--no-install): g++ ninja-build", self.run_script("--no-install", code=1))
         self.assertEqual(self.called(), [])
 
+    def test_the_compiler_may_be_several_words_or_a_path_with_spaces(self):
+        self.program("orders_pipeline")
+        self.stand_in("ccache")
+        for compiler in ("c++", "ccache c++", "c++ -m64", self.tools / "c++"):  # the folder's name has a space
+            self.environment["CXX"] = str(compiler)
+            self.run_script("--no-install")
+        for compiler in ("none", "ccache none", "none c++"):
+            self.environment["CXX"] = compiler
+            self.assertIn("(--no-install): g++\n", self.run_script("--no-install", code=1))
+
     def test_only_the_mode_that_needs_a_package_asks_for_it(self):
         (self.tools / "zstd").unlink()
         self.program("orders_pipeline")

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/async/timed_operation.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+#include "support/run_coroutine.hpp"
+#include "velostream/async/wait_queue.hpp"
+#include "velostream/testing/manual_time.hpp"
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+using asio::cancellation_type;
+
+// Goes on when it is cancelled, until it is told to end.
+class StubbornOperation {
+  public:
+    asio::awaitable<Result<int>> operator()() {
+        co_await asio::this_coro::throw_if_cancelled(false);
+        for (;;) {
+            const auto [cancelled] = co_await end_.async_wait(asio::as_tuple(asio::use_awaitable));
+            if (!cancelled) co_return std::move(result_);
+            ++cancellations;
+        }
+    }
+    void end(Result<int> result) {
+        result_ = std::move(result);
+        end_.wake_one();
+    }
+
+    int cancellations = 0;
+
+  private:
+    WaitQueue end_;
+    Result<int> result_{0};
+};
+
+class TimedOperationTest : public ::testing::Test {
+  protected:
+    auto start_with_deadline_in(Duration rest) {
+        auto running = testing::start(io, run_until(time, time.now() + rest, operation, call));
+        poll();
+        return running;
+    }
+    void end_with(Result<int> result) {
+        operation.end(std::move(result));
+        poll();
+    }
+    void pass(Duration by) {
+        time.advance(by);
+        poll();
+    }
+    void poll() {
+        io.restart();
+        io.poll();
+    }
+
+    testing::ManualTime time;
+    StubbornOperation operation;
+    CallContext call;
+    asio::io_context io;
+};
+
+TEST_F(TimedOperationTest, TheDeadlineCancelsAndIsToBlameForTheFailure) {
+    const auto running = start_with_deadline_in(10s);
+
+    pass(10s - 1ns);
+    EXPECT_EQ(operation.cancellations, 0);
+    pass(1ns);
+    EXPECT_EQ(operation.cancellations, 1);
+    ASSERT_FALSE(running.ended()) << "it has not ended yet";
+    end_with(Errc::cancelled);
+
+    EXPECT_TRUE(running.value().timed_out);
+    EXPECT_EQ(running.value().error(), Errc::deadline_exceeded);
+}
+
+TEST_F(TimedOperationTest, ADeadlineThatPassesAfterTheCallerCancelledDoesNothing) {
+    const auto running = start_with_deadline_in(10s);
+    running.cancel(cancellation_type::terminal);
+    poll();
+    ASSERT_EQ(operation.cancellations, 1);
+
+    pass(10s);
+    end_with(Errc::cancelled);
+
+    EXPECT_EQ(operation.cancellations, 1);
+    EXPECT_FALSE(running.value().timed_out);
+    EXPECT_EQ(running.value().error(), Errc::cancelled);
+}
+
+TEST_F(TimedOperationTest, AnOperationThatEndsInTimeLeavesNoSleepBehind) {
+    const auto running = start_with_deadline_in(10s);
+
+    end_with(7);
+
+    EXPECT_FALSE(running.value().error());
+    EXPECT_EQ(running.value().value->value(), 7);
+    EXPECT_EQ(time.sleepers(), 0u);
+}
+
+} // namespace
+} // namespace velostream

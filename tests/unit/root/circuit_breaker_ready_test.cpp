@@ -182,6 +182,21 @@ TEST_F(CircuitBreakerReadyTest, DoesNotInviteANewcomerBeforeThoseWhoWereInvited)
     EXPECT_EQ(now_ready(), (Names{3}));
 }
 
+TEST_F(CircuitBreakerReadyTest, WhoWasInvitedBeforeTheCircuitOpenedAgainDelaysNobody) {
+    open();
+    wait(1);
+    wait(2);
+    pass(10s);
+    ASSERT_EQ(now_ready(), (Names{1, 2}));
+    breaker->try_acquire()->failure(Errc::connect_failed); // the other one makes no call
+    pass(10s);
+
+    wait(3);
+    wait(4);
+
+    EXPECT_EQ(now_ready(), (Names{3, 4}));
+}
+
 TEST_F(CircuitBreakerReadyTest, AWaiterThatMakesNoCallDelaysTheOthersByASecond) {
     open();
     for (int i = 1; i <= 5; ++i) wait(i);

@@ -101,6 +101,8 @@ TEST_F(HalfOpenMachineTest, AnOverdueProbeOpensFromTheMomentItBecameOverdue) {
     EXPECT_EQ(machine.state(t0 + 40s - 1ns), CircuitState::open);
     EXPECT_EQ(machine.state(t0 + 40s), CircuitState::half_open);
     EXPECT_EQ(machine.admissible(t0 + 40s), 3u);
+    EXPECT_EQ(machine.next_change(t0 + 30s), t0 + 40s);
+    EXPECT_EQ(machine.next_change(t0 + 40s), std::nullopt);
 
     EXPECT_TRUE(is_admitted(machine, t0 + 45s));
 

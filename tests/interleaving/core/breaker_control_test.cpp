@@ -8,21 +8,18 @@
 #include <string>
 #include <vector>
 
+#include "interleaving/core/exploration_failure.hpp"
 #include "velostream/testing/interleaving_explorer.hpp"
 
 namespace velostream {
 namespace {
 
 using testing::explore;
+using testing::failure_of;
 using testing::Interleaving;
+using testing::is_noticed;
 using testing::MemoryModel;
 using testing::ScheduledAtomic;
-
-constexpr auto not_complete = "not complete";
-
-bool is_noticed(const std::string& failure) {
-    return !failure.empty() && failure != not_complete;
-}
 
 // Mutants: atomics that do less than the control word needs.
 template <class T>
@@ -118,8 +115,7 @@ std::string broken(std::uint16_t limit, const std::vector<End>& ends, MemoryMode
             });
         },
         {.memory = memory});
-    if (!report.complete && report.failure.empty()) return not_complete;
-    return report.failure;
+    return failure_of(report);
 }
 
 TEST(BreakerControlInEveryOrder, AdmitsJudgesAndChangesExactly) {
@@ -168,8 +164,7 @@ std::string unpublished() {
             });
         },
         {.memory = MemoryModel::weak});
-    if (!report.complete && report.failure.empty()) return not_complete;
-    return report.failure;
+    return failure_of(report);
 }
 
 TEST(BreakerControlInEveryOrder, AStateIsSeenWithWhatBelongsToIt) {

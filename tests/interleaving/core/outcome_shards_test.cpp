@@ -9,21 +9,18 @@
 #include <memory>
 #include <string>
 
+#include "interleaving/core/exploration_failure.hpp"
 #include "velostream/testing/interleaving_explorer.hpp"
 
 namespace velostream {
 namespace {
 
 using testing::explore;
+using testing::failure_of;
 using testing::Interleaving;
+using testing::is_noticed;
 using testing::MemoryModel;
 using testing::ScheduledAtomic;
-
-constexpr auto not_complete = "not complete";
-
-bool is_noticed(const std::string& failure) {
-    return !failure.empty() && failure != not_complete;
-}
 
 // Mutants: atomics that do less than the counters need.
 template <class T>
@@ -50,10 +47,6 @@ struct AcquireLoad : ScheduledAtomic<T> { // the same from the other side
         return ScheduledAtomic<T>::load(order == std::memory_order_seq_cst ? std::memory_order_acquire : order);
     }
 };
-
-std::string failure_of(const testing::ExplorationReport& report) {
-    return !report.complete && report.failure.empty() ? not_complete : report.failure;
-}
 
 // Two threads count, each in its own shard or both in one, and then ask how many there are.
 template <template <class> class Atomic>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A wait that is over leaves nothing behind in its context, counted by the program's own operator new. A sanitizer
-// brings its own, and reports memory that goes from one to the other: nothing is counted there.
+// A wait that is over leaves nothing behind in its context. Nothing is counted under a sanitizer.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 #include <gtest/gtest.h>
@@ -9,32 +8,10 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
-#include <cstddef>
-#include <cstdlib>
-#include <new>
+#include <cstdint>
 
+#include "support/allocation_count.hpp"
 #include "velostream/async/wait_queue.hpp"
-
-namespace {
-
-thread_local std::ptrdiff_t held = 0;
-
-} // namespace
-
-void* operator new(std::size_t size) {
-    if (void* memory = std::malloc(size ? size : 1)) {
-        ++held;
-        return memory;
-    }
-    throw std::bad_alloc{};
-}
-void operator delete(void* memory) noexcept {
-    if (memory) --held;
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    operator delete(memory);
-}
 
 namespace velostream {
 namespace {
@@ -43,7 +20,7 @@ class WaitQueueMemory : public ::testing::Test {
   protected:
     // What 100 waits that `end(signal)` ends leave behind, after a first one that may leave what is used again.
     template <class End>
-    std::ptrdiff_t left_by(End end) {
+    std::int64_t left_by(End end) {
         const auto wait = [&] {
             asio::cancellation_signal signal;
             queue.async_wait(asio::bind_cancellation_slot(
@@ -53,10 +30,10 @@ class WaitQueueMemory : public ::testing::Test {
             io.poll();
         };
         wait();
-        const auto before = held;
+        const auto before = testing::held;
         for (int i = 0; i < 100; ++i) wait();
         EXPECT_EQ(ended, 101);
-        return held - before;
+        return testing::held - before;
     }
 
     asio::io_context io;

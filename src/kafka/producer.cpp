@@ -13,8 +13,8 @@ Bytes detail::Outgoing::size_bytes() const noexcept {
     return bytes;
 }
 
-Producer::Producer(asio::any_io_executor executor, const ProducerConfig& config)
-    : core_(std::make_shared<detail::ProducerCore>(std::move(executor), validated(config))) {
+Producer::Producer(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account)
+    : core_(std::make_shared<detail::ProducerCore>(std::move(executor), validated(config), std::move(account))) {
     core_->join_context();
 }
 

@@ -12,6 +12,8 @@ namespace velostream::kafka::detail {
 
 namespace {
 
+constexpr Bytes memory_block = 8 * 1024;
+
 Delivery delivery_of(const rd_kafka_message_t& report) noexcept {
     Delivery delivery{report.partition, report.offset, std::nullopt};
     auto type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
@@ -36,12 +38,13 @@ class ProducerCore::Cancel {
     std::uint64_t generation_;
 };
 
-ProducerCore::ProducerCore(asio::any_io_executor executor, const ProducerConfig& config)
+ProducerCore::ProducerCore(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account)
     : config_(config),
       executor_(std::move(executor)),
       timer_(executor_),
       signal_(std::in_place, executor_),
       session_(new_session()),
+      account_(std::move(account)),
       close_deadline_(*this, &ProducerCore::shut_down),
       reopen_deadline_(*this, &ProducerCore::after_progress) {}
 
@@ -96,9 +99,37 @@ void ProducerCore::start(SendOperation& operation, Outgoing record, const CallCo
     listen();
 }
 
-bool ProducerCore::has_room_for(const SendOperation& operation) const noexcept {
-    if (in_flight_ == 0) return true; // a record larger than the whole budget goes alone
-    return in_flight_ < config_.max_in_flight && in_flight_bytes_ + operation.bytes <= config_.max_in_flight_bytes;
+bool ProducerCore::has_room_for(const SendOperation& operation) noexcept {
+    const auto bytes = in_flight_bytes_ + operation.bytes;
+    const bool is_alone = in_flight_ == 0; // such a record goes, however large: nothing of ours could make room for it
+    if (!is_alone && (in_flight_ >= config_.max_in_flight || bytes > config_.max_in_flight_bytes)) return false;
+    return bytes <= charged_.bytes() || charge(bytes) || is_alone;
+}
+
+// In blocks, so that most sends touch no account; exactly where there is no room for a block. A refusal costs much more
+// than a grant: after one, the account is asked again when as many turns have passed as records were in flight.
+bool ProducerCore::charge(Bytes in_flight_bytes) noexcept {
+    if (in_flight_ > 0 && turns_refused_ > 0) {
+        --turns_refused_;
+        return false;
+    }
+    const auto missing = in_flight_bytes - charged_.bytes();
+    for (const auto more : {missing + memory_block, missing}) {
+        auto room = account_.try_reserve(more);
+        if (!room) continue;
+        if (charged_.bytes() == 0)
+            charged_ = std::move(*room);
+        else
+            charged_.merge(std::move(*room));
+        return true;
+    }
+    turns_refused_ = in_flight_;
+    return false;
+}
+
+void ProducerCore::give_memory_back() noexcept {
+    const auto kept = in_flight_bytes_ == 0 ? 0 : in_flight_bytes_ + memory_block;
+    if (charged_.bytes() > kept) charged_.shrink(charged_.bytes() - kept);
 }
 
 // False if nothing more can be handed over now.
@@ -114,9 +145,11 @@ bool ProducerCore::hand_over(SendOperation& operation) {
         case RD_KAFKA_RESP_ERR__QUEUE_FULL: // only if the user's properties set a limit below ours
             operation.place = SendOperation::Place::waiting;
             waiting_.push_front(operation);
+            if (in_flight_ == 0) give_memory_back();
             if (code == RD_KAFKA_RESP_ERR__FATAL) begin_reopen();
             return false;
         default:
+            if (in_flight_ == 0) give_memory_back();
             fail(operation, FailureCause::refused(describe(operation), code, true), When::later);
             return true;
     }
@@ -286,6 +319,7 @@ void ProducerCore::settle_written(SendOperation& operation, const rd_kafka_messa
 void ProducerCore::give_room_back(SendOperation& operation) {
     --in_flight_;
     in_flight_bytes_ -= operation.bytes;
+    if (in_flight_bytes_ == 0 || charged_.bytes() > in_flight_bytes_ + 2 * memory_block) give_memory_back();
     operation.place = SendOperation::Place::outside;
     if (!waiting_.empty()) hand_over_waiting();
 }
@@ -375,6 +409,7 @@ void ProducerCore::shut_down() {
     timer_.rest();
     signal_.reset();
     session_.reset();
+    charged_.release();
     idle_.wake_all(asio::error::operation_aborted);
     closed_.wake_all();
 }
@@ -388,6 +423,7 @@ void ProducerCore::drop() noexcept {
     signal_.reset();
     for (const auto& operation : pool_) operation->reset();
     session_.reset();
+    charged_.release();
 }
 
 ProducerStats ProducerCore::stats() const {

@@ -18,6 +18,7 @@
 #include "send_operation.hpp"
 #include "velostream/async/context_membership.hpp"
 #include "velostream/async/deadline_wheel.hpp"
+#include "velostream/core/memory_account.hpp"
 #include "velostream/kafka/producer.hpp"
 
 namespace velostream::kafka::detail {
@@ -30,7 +31,7 @@ namespace velostream::kafka::detail {
 /// report, attached or not.
 class ProducerCore final : public ContextMember, private ProducerSession::Listener {
   public:
-    ProducerCore(asio::any_io_executor executor, const ProducerConfig& config);
+    ProducerCore(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account);
     ~ProducerCore() override;
 
     /// Once, when it has an owner.
@@ -60,7 +61,9 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     class Cancel;
 
     // Sends
-    bool has_room_for(const SendOperation& operation) const noexcept;
+    bool has_room_for(const SendOperation& operation) noexcept;
+    bool charge(Bytes in_flight_bytes) noexcept;
+    void give_memory_back() noexcept;
     bool hand_over(SendOperation& operation);
     void hand_over_waiting();
     void watch_cancellation(SendOperation& operation, const CallContext* call);
@@ -109,6 +112,10 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     std::size_t attached_ = 0;
     std::size_t in_flight_ = 0;
     Bytes in_flight_bytes_ = 0;
+    MemoryAccount account_;
+    // For in_flight_bytes_, and up to two blocks more; less only where a record went alone for want of memory.
+    MemoryReservation charged_;
+    std::size_t turns_refused_ = 0; // for which the account's last refusal still stands
     std::uint64_t next_sequence_ = 0;
 
     bool is_listening_ = false;

@@ -98,6 +98,83 @@ TEST_F(ProducerTest, NeverHoldsMoreThanItsBudgetAndLetsWaitersGoInTurn) {
         ASSERT_EQ(outcomes.results[i].value().offset, static_cast<std::int64_t>(i));
 }
 
+TEST_F(ProducerTest, ChargesItsAccountForWhatIsInFlightAndGivesItBack) {
+    const MemoryAccount account{"producer"};
+    const auto records = numbered("t", 1000);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config(), account};
+        outcomes.send(producer, records);
+        EXPECT_GE(account.used(), producer.get_stats().in_flight_bytes);
+        EXPECT_LE(account.used(), producer.get_stats().in_flight_bytes + 16 * 1024);
+
+        EXPECT_TRUE(co_await eventually([&] {
+            EXPECT_GE(account.used(), producer.get_stats().in_flight_bytes);
+            return outcomes.are_complete();
+        }));
+
+        EXPECT_EQ(account.used(), 0U);
+        outcomes.send(producer, records);
+        EXPECT_GT(account.used(), 0U);
+    });
+
+    EXPECT_EQ(account.used(), 0U); // the producer has gone
+}
+
+TEST_F(ProducerTest, AFullAccountMakesSendsWaitTheirTurn) {
+    const auto records = numbered("t", 1000);
+    const auto limit = 10 * records.back().size_bytes();
+    const MemoryAccount account{"producer", limit};
+    Outcomes outcomes;
+    std::size_t most = 0;
+    run(io, [&]() -> asio::awaitable<void> {
+        auto settings = config();
+        settings.linger = 0ms;
+        Producer producer{io.get_executor(), settings, account};
+        outcomes.send(producer, records);
+        EXPECT_TRUE(co_await eventually([&] {
+            most = std::max(most, producer.get_stats().in_flight);
+            EXPECT_LE(producer.get_stats().in_flight_bytes, limit);
+            return outcomes.are_complete();
+        }));
+    });
+
+    EXPECT_GE(most, 10U);
+    EXPECT_EQ(outcomes.failures(), 0U);
+    for (std::size_t i = 0; i < outcomes.results.size(); ++i)
+        ASSERT_EQ(outcomes.results[i].value().offset, static_cast<std::int64_t>(i));
+}
+
+TEST_F(ProducerTest, WithoutAnyMemoryRecordsGoOneByOne) {
+    const MemoryAccount process{"process", 1'000};
+    const auto taken = process.try_reserve(1'000);
+    const auto records = numbered("t", 20);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        auto settings = config();
+        settings.linger = 0ms;
+        Producer producer{io.get_executor(), settings, process.child("producer")};
+        outcomes.send(producer, records);
+        EXPECT_TRUE(co_await eventually([&] {
+            EXPECT_LE(producer.get_stats().in_flight, 1U);
+            return outcomes.are_complete();
+        }));
+    });
+
+    EXPECT_EQ(outcomes.failures(), 0U);
+    EXPECT_EQ(process.peak(), 1'000U);
+}
+
+TEST_F(ProducerTest, ARecordThatTheClientRefusesIsNotCharged) {
+    const MemoryAccount account{"producer"};
+    const Record large{"t", "k", std::string(2'000'000, 'v')};
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config(), account};
+        EXPECT_FALSE(co_await producer.send(large));
+        EXPECT_EQ(account.used(), 0U);
+    });
+}
+
 TEST_F(ProducerTest, ARecordLargerThanTheBudgetGoesAlone) {
     auto limited = config();
     limited.max_in_flight_bytes = 10;

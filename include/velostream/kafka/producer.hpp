@@ -15,6 +15,7 @@
 #include "velostream/async/call_context.hpp"
 #include "velostream/async/wait_queue.hpp"
 #include "velostream/base/result.hpp"
+#include "velostream/core/memory_account.hpp"
 #include "velostream/core/record_view.hpp"
 #include "velostream/kafka/detail/stored_handler.hpp"
 #include "velostream/kafka/producer_config.hpp"
@@ -94,7 +95,12 @@ class Producer {
     using SendSignature = void(Result<Delivery>);
 
     /// Throws `std::invalid_argument` that lists every problem of `config`, refused properties included.
-    Producer(asio::any_io_executor executor, const ProducerConfig& config);
+    ///
+    /// `account` is charged for the client's copies of the records in flight, a few KiB more while there are any, and
+    /// is unlimited unless given. A send that finds no room there waits its turn until an earlier one has ended, as for
+    /// `max_in_flight_bytes`; when nothing is in flight the next one goes in any case, uncharged if it must, so that
+    /// nobody waits for ever.
+    Producer(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account = {});
     Producer(Producer&&) noexcept = default;
     Producer& operator=(Producer&&) noexcept;
     ~Producer();

@@ -3,11 +3,22 @@
 
 #include <utility>
 
+#include "velostream/core/thread_seat.hpp"
+
 namespace velostream::detail {
+
+namespace {
+
+std::array<Error::SharedText, 4> refusals_of(const std::string& name) {
+    const auto text = [&] { return Error::SharedText{"circuit breaker " + name}; };
+    return {text(), text(), text(), text()};
+}
+
+} // namespace
 
 CircuitBreakerEvents::CircuitBreakerEvents(std::string name, const CircuitBreakerConfig& config,
                                            std::shared_ptr<Observer> observer)
-    : name_(std::move(name)), config_(config), refusal_("circuit breaker " + name_), observer_(observer.get()) {
+    : name_(std::move(name)), config_(config), refusals_(refusals_of(name_)), observer_(observer.get()) {
     observers_.push_back(std::move(observer));
 }
 
@@ -25,7 +36,7 @@ void CircuitBreakerEvents::on_state_change(Callback callback) {
 
 Error CircuitBreakerEvents::refuse(std::optional<Duration> retry_after) const {
     if (auto* observer = observer_.load(std::memory_order_acquire)) observer->on_call_rejected({name_, retry_after});
-    Error error{Errc::circuit_open, refusal_};
+    Error error{Errc::circuit_open, refusals_[thread_seat() % refusals_.size()]};
     return retry_after ? std::move(error).with_retry_after(*retry_after) : error;
 }
 

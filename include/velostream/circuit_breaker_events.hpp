@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -42,7 +43,9 @@ class CircuitBreakerEvents {
 
     const std::string name_;
     const CircuitBreakerConfig config_;
-    const Error::SharedText refusal_;
+    // The same text several times: every refusal counts a reference to one, and threads that an outage turns away at
+    // the same time should not count in one place.
+    const std::array<Error::SharedText, 4> refusals_;
 
     mutable std::mutex mutex_;
     std::atomic<Observer*> observer_;                  // the last of those below

@@ -45,7 +45,7 @@ BreakerMachine::BreakerMachine(const CircuitBreakerConfig& config)
 BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
     Admission admission;
     const auto refuse = [&]() -> Admission& {
-        rejected_.fetch_add(1, std::memory_order_relaxed);
+        rejected_.add();
         return admission;
     };
     for (;;) {
@@ -268,7 +268,7 @@ BreakerMachine::Snapshot BreakerMachine::snapshot(TimePoint now) const {
                       .last_transition = last_transition_,
                       .last_opened = last_opened_,
                       .last_closed = last_closed_,
-                      .rejected = rejected_.load(std::memory_order_relaxed),
+                      .rejected = rejected_.sum(),
                       .late = late_.load(std::memory_order_relaxed),
                       .cancelled = cancelled_.load(std::memory_order_relaxed),
                       .ignored = ignored_.load(std::memory_order_relaxed),

@@ -13,6 +13,7 @@
 #include "velostream/core/breaker_control.hpp"
 #include "velostream/core/breaker_rules.hpp"
 #include "velostream/core/outcome_window.hpp"
+#include "velostream/core/sharded_count.hpp"
 
 namespace velostream {
 
@@ -102,7 +103,7 @@ class BreakerMachine {
         if (control_.load().state != CircuitState::open) return std::nullopt;
         const auto rest = open_end() - coarse_now;
         if (rest <= std::chrono::milliseconds{20}) return std::nullopt;
-        rejected_.fetch_add(1, std::memory_order_relaxed);
+        rejected_.add();
         return rest;
     }
 
@@ -244,8 +245,9 @@ class BreakerMachine {
     alignas(64) std::atomic<Duration::rep> open_until_{0};
     std::atomic<Duration::rep> oldest_probe_{0}; // start of the probe that has been out for longest
 
+    ShardedCount rejected_; // the only one that many threads count in at once: callers that an outage turns away
     // relaxed: counts only.
-    std::atomic<std::uint64_t> rejected_{0}, late_{0}, cancelled_{0}, ignored_{0}, throttled_{0};
+    std::atomic<std::uint64_t> late_{0}, cancelled_{0}, ignored_{0}, throttled_{0};
 
     mutable std::mutex mutex_;
     std::vector<TimePoint> probes_; // starts of those that are out, ascending

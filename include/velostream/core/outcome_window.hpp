@@ -9,7 +9,7 @@
 
 #include "velostream/core/breaker_rules.hpp"
 #include "velostream/core/outcome_shards.hpp"
-#include "velostream/core/thread_number.hpp"
+#include "velostream/core/thread_seat.hpp"
 
 namespace velostream {
 
@@ -74,7 +74,7 @@ class OutcomeWindow {
         std::size_t count_ = 0;
     };
 
-    bool count(std::uint32_t era) noexcept { return shards_.count(thread_number() % OutcomeShards<>::size, era); }
+    bool count(std::uint32_t era) noexcept { return shards_.count(thread_seat() % OutcomeShards<>::size, era); }
 
     WindowEntry look_at_minimum(std::uint32_t era) noexcept;
     void forget_until(std::uint64_t outcomes) const noexcept; // with the mutex: what that many have pushed out

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "velostream/core/thread_number.hpp"
+#include "velostream/core/thread_seat.hpp"
 
 namespace velostream {
 
@@ -17,7 +17,7 @@ class ShardedCount {
   public:
     void add() noexcept {
         // relaxed: counts only, publishes nothing.
-        shards_[thread_number() % shard_count].count.fetch_add(1, std::memory_order_relaxed);
+        shards_[thread_seat() % shard_count].count.fetch_add(1, std::memory_order_relaxed);
     }
 
     std::uint64_t sum() const noexcept {

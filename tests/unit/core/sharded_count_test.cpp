@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
 #include <thread>
 #include <vector>
 
@@ -20,18 +19,6 @@ TEST(ShardedCount, LosesNoIncrementOfAnyThread) {
     threads.clear();
 
     EXPECT_EQ(count.sum(), 20'000u);
-}
-
-TEST(ThreadNumber, IsAnotherOneInEachThreadAndStaysTheSame) {
-    std::set<std::size_t> numbers{thread_number()};
-    for (int i = 0; i < 3; ++i)
-        std::jthread{[&] {
-            numbers.insert(thread_number());
-            numbers.insert(thread_number());
-        }}.join();
-
-    EXPECT_EQ(numbers.size(), 4u);
-    EXPECT_TRUE(numbers.contains(thread_number()));
 }
 
 } // namespace

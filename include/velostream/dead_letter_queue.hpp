@@ -186,14 +186,11 @@ class DeadLetterQueue {
     template <class Held>
     asio::awaitable<Receipt> deliver(Held record, Error error, FailureDetails failure, StackTrace trace) {
         InFlight in_flight{counts_};
-        const RecordView view = record_view(record);
-        if (view.topic == config_.topic) {
+        if (record_view(record).topic == config_.topic) {
             in_flight.on_lost();
             co_return detail::own_dead_letter(config_);
         }
-        const auto serial = view.offset < 0 ? serials_.next() : std::string{};
-        const auto context = context_of(failure, trace, serial);
-        const auto letter = make_dead_letter(view, error, config_, context);
+        const auto letter = letter_of(record, error, failure, trace);
         const auto reserved = options_.account.try_reserve(letter.size_bytes());
         if (!reserved) {
             in_flight.on_refused();
@@ -234,16 +231,22 @@ class DeadLetterQueue {
         }
     }
 
-    DeadLetterContext context_of(const FailureDetails& failure, const StackTrace& trace,
-                                 std::string_view serial) const noexcept {
-        return {.application = options_.application,
-                .instance = options_.instance,
-                .group = options_.group,
-                .handler = options_.handler,
-                .stack_trace = trace.text(),
-                .serial = serial,
-                .now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()),
-                .failure = failure};
+    // Not in the coroutine, whose frame stays while the letter is on its way: it should be small.
+    template <class Record>
+    DeadLetter letter_of(const Record& record, const Error& error, const FailureDetails& failure,
+                         const StackTrace& trace) {
+        const auto view = record_view(record);
+        const auto serial = view.offset < 0 ? serials_.next() : std::string{};
+        const DeadLetterContext context{
+            .application = options_.application,
+            .instance = options_.instance,
+            .group = options_.group,
+            .handler = options_.handler,
+            .stack_trace = trace.text(),
+            .serial = serial,
+            .now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()),
+            .failure = failure};
+        return make_dead_letter(view, error, config_, context);
     }
 
     DeadLetterQueueConfig config_;

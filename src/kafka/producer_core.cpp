@@ -166,6 +166,7 @@ void ProducerCore::hand_over_waiting() {
 void ProducerCore::watch_cancellation(SendOperation& operation, const CallContext* call) {
     auto slot = operation.slot();
     operation.call_slot = call ? call->cancellation_slot() : asio::cancellation_slot{};
+    if (operation.call_slot == slot) operation.call_slot = {}; // a coroutine that hands on its own
     operation.is_cancellable = slot.is_connected() || operation.call_slot.is_connected();
     if (slot.is_connected()) slot.assign(Cancel{operation});
     if (operation.call_slot.is_connected()) operation.call_slot.assign(Cancel{operation});

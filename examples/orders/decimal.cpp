@@ -93,22 +93,27 @@ std::optional<Price> parse_price(std::string_view text) {
 }
 
 std::string to_string(Thousandths amount) {
-    const bool negative = amount < 0;
     char buffer[48];
     auto* const end = buffer + sizeof buffer;
     auto* begin = end;
-    const auto push = [&begin](char c) { *--begin = c; };
-    const auto next_digit = [&amount, negative] {
-        const auto digit = static_cast<int>(amount % 10);
-        amount /= 10;
-        return static_cast<char>('0' + (negative ? -digit : digit));
+    const bool negative = amount < 0;
+    __extension__ using Magnitude = unsigned __int128;
+    auto rest = static_cast<Magnitude>(amount);
+    if (negative) rest = -rest;
+    const auto next_digit = [&rest] {
+        // A division of 128 bits costs more than all the rest of this function.
+        const auto small = static_cast<std::uint64_t>(rest);
+        const auto digit = small == rest ? small % 10 : static_cast<std::uint64_t>(rest % 10);
+        rest = small == rest ? small / 10 : rest / 10;
+        return static_cast<char>('0' + digit);
     };
+    const auto push = [&begin](char c) { *--begin = c; };
     if (const auto third = next_digit(); third != '0') push(third);
     push(next_digit());
     push(next_digit());
     push('.');
     do push(next_digit());
-    while (amount != 0);
+    while (rest != 0);
     if (negative) push('-');
     return {begin, end};
 }

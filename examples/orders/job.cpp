@@ -51,6 +51,7 @@ velostream::Duration linger_of(const Options& options) {
     return options.memory_mb < small_mb ? 2ms : 20ms;
 }
 
+constexpr std::size_t usual_json = 96;
 constexpr std::size_t shown_customers = 5;
 
 std::optional<std::uint64_t> line_number_of(const kafka::ConsumedRecord& record) {
@@ -194,6 +195,7 @@ asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry, s
     kafka::Record record{cluster_.totals(), entry.first, std::string{}};
     auto send = velostream::idempotent([&](velostream::CallContext& call) {
         record.value->clear();
+        record.value->reserve(usual_json);
         append_json(*record.value, entry);
         return totals_out_.async_send(record, call, asio::deferred);
     });

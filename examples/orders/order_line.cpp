@@ -30,8 +30,12 @@ const OrderFaultCategory& order_fault_category() {
 
 velostream::Error fault(OrderFault fault, std::string_view value, std::string_view rule) {
     constexpr std::size_t most_shown = 1'000;
-    std::string detail{to_string(fault)};
-    detail.append(" is \"").append(value.substr(0, most_shown)).append(value.size() > most_shown ? "...\": " : "\": ");
+    std::string detail;
+    detail.reserve(128);
+    detail.append(to_string(fault))
+        .append(" is \"")
+        .append(value.substr(0, most_shown))
+        .append(value.size() > most_shown ? "...\": " : "\": ");
     detail.append(rule);
     return {make_error_code(fault), std::move(detail)};
 }

@@ -34,7 +34,7 @@ struct BreakerTransition {
 /// Everything that the job counts. Written and read by the io thread only.
 struct Figures {
     std::uint64_t read = 0;        ///< lines that the source took from the input
-    std::uint64_t lines = 0;       ///< lines that were processed
+    std::uint64_t lines = 0;       ///< different lines that came back from Kafka
     std::uint64_t valid = 0;       ///< of these, lines that reached a total
     std::uint64_t repeated = 0;    ///< records that Kafka handed out twice, recognised and skipped
     std::uint64_t totals_sent = 0; ///< totals whose sending began

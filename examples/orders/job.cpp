@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 #include <utility>
+
+#include "loss_watch.hpp"
 
 #include "passing_error.hpp"
 
@@ -112,10 +115,12 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
       orders_in_(io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(),
                                      .group_id = cluster.group(),
                                      .topics = {cluster.orders()},
-                                     .fetch_wait = cluster.is_embedded() ? 5ms : 100ms}),
+                                     .fetch_wait = cluster.is_embedded() ? 5ms : 100ms,
+                                     .report_ends = true}),
       totals_(resources_.state(), config_.resource_limits->max_aggregation_groups),
       reader_(std::move(lines), reader_bytes(options)),
-      source_(reader_, orders_out_, cluster.orders(), figures_, source_bytes(options), copy) {}
+      source_(reader_, orders_out_, cluster.orders(), figures_, source_bytes(options), copy),
+      look_(io) {}
 
 // The order of things: topics are there, lines go in, every line is taken up, its outcome is acknowledged, then the
 // loop ends.
@@ -131,10 +136,13 @@ asio::awaitable<Result<void>> Job::run() {
         changed_.wake_all();
     });
 
+    asio::co_spawn(io_, watch_for_lost_lines(), asio::detached);
+
     const auto written = co_await source_.run();
     lines_ahead_.release();
     auto complete = written;
     if (written && !consumed) complete = co_await everything_taken_up(consumed);
+    look_.cancel();
     orders_in_.stop();
     while (!consumed) co_await changed_.async_wait(asio::use_awaitable);
     co_await orders_in_.close();
@@ -144,24 +152,33 @@ asio::awaitable<Result<void>> Job::run() {
     co_return complete;
 }
 
-// Kafka keeps what the source wrote, so that reading to the end of every partition must have met every line. Longer
-// than any pause of a broker, and still no more: then they are lost.
 asio::awaitable<Result<void>> Job::everything_taken_up(const std::optional<Result<void>>& consumed) {
-    constexpr auto longest_pause = 60s;
     asio::steady_timer look{io_};
-    auto last_progress = std::chrono::steady_clock::now();
-    for (auto before = ledger_.count(); before < figures_.read && !consumed;) {
+    while (ledger_.count() < figures_.read && !consumed && !lost_) {
         look.expires_after(10ms);
         co_await look.async_wait(asio::use_awaitable);
-        const auto now = std::chrono::steady_clock::now();
-        if (std::exchange(before, ledger_.count()) != ledger_.count() || !orders_in_.end_reached()) last_progress = now;
-        if (now - last_progress > longest_pause)
-            co_return Error{boost::system::errc::make_error_code(boost::system::errc::io_error),
-                            std::to_string(figures_.read - ledger_.count()) + " lines were written to " +
-                                cluster_.orders() + " but cannot be read, first line " +
-                                std::to_string(ledger_.first_missing() + 1)};
     }
+    if (lost_) co_return *lost_;
     co_return Result<void>{};
+}
+
+asio::awaitable<void> Job::watch_for_lost_lines() {
+    LossWatch watch{std::chrono::steady_clock::now()};
+    for (boost::system::error_code over; !over;) {
+        look_.expires_after(1s);
+        auto token = asio::redirect_error(asio::use_awaitable, over);
+        co_await look_.async_wait(token);
+        const LossWatch::View view{.written = figures_.read,
+                                   .taken_up = ledger_.count(),
+                                   .all_acknowledged = source_.in_flight() == 0,
+                                   .at_end = orders_in_.end_reached()};
+        if (over || !watch.are_lost(view, std::chrono::steady_clock::now())) continue;
+        lost_ = Error{boost::system::errc::make_error_code(boost::system::errc::io_error),
+                      std::to_string(view.written - view.taken_up) + " lines were written to " + cluster_.orders() +
+                          " but cannot be read, first line " + std::to_string(ledger_.first_missing() + 1)};
+        source_.fail(*lost_);
+        co_return;
+    }
 }
 
 asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) {
@@ -240,7 +257,7 @@ void Job::interrupt() {
 
 const Figures& Job::figures() {
     const auto memory = resources_.get_memory_stats();
-    figures_.lines = figures_.valid + figures_.dead_letters_total();
+    figures_.lines = ledger_.count();
     figures_.breaker = breaker_.state();
     figures_.customers = totals_.customers();
     figures_.grand_total = totals_.grand_total();

@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <fstream>
 #include <memory>
@@ -46,6 +47,7 @@ class Job {
 
     asio::awaitable<velostream::Result<void>> everything_taken_up(
         const std::optional<velostream::Result<void>>& consumed);
+    asio::awaitable<void> watch_for_lost_lines();
     asio::awaitable<velostream::Result<void>> process(const velostream::kafka::ConsumedRecord& record);
     asio::awaitable<velostream::Result<void>> done(velostream::Result<void> result);
     asio::awaitable<velostream::Result<void>> publish(const CustomerTotals::Entry& entry, std::uint64_t line);
@@ -74,7 +76,9 @@ class Job {
     LineLedger ledger_;
     LineReader reader_;
     Source source_;
-    velostream::WaitQueue changed_; // the only waiter is run()
+    asio::steady_timer look_;               // of watch_for_lost_lines()
+    std::optional<velostream::Error> lost_; // what it found
+    velostream::WaitQueue changed_;         // the only waiter is run()
 };
 
 } // namespace orders

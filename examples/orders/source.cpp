@@ -158,8 +158,12 @@ void Source::finish(Slot& slot, const Result<velostream::kafka::Delivery>& sent)
 }
 
 void Source::stop() {
+    fail(velostream::Errc::cancelled);
+}
+
+void Source::fail(Error error) {
     reader_.stop();
-    if (!fatal_) fatal_ = velostream::Errc::cancelled;
+    if (!fatal_) fatal_ = std::move(error);
     wake_if_ready();
 }
 

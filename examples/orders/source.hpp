@@ -37,6 +37,12 @@ class Source {
     /// Nobody takes up lines any more: ends `run` early, with what was read not yet sent.
     void stop();
 
+    /// The same, with an error that `run` ends with.
+    void fail(velostream::Error error);
+
+    /// Lines that were sent and are not acknowledged.
+    std::size_t in_flight() const { return slots_.size() - free_.size(); }
+
     /// The consumer took up a line of this many bytes.
     void on_consumed(std::size_t bytes);
 
@@ -50,7 +56,6 @@ class Source {
     asio::awaitable<velostream::Result<void>> send_batch(const LineBatch& batch);
     asio::awaitable<velostream::Result<void>> wait_until(bool (Source::*ready)() const);
     Slot& free_slot();
-    std::size_t in_flight() const { return slots_.size() - free_.size(); }
     bool has_memory_for(velostream::Bytes bytes) const;
     bool has_room_for(std::size_t line_bytes) const;
     bool has_much_room() const;

@@ -165,5 +165,18 @@ TEST_F(SourceTest, WhatNoWaitingCuresEndsItAndNamesTheLine) {
     EXPECT_EQ(outcome->error().detail(), "order line 1, topic orders");
 }
 
+TEST_F(SourceTest, EndsWithTheErrorThatItIsGivenWhileItWaitsForItsConsumer) {
+    constexpr std::size_t size = 10'000, lines = 500;
+    start({HandedOut::Batch(lines, line("x", size))});
+    allowed.release(2);
+    ASSERT_TRUE(run_until([&] { return figures.read > 0 && source->in_flight() == 0; }));
+
+    source->fail({velostream::Errc::operation_failed, "lost"});
+
+    ASSERT_TRUE(run_until([&] { return outcome.has_value(); }));
+    EXPECT_EQ(outcome->error(), velostream::Errc::operation_failed);
+    EXPECT_LT(figures.read, lines);
+}
+
 } // namespace
 } // namespace orders

@@ -125,6 +125,7 @@ class Runner {
             if (cancelled) return;
             if (interrupted_) std::_Exit(failed_run); // the user insists
             interrupted_ = true;
+            panel_.clear();
             std::fprintf(stderr, "orders_pipeline: %s, finishing what was read (again to stop at once)\n",
                          number == SIGINT ? "interrupted" : "asked to stop");
             job_.interrupt();
@@ -139,10 +140,10 @@ class Runner {
         patience_.async_wait([this](boost::system::error_code cancelled) {
             if (cancelled) return;
             const auto& figures = job_.figures();
-            outcome_ =
-                Error{boost::system::errc::make_error_code(boost::system::errc::timed_out),
-                      std::to_string(figures.read - figures.lines) + " of " + std::to_string(figures.read) +
-                          " lines are not finished " + std::to_string(longest_end.count()) + " s after the signal"};
+            const auto open = figures.read - figures.valid - figures.dead_letters_total();
+            outcome_ = Error{boost::system::errc::make_error_code(boost::system::errc::timed_out),
+                             std::to_string(open) + " of " + std::to_string(figures.read) + " lines are not finished " +
+                                 std::to_string(longest_end.count()) + " s after the signal"};
             io_.stop();
         });
     }
@@ -186,6 +187,9 @@ int main(int argc, char** argv) {
         Cluster cluster{options};
         const auto created = create_topics(io, cluster);
         if (!created) return complain(failed_run, created.error().message());
+        if (options.brokers && !options.quiet)
+            std::printf("topics %s, %s and %s\n", cluster.orders().c_str(), cluster.totals().c_str(),
+                        cluster.dead_letters().c_str());
         auto* const kept_lines = copy.begin();
         if (kept_lines) *kept_lines << header_line << '\n';
         Job job{io, options, cluster, std::move(*lines), *outage_at, kept_lines};

@@ -2,6 +2,7 @@
 #include "panel.hpp"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,12 +38,31 @@ std::string dead_letter_reasons(const Figures& figures) {
     return text;
 }
 
+std::size_t terminal_columns() {
+    constexpr std::size_t usual = 80;
+    winsize size{};
+    return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : usual;
+}
+
 void put(const std::string& text) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
 }
 
 } // namespace
+
+std::string cut_to_columns(std::string_view row, std::size_t columns) {
+    std::string cut;
+    bool in_escape = false;
+    for (const char c : row) {
+        in_escape = in_escape || c == '\x1b';
+        if (!in_escape && columns == 0) continue; // escapes behind the edge still count: they end a colour
+        if (!in_escape) --columns;
+        if (c == 'm') in_escape = false;
+        cut += c;
+    }
+    return cut;
+}
 
 Panel::Panel(bool quiet)
     : quiet_(quiet),
@@ -74,8 +94,9 @@ void Panel::draw_panel(const Figures& figures, std::optional<double> progress, d
                 ? std::nullopt
                 : std::optional{static_cast<double>(figures.memory_used) / static_cast<double>(figures.memory_limit)});
     std::string text = drawn_ ? fmt::format("\x1b[{}A", panel_rows) : "";
-    const auto row = [&text](std::string_view name, const std::string& value) {
-        text += fmt::format("\r\x1b[2K{:<13}{}\n", name, value);
+    // A row that wraps would be two, and the next drawing would begin too low.
+    const auto row = [&text, columns = terminal_columns()](std::string_view name, const std::string& value) {
+        text += "\r\x1b[2K" + cut_to_columns(fmt::format("{:<13}{}", name, value), columns) + '\n';
     };
     row("orders", fmt::format("{}{} lines, {}/s", bar(progress), grouped(figures.lines),
                               grouped(static_cast<std::uint64_t>(rate))));

@@ -2,12 +2,18 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "figures.hpp"
 
 namespace orders {
+
+/// As much of `row` as fits into so many columns of a terminal. ASCII; colour escapes take none.
+std::string cut_to_columns(std::string_view row, std::size_t columns);
 
 /// Shows how the job is doing: a small live panel on a terminal, a plain line every few seconds elsewhere.
 class Panel {
@@ -21,7 +27,7 @@ class Panel {
     /// Draws the figures; `progress` is 0 to 1 where the input's length is known, `elapsed` since the start.
     void show(const Figures& figures, std::optional<double> progress, std::chrono::nanoseconds elapsed);
 
-    /// Takes the live panel away, so that a summary can follow.
+    /// Takes the live panel away, so that something else can be printed.
     void clear();
 
   private:

@@ -131,7 +131,11 @@ void DeadLetters::send_line(rd_kafka_message_t& message, const Order& order) {
             .count();
     reason_.assign("bad order line (").append(column_of(order.fault)).append("): ").append(column_of(order.fault));
     if (order.fault == Fault::line) {
-        reason_.append(" has ").append(std::to_string(order.fields)).append(" fields: must have 8");
+        const std::string_view line{static_cast<const char*>(message.payload), message.len};
+        reason_.append(" is \"")
+            .append(line)
+            .append("\": must have 8 fields, not ")
+            .append(std::to_string(order.fields));
     } else {
         reason_.append(" is \"").append(order.faulty_value).append("\": ").append(rule_of(order.fault));
     }

@@ -80,8 +80,7 @@ velostream::Error at_line(std::uint64_t line, const velostream::Error& error) {
 velostream::Result<Order> parse_order(std::string_view line) {
     const RecordFields fields{line};
     if (fields.count() != RecordFields::capacity)
-        return velostream::Error{make_error_code(OrderFault::line),
-                                 "line has " + std::to_string(fields.count()) + " fields: must have 8"};
+        return fault(OrderFault::line, line, "must have 8 fields, not " + std::to_string(fields.count()));
     if (trim(fields[customer_id_column]).empty())
         return fault(OrderFault::customer_id, fields[customer_id_column], "must not be empty");
     const auto customer = customer_in(fields);

@@ -28,8 +28,8 @@ TEST(ParseOrder, NamesTheFirstBadColumnAndItsValue) {
     EXPECT_EQ(verdict("1,2,3,4.0,5,1,7,8"), "Quantity is \"4.0\": must be a whole number other than 0");
     EXPECT_EQ(verdict("1,2,3,4,5,0,7,8"), "UnitPrice is \"0\": must be a number above 0");
     EXPECT_EQ(verdict("1,2,3,4,5,-2,7,8"), "UnitPrice is \"-2\": must be a number above 0");
-    EXPECT_EQ(verdict("1,2,3"), "line has 3 fields: must have 8");
-    EXPECT_EQ(verdict("1,2,3,4,5,6,7,8,9"), "line has 9 fields: must have 8");
+    EXPECT_EQ(verdict("1,2,3"), R"(line is "1,2,3": must have 8 fields, not 3)");
+    EXPECT_EQ(verdict("1,2,3,4,5,6,7,8,9"), R"(line is "1,2,3,4,5,6,7,8,9": must have 8 fields, not 9)");
 }
 
 TEST(ParseOrder, TakesACustomerThatIsNotEmptyAsItStandsThere) {

@@ -12,7 +12,7 @@ SLEEPING = re.compile(
 
 
 def find(root):
-    for path in files(root, SOURCES, ("tests/unit", "tests/cancellation")):
+    for path in files(root, SOURCES, ("tests/unit", "tests/cancellation", "tests/job")):
         text = without_comments_and_strings(read(path))
         for match in SLEEPING.finditer(text):
             yield Finding(name_of(path, root), line_of(text, match.start()), f"{''.join(match.group().split()).strip('(')} in a test that has ManualTime")
@@ -22,6 +22,7 @@ PLANTED = [
     Planted("tests/unit/core/a_test.cpp", "std::this_thread::sleep_for(1ms);\n// sleep_for in a comment\nusleep(5);\n  sleep(1);\n::sleep(n);\n", (1, 3, 4, 5)),
     Planted("tests/cancellation/b_test.cpp", "std::this_thread::\n    sleep_until(t);\n", (1,)),
     Planted("tests/unit/core/c_test.cpp", 'auto s = "usleep(1)";\nco_await time.sleep(1s);\nint asleep(int);\ntime.sleep_until(t0);\nsleep(time, 1s);\nvoid sleep(ManualTime& time);\n'),
+    Planted("tests/job/e_test.cpp", "std::this_thread::yield();\n", (1,)),
     Planted("tests/stress/d_test.cpp", "std::this_thread::sleep_for(1ms);\n"),
 ]
 

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -255,6 +256,8 @@ class Results(Job):
         self.assertEqual(report["memory"]["limit_bytes"], 1024 * 1024)
         self.assertLess(report["customers"], 100000)
         self.assertGreater(report["customers"], 1000)
+        self.assertLessEqual(report["memory"]["peak_bytes"], 1024 * 1024)
+        self.assertLess(report["memory"]["peak_bytes"], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
         self.assert_recomputed(orders)
 
 

@@ -281,6 +281,47 @@ TEST_F(ProducerTest, ALargeRecordThatGivesUpLetsThoseBehindItGo) {
     });
 }
 
+TEST_F(ProducerTest, ALargeRecordThatIsCancelledLetsThoseBehindItGo) {
+    const auto small = numbered("t", 2);
+    const Record large{"t", "k", std::string(1000, 'x')};
+    auto limited = config();
+    limited.max_in_flight_bytes = 2 * small[0].size_bytes();
+    run(io, [&]() -> asio::awaitable<void> {
+        cluster.all_brokers_down();
+        Producer producer{io.get_executor(), limited};
+        asio::cancellation_signal cancel;
+        std::optional<Result<Delivery>> given_up;
+        producer.async_send(small[0], [](const Result<Delivery>&) {});
+        producer.async_send(large, asio::bind_cancellation_slot(
+                                       cancel.slot(), [&](Result<Delivery> result) { given_up = std::move(result); }));
+        producer.async_send(small[1], [](const Result<Delivery>&) {});
+
+        cancel.emit(asio::cancellation_type::terminal);
+        EXPECT_TRUE(co_await eventually([&] { return given_up.has_value(); }));
+
+        EXPECT_EQ(given_up->error(), Errc::cancelled);
+        EXPECT_TRUE(co_await eventually([&] { return producer.get_stats().waiting == 0; }));
+        EXPECT_EQ(producer.get_stats().in_flight, 2U);
+    });
+}
+
+// The hashes are those of the Java client's own test.
+TEST_F(ProducerTest, AKeyGoesToThePartitionThatTheJavaClientWouldChoose) {
+    constexpr int partitions = 8;
+    ASSERT_TRUE(cluster.create_topic("keyed", partitions));
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        for (const auto& [key, murmur2] : {std::pair{"21", -973932308},
+                                           {"foobar", -790332482},
+                                           {"a-little-bit-long-string", -985981536},
+                                           {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971}}) {
+            const Record record{"keyed", key, "value"};
+            const auto sent = co_await producer.send(record);
+            EXPECT_EQ(sent.value().partition, (murmur2 & 0x7fffffff) % partitions) << key;
+        }
+    });
+}
+
 // The user's properties may set a limit below ours: the first that finds the client full stays the first.
 TEST_F(ProducerTest, RecordsThatTheClientHasNoRoomForStayInOrder) {
     auto settings = config();

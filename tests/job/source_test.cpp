@@ -87,7 +87,11 @@ class SourceTest : public testing::Test {
                 while (lines.size() < count) {
                     const auto batch = co_await consumer.next_batch();
                     if (!batch) co_return;
-                    for (const auto& record : *batch) lines.emplace_back(*record.value());
+                    for (const auto& record : *batch) {
+                        lines.emplace_back(*record.value());
+                        const auto key = record.key();
+                        keys.push_back(key ? std::optional<std::string>{*key} : std::nullopt);
+                    }
                 }
             },
             [](std::exception_ptr) {});
@@ -103,7 +107,23 @@ class SourceTest : public testing::Test {
     std::optional<LineReader> reader;
     std::optional<Source> source;
     std::optional<Result<void>> outcome;
+    std::vector<std::optional<std::string>> keys; // of what written() read
 };
+
+TEST_F(SourceTest, KeysALineByItsCustomerAndOneWithoutByNothing) {
+    const std::string nobody = "1,A,x,2,x,1.50,,UK";
+    start({{line("first")}, {nobody}, {line("third")}});
+    for (std::uint64_t lines = 1; lines <= 3; ++lines) {
+        allowed.release();
+        ASSERT_TRUE(run_until([&] { return figures.read == lines && source->in_flight() == 0; }))
+            << "one place for all";
+    }
+    allowed.release();
+
+    ASSERT_TRUE(run_until([&] { return outcome.has_value(); }));
+    ASSERT_EQ(written(3), (std::vector{line("first"), nobody, line("third")}));
+    EXPECT_EQ(keys, (std::vector<std::optional<std::string>>{"17", std::nullopt, "17"}));
+}
 
 TEST_F(SourceTest, NewLinesDoNotOvertakeOneThatFailed) {
     constexpr kafka::KafkaErrc network_exception{13}; // not tried again by the client itself

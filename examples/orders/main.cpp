@@ -165,6 +165,7 @@ class Runner {
 
 int main(int argc, char** argv) {
     keep_standard_streams();
+    std::signal(SIGPIPE, SIG_IGN); // who reads the output may leave; the work is still done, and the end says so
     const auto parsed = parse_options(argc, argv, ORDERS_DEFAULT_INPUT);
     if (parsed.exit_code) return *parsed.exit_code;
     const auto& options = parsed.options;
@@ -173,8 +174,9 @@ int main(int argc, char** argv) {
     if (!report.is_writable()) return complain(wrong_options, "--report " + *options.report + ": cannot be written");
     if (!copy.is_writable())
         return complain(wrong_options, "--write-orders " + *options.write_orders + ": cannot be written");
-    if (!options.generate && report.is(options.input)) return complain(wrong_options, "--report is the input");
-    if (!options.generate && copy.is(options.input)) return complain(wrong_options, "--write-orders is the input");
+    const std::string input = options.input == "-" ? "/dev/stdin" : options.input;
+    if (!options.generate && report.is(input)) return complain(wrong_options, "--report is the input");
+    if (!options.generate && copy.is(input)) return complain(wrong_options, "--write-orders is the input");
     if (options.report && copy.is(*options.report)) return complain(wrong_options, "--write-orders is the --report");
 
     const auto outage_at = outage_line(options);

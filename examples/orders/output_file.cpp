@@ -23,7 +23,7 @@ OutputFile::~OutputFile() {
 
 bool OutputFile::is(const std::string& path) const {
     std::error_code ignored;
-    return path_ && fs::equivalent(*path_, path, ignored);
+    return path_ && fs::is_regular_file(path, ignored) && fs::equivalent(*path_, path, ignored);
 }
 
 std::ofstream* OutputFile::begin() {

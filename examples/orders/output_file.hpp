@@ -18,7 +18,7 @@ class OutputFile {
     ~OutputFile();
 
     bool is_writable() const { return writable_; }
-    /// Whether `path` names the same file.
+    /// Whether `path` names the same file: a regular one, which writing would change under its reader.
     bool is(const std::string& path) const;
 
     /// Empties the file. Null without a path.

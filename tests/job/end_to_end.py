@@ -112,6 +112,10 @@ class Usage(Job):
         self.assert_refused(["--input", orders, "--report", orders], "--report", "input")
         self.assert_refused(["--input", orders, "--write-orders", self.path("./orders.csv")], "--write-orders", "input")
         self.assert_refused(["--input", orders, "--report", self.path("r"), "--write-orders", self.path("r")], "--report")
+        for option in ("--report", "--write-orders"):
+            with open(orders, encoding="utf-8") as file:
+                run = self.run_job("--input", "-", option, orders, expect=2, stdin=file)
+            self.assertEqual(run.stderr, f"orders_pipeline: {option} is the input\n")
         with open(orders, encoding="utf-8") as file:
             self.assertEqual(file.read(), text)
 
@@ -131,6 +135,16 @@ class Usage(Job):
             run = subprocess.run([JOB, "--generate", "10"], stdout=full, stderr=subprocess.PIPE, timeout=TIMEOUT)
         self.assertEqual(run.returncode, 1)
         self.assertIn(b"standard output", run.stderr)
+
+    def test_a_reader_of_the_output_that_leaves_ends_no_work(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        run = subprocess.run([JOB, "--generate", "10", "--report", self.report], stdout=writing, stderr=subprocess.PIPE,
+                             timeout=TIMEOUT, restore_signals=True)
+        os.close(writing)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"standard output", run.stderr)
+        self.assertEqual(self.read_report()["lines"], 10)
 
     def test_a_full_file_of_orders_is_a_failure_that_names_it(self):
         for lines in (10, 20000):  # met at the end, and in the middle

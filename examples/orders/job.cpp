@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "loss_watch.hpp"
-
 #include "passing_error.hpp"
 
 namespace orders {

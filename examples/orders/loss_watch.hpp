@@ -24,7 +24,7 @@ class LossWatch {
         bool at_end;            ///< the consumer stands at the end of every partition
     };
 
-    /// True when lines are missing, and have been in vain for so long.
+    /// True when lines are missing at every end, and none has come for longer than the longest pause.
     bool are_lost(const View& view, TimePoint now) {
         const bool moved = std::exchange(taken_up_, view.taken_up) != view.taken_up;
         const bool is_missing = view.taken_up < view.written && view.all_acknowledged && view.at_end;

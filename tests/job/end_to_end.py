@@ -4,7 +4,6 @@
 
 usage: end_to_end.py JOB ORDERS.csv.zst [unittest arguments]
 """
-import json
 import os
 import pty
 import re
@@ -13,52 +12,12 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-JOB, ORDERS = sys.argv[1], sys.argv[2]
-HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
-TIMEOUT = 120  # far above what any run takes
+from job_case import HEADER, JOB, ORDERS, TIMEOUT, Job
 
 REAL = {"lines": 541909, "valid": 406789, "customers": 4371}
-
-
-class Job(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.report = self.path("report.json")
-
-    def path(self, name):
-        return os.path.join(self.folder.name, name)
-
-    def write(self, name, text):
-        with open(self.path(name), "wb") as file:
-            file.write(text if isinstance(text, bytes) else text.encode())
-        return self.path(name)
-
-    def pipe(self):
-        if not os.path.exists(self.path("pipe")):
-            os.mkfifo(self.path("pipe"))
-        return self.path("pipe")
-
-    def run_job(self, *arguments, expect=0, **keywords):
-        run = subprocess.run([JOB, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             timeout=TIMEOUT, **keywords)
-        run.stdout, run.stderr = run.stdout.decode(errors="replace"), run.stderr.decode(errors="replace")
-        self.assertEqual(run.returncode, expect, f"{arguments}\n{run.stdout}\n{run.stderr}")
-        return run
-
-    def read_report(self):
-        with open(self.report, encoding="utf-8") as file:
-            return json.load(file)
-
-    def assert_recomputed(self, orders, report=None):
-        checked = subprocess.run([sys.executable, os.path.join(HERE, "recompute.py"), orders, report or self.report],
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT)
-        self.assertEqual(checked.returncode, 0, checked.stdout.decode())
 
 
 class Usage(Job):

@@ -24,11 +24,16 @@ std::string two_digits(std::uint64_t value) {
 OrderGenerator::OrderGenerator(std::uint64_t lines, std::uint64_t customers, std::uint64_t seed)
     : lines_(lines), customers_(customers), random_(seed) {}
 
-// New customers come evenly over the first half of the lines, each with a clean line, so that all of them have appeared
-// long before the end; old ones come back, early ones more often.
-std::uint64_t OrderGenerator::pick_customer(bool clean) {
-    const auto due = made_ >= lines_ / 2 ? customers_ : 1 + (customers_ - 1) * (2 * made_) / lines_;
-    if (clean && introduced_ < due) return introduced_++;
+// Evenly over the first half of the lines, so that all of them have appeared long before the end.
+std::uint64_t OrderGenerator::customers_due() const {
+    if (made_ >= lines_ / 2) return customers_;
+    __extension__ using Wide = unsigned __int128;
+    return 1 + static_cast<std::uint64_t>(Wide{customers_ - 1} * (2 * made_) / lines_);
+}
+
+// Old customers come back, early ones more often.
+std::uint64_t OrderGenerator::pick_customer(bool clean, bool new_one) {
+    if (new_one || (clean && introduced_ < customers_ && introduced_ < customers_due())) return introduced_++;
     return introduced_ == 0 ? 0 : std::min(below(introduced_), below(introduced_));
 }
 
@@ -36,11 +41,15 @@ std::string_view OrderGenerator::next() {
     constexpr std::uint64_t hours_in_a_year = 365 * 24;
     const auto number = made_;
     const auto hour = number * hours_in_a_year / lines_;
+    const bool all_for_new_customers = customers_ - introduced_ >= lines_ - number;
     const bool cancelled = one_in(50);
-    const bool anonymous = one_in(4);
-    const bool no_number = one_in(2'000), no_quantity = one_in(2'000);
-    const bool free_of_charge = one_in(250), adjustment = one_in(100'000);
-    const bool torn = one_in(5'000);
+    const auto spoilt = [this, all_for_new_customers](std::uint64_t odds) {
+        return one_in(odds) && !all_for_new_customers;
+    };
+    const bool anonymous = spoilt(4);
+    const bool no_number = spoilt(2'000), no_quantity = spoilt(2'000);
+    const bool free_of_charge = spoilt(250), adjustment = spoilt(100'000);
+    const bool torn = spoilt(5'000);
     const bool clean = !anonymous && !no_number && !no_quantity && !free_of_charge && !adjustment && !torn;
 
     line_ = (cancelled ? "C" : "") + std::to_string(536'365 + number / 20);
@@ -64,7 +73,7 @@ std::string_view OrderGenerator::next() {
     else
         line_ += std::to_string(below(20)) + '.' + two_digits(1 + below(99));
     line_ += ',';
-    if (!anonymous) line_ += std::to_string(first_customer + pick_customer(clean)) + ".0";
+    if (!anonymous) line_ += std::to_string(first_customer + pick_customer(clean, all_for_new_customers)) + ".0";
     line_ += ',';
     line_ += countries[below(countries.size())];
     return line_;

@@ -46,5 +46,32 @@ TEST(OrderGenerator, HasEveryCustomerAndEveryKindOfDirt) {
     EXPECT_GT(cancellations, 0);
 }
 
+/// How many customers have a valid line among the next so many.
+std::size_t customers_in(OrderGenerator& generator, std::uint64_t lines) {
+    std::set<std::string> seen;
+    for (; lines > 0; --lines)
+        if (const auto order = parse_order(generator.next())) seen.insert(order->customer);
+    return seen.size();
+}
+
+TEST(OrderGenerator, HasAsManyCustomersAsAskedForHoweverFewLinesThereAre) {
+    for (const std::uint64_t lines : {1U, 2U, 3U, 10U, 57U, 2'000U}) {
+        for (std::uint64_t customers = 1; customers <= lines; customers += 1 + lines / 60) {
+            OrderGenerator generator{lines, customers, 7};
+            EXPECT_EQ(customers_in(generator, lines), customers) << lines << " lines";
+            EXPECT_TRUE(generator.done());
+        }
+        OrderGenerator generator{lines, lines, 7};
+        EXPECT_EQ(customers_in(generator, lines), lines);
+    }
+}
+
+TEST(OrderGenerator, CountsRightlyHoweverManyLinesAreAskedFor) {
+    constexpr std::uint64_t very_many = std::uint64_t{1} << 62U;
+    OrderGenerator all_new{very_many, very_many, 1}, half_new{very_many, very_many / 2, 1};
+    EXPECT_EQ(customers_in(all_new, 1'000), 1'000U);
+    EXPECT_NEAR(static_cast<double>(customers_in(half_new, 1'000)), 740, 50); // every clean line
+}
+
 } // namespace
 } // namespace orders

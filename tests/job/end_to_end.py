@@ -189,6 +189,20 @@ class Results(Job):
                 self.assertEqual(self.read_report()["dead_letters"]["by_reason"],
                                  {"line": 2, "CustomerID": 1, "Quantity": 2, "UnitPrice": 1, "memory": 0})
 
+    def test_digits_and_spaces_are_those_of_ascii(self):
+        def line(quantity="1", price="1", customer="1"):
+            return f"1,A,x,{quantity},x,{price},{customer},UK\n"
+
+        orders = self.write("ascii.csv", HEADER + "\n" + "".join(
+            line(quantity=q) for q in ("\uff11", "\u0661", "1\u00a0", "\u20031", "1\x1c", "\x851", " \t\f\v1 ")) + "".join(
+            line(price=p) for p in ("\uff11", "1.\u0661", "\u00a01", "1e\u0661", "1\x1d", "\t1\v")) + "".join(
+            line(customer=c) for c in ("\u00a0", "\x1f", "\u2003", "\t \v\f", "1\u00a0")))
+        self.run_job("--input", orders, "--report", self.report, "--quiet")
+        self.assert_recomputed(orders)
+        self.assertEqual(self.read_report()["dead_letters"]["by_reason"],
+                         {"line": 0, "CustomerID": 1, "Quantity": 6, "UnitPrice": 5, "memory": 0})
+        self.assertEqual(self.read_report()["customers"], 5)
+
     def test_the_longest_lines_and_customers_fit_and_longer_customers_are_dead_letters(self):
         def line(customer, size=0, quantity=1):
             return f"1,A,{'d' * (size - len(customer) - 30)},{quantity},x,1.50,{customer},UK\n"

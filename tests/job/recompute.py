@@ -18,22 +18,22 @@ import sys
 THOUSAND = 1000
 LONGEST_CUSTOMER = 64 * 1024  # bytes: what fits into Kafka's records with everything around it
 csv.field_size_limit(1 << 30)
-INTEGER = re.compile(r"\s*[+-]?\d+\s*")
-PRICE = re.compile(r"\s*([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?\s*")
+SPACE = " \t\n\r\f\v"  # ASCII, as the digits: what Python calls a space or a digit otherwise is a letter in an order line
+INTEGER = re.compile(r"[+-]?[0-9]+")
+PRICE = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?")
 
 
 def read(path):
-    if path.endswith(".zst"):
-        data = subprocess.run(["zstd", "-dc", path], check=True, stdout=subprocess.PIPE).stdout
-    else:
-        with open(path, "rb") as file:
-            data = file.read()
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        data = subprocess.run(["zstd", "-dc"], input=data, check=True, stdout=subprocess.PIPE).stdout
     return csv.reader(io.StringIO(data.decode("utf-8-sig", "surrogateescape"), newline=""))
 
 
 def price_in_thousandths(text):
     """(sign of the exact value, thousandths cut towards zero), or None if it is no number."""
-    match = PRICE.fullmatch(text)
+    match = PRICE.fullmatch(text.strip(SPACE))
     if not match or not (match[2] or match[3]):
         return None
     digits, places = int((match[2] or "") + (match[3] or "")), len(match[3] or "")
@@ -47,23 +47,24 @@ def judge(row):
     """(reason, customer, amount): the first bad column, or None with the amount in thousandths."""
     if len(row) != 8:
         return "line", None, 0
-    customer = row[6].strip()
+    customer = row[6].strip(SPACE)
     if not customer:
         return "CustomerID", None, 0
     customer = customer[:-2] if customer.endswith(".0") else customer
     if len(customer.encode("utf-8", "surrogateescape")) > LONGEST_CUSTOMER:
         return "CustomerID", None, 0
-    if not INTEGER.fullmatch(row[3]) or int(row[3]) == 0:
+    quantity = row[3].strip(SPACE)
+    if not INTEGER.fullmatch(quantity) or int(quantity) == 0:
         return "Quantity", None, 0
     price = price_in_thousandths(row[5])
     if price is None or price[0] <= 0:
         return "UnitPrice", None, 0
-    return None, customer, int(row[3]) * price[1]
+    return None, customer, int(quantity) * price[1]
 
 
 def decimal_text(text):
     """A decimal string as thousandths, exactly."""
-    match = re.fullmatch(r"(-?)(\d+)\.(\d{2,3})", text)
+    match = re.fullmatch(r"(-?)([0-9]+)\.([0-9]{2,3})", text)
     if not match:
         return f"not a decimal: {text!r}"
     value = int(match[2]) * THOUSAND + int(match[3].ljust(3, "0"))

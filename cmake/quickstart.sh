@@ -10,7 +10,8 @@ usage: sh cmake/quickstart.sh [run|test|bench] [--no-install] [-- ARGUMENTS]
 
   run    (default) builds libraries, tools and examples and runs the job examples/orders; ARGUMENTS go to the job (-- --help lists them)
   test   builds libraries, tools, examples and tests and runs every test; ARGUMENTS go to ctest (for example -- -L unit)
-  bench  builds the benchmarks and prints their table; ARGUMENTS: --filter REGEX, --json FILE
+  bench  builds the benchmarks and prints their table; ARGUMENTS: --filter REGEX, --json FILE, --repetitions N, --smoke (shows only that
+         all of them run), --brokers HOST:PORT (for the rows that need a real cluster)
 
   --no-install   install nothing: say what is missing and stop
 

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.hpp"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <limits>
+#include <functional>
+#include <set>
+#include <span>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
+
+#include "command_line.hpp"
+#include "figures.hpp"
 
 namespace orders {
 
@@ -44,20 +50,17 @@ bool is_pipe(const std::string& path) {
     return std::filesystem::is_fifo(status) || std::filesystem::is_character_file(status);
 }
 
-/// What CLI11 cannot know: options that exclude each other.
-std::string conflict(const Options& options, const CLI::App& app) {
-    if (app.count("--input") > 0 && options.generate) return "--input and --generate exclude each other";
-    if (app.count("--customers") > 0 && !options.generate) return "--customers needs --generate";
-    if (app.count("--customers") > 0 && options.customers > *options.generate)
+/// Options that exclude or need each other.
+std::string conflict(const Options& options, const std::set<std::string>& given) {
+    if (given.contains("--input") && options.generate) return "--input and --generate exclude each other";
+    if (given.contains("--customers") && !options.generate) return "--customers needs --generate";
+    if (given.contains("--customers") && options.customers > *options.generate)
         return "--customers " + std::to_string(options.customers) + ": must be at most --generate " +
-               std::to_string(*options.generate);
-    if (options.brokers && options.brokers->find_first_not_of(" ,") == std::string::npos)
-        return "--brokers: must be HOST:PORT, not empty";
-    if (!(options.fail_rate >= 0)) return "--fail-rate: must be a number from 0 to 0.9";
+               std::to_string(*options.generate) + ", every customer has an order";
     if (options.brokers && options.outage) return "--outage works on the embedded cluster only, not with --brokers";
     if (options.brokers && options.fail_rate > 0)
         return "--fail-rate works on the embedded cluster only, not with --brokers";
-    if (!options.brokers && (options.clean || app.count("--prefix") > 0))
+    if (!options.brokers && (options.clean || given.contains("--prefix")))
         return std::string{options.clean ? "--clean" : "--prefix"} + " needs --brokers";
     if (options.outage && options.outage->at_percent && options.input == "-" && !options.generate)
         return "--outage in per cent needs an input whose length is known, not -: give a number of lines";
@@ -66,12 +69,100 @@ std::string conflict(const Options& options, const CLI::App& app) {
     return {};
 }
 
-bool is_prefix(const std::string& text) {
+bool is_prefix(std::string_view text) {
     constexpr std::size_t longest = 200;
-    return !text.empty() && text.size() <= longest &&
+    return text.size() <= longest &&
            text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-               std::string::npos;
+               std::string_view::npos;
 }
+
+struct Bounds {
+    std::uint64_t least = 0;
+    std::optional<std::uint64_t> most = std::nullopt;
+};
+
+CommandOption number_option(std::string name, std::string value, std::string help, Bounds bounds,
+                            std::function<void(std::uint64_t)> keep) {
+    auto legal =
+        "a whole number from " + grouped(bounds.least) + (bounds.most ? " to " + grouped(*bounds.most) : std::string{});
+    auto take = [bounds, keep = std::move(keep)](std::string_view text) {
+        const auto number = whole_number(text);
+        if (!number || *number < bounds.least || (bounds.most && *number > *bounds.most)) return false;
+        keep(*number);
+        return true;
+    };
+    return {std::move(name), std::move(value), std::move(help), std::move(legal), std::move(take)};
+}
+
+/// Any text that is not empty.
+template <class Text>
+CommandOption text_option(std::string name, std::string value, std::string help, Text& target) {
+    auto take = [&target](std::string_view text) {
+        target = std::string{text};
+        return true;
+    };
+    return {std::move(name), std::move(value), std::move(help), {}, std::move(take)};
+}
+
+CommandOption flag(std::string name, std::string help, bool& target) {
+    return {std::move(name), {}, std::move(help), {}, [&target](std::string_view) { return target = true; }};
+}
+
+std::vector<CommandOption> options_into(Options& options) {
+    constexpr std::uint64_t most_lines = 1'000'000'000'000;
+    constexpr std::uint64_t most_memory_mb = 1'048'576; // a TiB
+    constexpr std::uint64_t most_partitions = 1'000;
+    constexpr double highest_fail_rate = 0.9;
+    auto take_brokers = [&options](std::string_view text) {
+        options.brokers = text;
+        return text.find_first_not_of(" ,") != std::string_view::npos;
+    };
+    auto take_prefix = [&options](std::string_view text) {
+        options.prefix = text;
+        return is_prefix(text);
+    };
+    auto take_outage = [&options](std::string_view text) {
+        options.outage = parse_outage(std::string{text});
+        return options.outage.has_value();
+    };
+    auto take_fail_rate = [&options](std::string_view text) {
+        const auto parsed = std::from_chars(text.data(), text.data() + text.size(), options.fail_rate);
+        return parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size() && options.fail_rate >= 0 &&
+               options.fail_rate <= highest_fail_rate;
+    };
+    return {
+        {"--brokers", "HOST:PORT", "a real cluster instead of the embedded one", "HOST:PORT, more after commas",
+         take_brokers},
+        {"--prefix", "NAME", "of topics and consumer group on a real cluster (default: a run id)",
+         "1 to 200 of a-z A-Z 0-9 . _ -", take_prefix},
+        flag("--clean", "delete the topics of a real cluster afterwards", options.clean),
+        text_option("--input", "FILE|-", "order lines (CSV, also packed by zstd), - for standard input", options.input),
+        number_option("--generate", "N", "N synthetic orders instead of a file", {1, most_lines},
+                      [&options](std::uint64_t number) { options.generate = number; }),
+        number_option("--customers", "N", "how many customers they have (default 4 000), at most as many as lines",
+                      {1, most_lines}, [&options](std::uint64_t number) { options.customers = number; }),
+        text_option("--write-orders", "FILE", "keep the lines that were used", options.write_orders),
+        {"--outage", "AT+LENGTH", "the embedded brokers go down after AT of the lines",
+         "AT+LENGTH such as 40%+3s or 200000+500ms: per cent of the lines or how many; up to a day", take_outage},
+        {"--fail-rate", "P", "the share of broker requests that fail", "a number from 0 to 0.9", take_fail_rate},
+        number_option("--memory-mb", "M", "the memory limit in MiB (default 256)", {1, most_memory_mb},
+                      [&options](std::uint64_t number) { options.memory_mb = number; }),
+        number_option("--partitions", "N", "of each topic (default 8)", {1, most_partitions},
+                      [&options](std::uint64_t number) { options.partitions = static_cast<int>(number); }),
+        number_option("--seed", "N", "of synthetic orders and injected failures (default 1)", {},
+                      [&options](std::uint64_t number) { options.seed = number; }),
+        text_option("--report", "FILE.json", "the summary as JSON", options.report),
+        flag("--quiet", "no progress, no summary", options.quiet),
+    };
+}
+
+constexpr std::string_view help_row = "  -h, --help              this text\n";
+constexpr std::string_view purpose =
+    "Sums up orders per customer through Kafka, under a memory limit, a circuit breaker, retries and a dead letter\n"
+    "queue. Without options: 541 909 real orders through an embedded Kafka.\n"
+    "\n"
+    "usage: orders_pipeline [OPTIONS]\n"
+    "\n";
 
 } // namespace
 
@@ -95,66 +186,18 @@ ParsedOptions parse_options(int argc, const char* const* argv, const std::string
     ParsedOptions parsed;
     auto& options = parsed.options;
     options.input = default_input;
-    std::string outage;
-    constexpr std::uint64_t most_memory_mb = 1'048'576; // a TiB
-    constexpr std::uint64_t most_lines = 1'000'000'000'000;
-
-    CLI::App app{
-        "Sums up orders per customer through Kafka, under a memory limit, a circuit breaker, retries and a dead "
-        "letter\n"
-        "queue. Without options: 541 909 real orders through an embedded Kafka.",
-        "orders_pipeline"};
-    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
-    app.add_option("--brokers", options.brokers, "a real cluster instead of the embedded one")->type_name("HOST:PORT");
-    app.add_option("--prefix", options.prefix, "of topics and consumer group on a real cluster (default: a run id)")
-        ->type_name("NAME");
-    app.add_flag("--clean", options.clean, "delete the topics afterwards");
-    app.add_option("--input", options.input, "order lines (CSV, .zst too), - for standard input")->type_name("FILE|-");
-    app.add_option("--generate", options.generate, "N synthetic orders instead of a file")
-        ->type_name("N")
-        ->check(CLI::Range(std::uint64_t{1}, most_lines));
-    app.add_option("--customers", options.customers, "how many customers they have (default 4000, at most N lines)")
-        ->type_name("N")
-        ->check(CLI::Range(std::uint64_t{1}, most_lines));
-    app.add_option("--write-orders", options.write_orders, "keep the lines that were used")->type_name("FILE");
-    app.add_option("--outage", outage, "embedded brokers go down, e.g. 40%+3s or 200000+500ms")->type_name("AT+LENGTH");
-    app.add_option("--fail-rate", options.fail_rate, "the share of broker requests that fail, 0 to 0.9")
-        ->type_name("P")
-        ->check(CLI::Range(0.0, 0.9));
-    app.add_option("--memory-mb", options.memory_mb, "the memory limit in MiB (default 256)")
-        ->type_name("M")
-        ->check(CLI::Range(std::uint64_t{1}, most_memory_mb));
-    app.add_option("--partitions", options.partitions, "of each topic (default 8)")
-        ->type_name("N")
-        ->check(CLI::Range(1, 1'000));
-    app.add_option("--seed", options.seed, "of synthetic orders and injected failures (default 1)")
-        ->type_name("N")
-        ->check([](const std::string& text) {
-            return whole_number(text) ? "" : "must be a whole number >= 0, not " + text;
-        });
-    app.add_option("--report", options.report, "the summary as JSON")->type_name("FILE.json");
-    app.add_flag("--quiet", options.quiet, "no progress, no summary");
-
-    std::string problem;
-    try {
-        app.parse(argc, argv);
-        if (app.count("--outage") > 0) {
-            options.outage = parse_outage(outage);
-            if (!options.outage) problem = "--outage " + outage + ": must be AT+LENGTH such as 40%+3s or 200000+500ms";
-        }
-        if (problem.empty()) problem = conflict(options, app);
-        if (problem.empty() && app.count("--prefix") > 0 && !is_prefix(options.prefix))
-            problem = "--prefix " + options.prefix + ": must be 1 to 200 of a-z A-Z 0-9 . _ -";
-    } catch (const CLI::CallForHelp&) {
-        std::fputs(app.help().c_str(), stdout);
+    const auto known = options_into(options);
+    const std::span arguments{argv, static_cast<std::size_t>(argc)};
+    auto line = read_command_line(arguments.subspan(arguments.empty() ? 0 : 1), known);
+    if (line.wants_help) {
+        std::fputs((std::string{purpose} + help_for(known) + std::string{help_row}).c_str(), stdout);
         parsed.exit_code = 0;
         return parsed;
-    } catch (const CLI::ParseError& error) {
-        problem = error.what();
     }
-    if (!problem.empty()) {
+    if (line.problem.empty()) line.problem = conflict(options, line.given);
+    if (!line.problem.empty()) {
         constexpr int wrong_options = 2;
-        std::fprintf(stderr, "orders_pipeline: %s (see --help)\n", problem.c_str());
+        std::fprintf(stderr, "orders_pipeline: %s (see --help)\n", line.problem.c_str());
         parsed.exit_code = wrong_options;
         return parsed;
     }

@@ -7,8 +7,11 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -36,19 +39,23 @@ class FileBytes final : public ByteSource {
         if (descriptor_ != STDIN_FILENO) ::close(descriptor_);
     }
 
-    Result<std::size_t> read(char* buffer, std::size_t capacity) override {
-        constexpr int look_up_ms = 100; // how often a silent pipe looks whether it is still wanted
-        while (!stopped_) {
-            pollfd waiting{descriptor_, POLLIN, 0};
-            const int ready = ::poll(&waiting, 1, look_up_ms);
-            if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
-            const auto got = ::read(descriptor_, buffer, capacity);
-            if (got < 0 && errno == EINTR) continue;
-            if (got < 0) return system_error(name_);
-            read_ += static_cast<std::uint64_t>(got);
-            return static_cast<std::size_t>(got);
+    /// The first bytes, up to `size` of them, which `read` still gives.
+    Result<std::string_view> head(std::size_t size) {
+        while (head_.size() < size) {
+            std::array<char, 64> buffer{};
+            const auto got = read_new(buffer.data(), std::min(buffer.size(), size - head_.size()));
+            if (!got) return got.error();
+            if (*got == 0) break;
+            head_.append(buffer.data(), *got);
         }
-        return Error{velostream::Errc::cancelled};
+        return std::string_view{head_};
+    }
+
+    Result<std::size_t> read(char* buffer, std::size_t capacity) override {
+        if (head_.empty()) return read_new(buffer, capacity);
+        const auto size = head_.copy(buffer, capacity);
+        head_.erase(0, size);
+        return size;
     }
     std::optional<double> progress() const override {
         if (size_ == 0) return std::nullopt;
@@ -56,11 +63,27 @@ class FileBytes final : public ByteSource {
     }
 
   private:
+    Result<std::size_t> read_new(char* buffer, std::size_t capacity) {
+        constexpr int look_up_ms = 100; // how often a silent pipe looks whether it is still wanted
+        while (!stopped_) {
+            pollfd waiting{descriptor_, POLLIN, 0};
+            const int ready = ::poll(&waiting, 1, look_up_ms);
+            if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+            const auto got = ::read(descriptor_, buffer, capacity);
+            if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+            if (got < 0) return system_error(name_);
+            read_ += static_cast<std::uint64_t>(got);
+            return static_cast<std::size_t>(got);
+        }
+        return Error{velostream::Errc::cancelled};
+    }
+
     int descriptor_;
     std::string name_;
     std::uint64_t size_;
     const std::atomic<bool>& stopped_;
     std::atomic<std::uint64_t> read_{0};
+    std::string head_; // looked at, and not yet given out
 };
 
 class ZstdBytes final : public ByteSource {
@@ -105,11 +128,21 @@ class ZstdBytes final : public ByteSource {
     bool inside_frame_ = false;
 };
 
+constexpr std::size_t magic_size = 4;
+
+bool is_zstd(std::string_view head) {
+    if (head.size() < magic_size) return false;
+    std::uint32_t magic = 0;
+    for (std::size_t at = magic_size; at > 0; --at) magic = magic << 8U | static_cast<unsigned char>(head[at - 1]);
+    return magic == ZSTD_MAGICNUMBER || (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+}
+
 } // namespace
 
+// A pipe is opened without waiting for its writer: the wait of `read` can be ended.
 Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, const std::atomic<bool>& stopped) {
     const bool standard_input = path == "-";
-    const int descriptor = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int descriptor = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return system_error(path);
     struct stat status{};
     if (::fstat(descriptor, &status) != 0) return system_error(path);
@@ -119,10 +152,12 @@ Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, const st
         return system_error(path);
     }
     const auto size = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
-    std::unique_ptr<ByteSource> bytes =
-        std::make_unique<FileBytes>(descriptor, standard_input ? "standard input" : path, size, stopped);
-    if (path.ends_with(".zst")) bytes = std::make_unique<ZstdBytes>(std::move(bytes), path);
-    return bytes;
+    const std::string name = standard_input ? "standard input" : path;
+    auto file = std::make_unique<FileBytes>(descriptor, name, size, stopped);
+    const auto head = file->head(magic_size);
+    if (!head) return head.error();
+    if (!is_zstd(*head)) return std::unique_ptr<ByteSource>{std::move(file)};
+    return std::unique_ptr<ByteSource>{std::make_unique<ZstdBytes>(std::move(file), name)};
 }
 
 } // namespace orders

@@ -20,7 +20,8 @@ class ByteSource {
     virtual std::optional<double> progress() const = 0;
 };
 
-/// Opens a file, packed (`.zst`) or not, or standard input (`-`). `stopped` ends a wait for a silent pipe.
+/// Opens a file or standard input (`-`). Packed by zstd or not is told by the first bytes, whatever the name says.
+/// `stopped` ends a wait for a silent pipe, here as in `read`.
 velostream::Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, const std::atomic<bool>& stopped);
 
 } // namespace orders

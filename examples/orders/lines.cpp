@@ -37,6 +37,7 @@ class FileLines final : public Lines {
   public:
     explicit FileLines(const Options& options)
         : path_(options.input),
+          name_(path_ == "-" ? "standard input" : path_),
           longest_(std::min<std::uint64_t>(RecordSplitter::longest_record,
                                            options.memory_mb * velostream::mebibyte / longest_line_share)),
           block_(block_size) {}
@@ -48,7 +49,7 @@ class FileLines final : public Lines {
         auto header = next_line();
         if (!header) return header.error();
         if (*header && is_header(**header)) return {};
-        return unreadable(path_, "the first line must be " + std::string{header_line});
+        return unreadable(name_, "the first line must be " + std::string{header_line});
     }
 
     Result<bool> read_some(LineBatch& batch, std::size_t most) override {
@@ -89,12 +90,12 @@ class FileLines final : public Lines {
 
     velostream::Error too_long(std::uint64_t line) const {
         const bool is_for_memory = longest_ < RecordSplitter::longest_record;
-        return unreadable(path_, "line " + std::to_string(line) + " is longer than " + std::to_string(longest_) +
+        return unreadable(name_, "line " + std::to_string(line) + " is longer than " + std::to_string(longest_) +
                                      (is_for_memory ? " bytes, which is all that --memory-mb has room for"
                                                     : " bytes: a quote that is never closed?"));
     }
 
-    std::string path_;
+    std::string path_, name_;
     std::uint64_t longest_;
     std::unique_ptr<ByteSource> bytes_;
     RecordSplitter splitter_;

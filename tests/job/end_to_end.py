@@ -144,8 +144,11 @@ class Usage(Job):
             ("header.csv", "InvoiceNo,StockCode\n" + row, "first line"),
             ("order.csv", HEADER.replace("Quantity,InvoiceDate", "InvoiceDate,Quantity") + "\n" + row, "first line"),
             ("empty.csv", "", "first line"),
-            ("torn.csv.zst", packed[:len(packed) // 2], "zstd"),
-            ("text.csv.zst", HEADER + "\n" + row, "zstd"),
+            ("torn.csv.zst", packed[:len(packed) // 8], "zstd"),
+            ("text.csv.zst", "no header\n" + row, "first line"),
+            ("torn.csv", packed[:50_000], "zstd"),
+            ("magic.csv", packed[:4], "zstd"),
+            ("half_a_magic.csv.zst", packed[:3], "first line"),
             ("quote.csv", HEADER + "\n" + row + '1,2,"' + row * 100_000, "never closed"),
         ):
             with self.subTest(name):
@@ -213,6 +216,24 @@ class Results(Job):
                 self.assert_recomputed(self.path("odd.csv"))
                 self.assertEqual(self.read_report()["dead_letters"]["by_reason"],
                                  {"line": 2, "CustomerID": 1, "Quantity": 2, "UnitPrice": 1, "memory": 0})
+
+    def test_packed_or_not_is_told_by_the_content_and_not_by_the_name(self):
+        text = (HEADER + "\n" + "1,A,x,2,x,1.50,17,UK\n" * 3).encode()
+        packed = subprocess.run(["zstd", "-c"], input=text, check=True, stdout=subprocess.PIPE).stdout
+        skippable = b"\x5a\x2a\x4d\x18\x02\x00\x00\x00ab"  # a frame that says nothing, as some packers begin
+        for name, content in (("plain.csv.zst", text), ("packed.csv", packed), ("parts.csv", skippable + packed)):
+            path = self.write(name, content)
+            with self.subTest(name):
+                self.run_job("--input", path, "--report", self.report, "--quiet")
+                self.assertEqual(self.read_report()["grand_total"], "9.00")
+            with self.subTest(name, read="from a pipe"):
+                self.run_job("--input", "-", "--report", self.report, "--quiet", input=content)
+                self.assertEqual(self.read_report()["grand_total"], "9.00")
+        run = self.run_job("--input", "-", expect=3, input=b"no header\n")
+        self.assertIn("unreadable input: standard input: the first line must be", run.stderr)
+        run = self.run_job("--input", "-", expect=3, input=packed[:-1])
+        self.assertEqual(run.stderr,
+                         "orders_pipeline: unreadable input: standard input: not a whole zstd file: ends in the middle of a frame\n")
 
     def test_digits_and_spaces_are_those_of_ascii(self):
         def line(quantity="1", price="1", customer="1"):

@@ -61,12 +61,14 @@ void note_problem(rd_kafka_t*, int code, const char* text, void* cause) {
     static_cast<FailureCause*>(cause)->note(code, text);
 }
 
+using Unwanted = std::atomic<bool>;
+
 // The answer, or null. What the client complains of meanwhile is noted.
-Event wait_for_answer(rd_kafka_t* client, rd_kafka_queue_t* queue, Duration timeout) {
+Event wait_for_answer(rd_kafka_t* client, rd_kafka_queue_t* queue, Duration timeout, const Unwanted& is_unwanted) {
     constexpr auto look_at_problems = std::chrono::milliseconds{100};
     const auto end = std::chrono::steady_clock::now() + timeout;
     Event answer;
-    while (!answer && std::chrono::steady_clock::now() < end) {
+    while (!answer && !is_unwanted && std::chrono::steady_clock::now() < end) {
         answer.reset(rd_kafka_queue_poll(queue, static_cast<int>(look_at_problems.count())));
         rd_kafka_poll(client, 0);
     }
@@ -75,7 +77,8 @@ Event wait_for_answer(rd_kafka_t* client, rd_kafka_queue_t* queue, Duration time
 
 // Connects, asks, waits for the answer. Blocks.
 template <class Ask>
-Result<void> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Duration timeout, Ask ask_for) {
+Result<void> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Duration timeout,
+                 const Unwanted& is_unwanted, Ask ask_for) {
     FailureCause cause;
     auto conf = conf_of(config);
     rd_kafka_conf_set_opaque(conf.get(), &cause);
@@ -90,7 +93,7 @@ Result<void> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Durat
     const auto result_of = ask_for(client.get(), options.get(), queue.get());
 
     constexpr auto answer_margin = std::chrono::seconds{2}; // the library itself answers at its timeout, not exactly
-    const auto event = wait_for_answer(client.get(), queue.get(), timeout + answer_margin);
+    const auto event = wait_for_answer(client.get(), queue.get(), timeout + answer_margin, is_unwanted);
     const auto code = event ? rd_kafka_event_error(event.get()) : RD_KAFKA_RESP_ERR__TIMED_OUT;
     const auto in_time = "no answer within " + in_milliseconds(timeout);
     if (code == RD_KAFKA_RESP_ERR__TIMED_OUT) {
@@ -101,7 +104,8 @@ Result<void> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Durat
     return result_of(event.get());
 }
 
-Result<void> create(const AdminConfig& config, const std::vector<NewTopic>& topics, Duration timeout) {
+Result<void> create(const AdminConfig& config, const std::vector<NewTopic>& topics, Duration timeout,
+                    const Unwanted& is_unwanted) {
     std::vector<ToCreate> wanted;
     for (const auto& topic : topics) {
         std::array<char, 256> problem{};
@@ -112,59 +116,79 @@ Result<void> create(const AdminConfig& config, const std::vector<NewTopic>& topi
             rd_kafka_NewTopic_set_config(one.get(), name.c_str(), value.c_str());
         wanted.push_back(std::move(one));
     }
-    return ask(config, RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout, [&](auto* client, auto* options, auto* queue) {
-        std::vector<rd_kafka_NewTopic_t*> pointers;
-        for (const auto& one : wanted) pointers.push_back(one.get());
-        rd_kafka_CreateTopics(client, pointers.data(), pointers.size(), options, queue);
-        return [](rd_kafka_event_t* event) {
-            std::size_t count = 0;
-            auto** const results =
-                rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
-            return worst_of({results, count}, KafkaErrc::topic_already_exists);
-        };
-    });
+    return ask(config, RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout, is_unwanted,
+               [&](auto* client, auto* options, auto* queue) {
+                   std::vector<rd_kafka_NewTopic_t*> pointers;
+                   for (const auto& one : wanted) pointers.push_back(one.get());
+                   rd_kafka_CreateTopics(client, pointers.data(), pointers.size(), options, queue);
+                   return [](rd_kafka_event_t* event) {
+                       std::size_t count = 0;
+                       auto** const results =
+                           rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+                       return worst_of({results, count}, KafkaErrc::topic_already_exists);
+                   };
+               });
 }
 
-Result<void> remove(const AdminConfig& config, const std::vector<std::string>& names, Duration timeout) {
+Result<void> remove(const AdminConfig& config, const std::vector<std::string>& names, Duration timeout,
+                    const Unwanted& is_unwanted) {
     std::vector<ToDelete> unwanted;
     for (const auto& name : names) unwanted.emplace_back(rd_kafka_DeleteTopic_new(name.c_str()));
-    return ask(config, RD_KAFKA_ADMIN_OP_DELETETOPICS, timeout, [&](auto* client, auto* options, auto* queue) {
-        std::vector<rd_kafka_DeleteTopic_t*> pointers;
-        for (const auto& one : unwanted) pointers.push_back(one.get());
-        rd_kafka_DeleteTopics(client, pointers.data(), pointers.size(), options, queue);
-        return [](rd_kafka_event_t* event) {
-            std::size_t count = 0;
-            auto** const results =
-                rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
-            return worst_of({results, count}, KafkaErrc::unknown_topic_or_partition);
-        };
-    });
+    return ask(config, RD_KAFKA_ADMIN_OP_DELETETOPICS, timeout, is_unwanted,
+               [&](auto* client, auto* options, auto* queue) {
+                   std::vector<rd_kafka_DeleteTopic_t*> pointers;
+                   for (const auto& one : unwanted) pointers.push_back(one.get());
+                   rd_kafka_DeleteTopics(client, pointers.data(), pointers.size(), options, queue);
+                   return [](rd_kafka_event_t* event) {
+                       std::size_t count = 0;
+                       auto** const results =
+                           rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
+                       return worst_of({results, count}, KafkaErrc::unknown_topic_or_partition);
+                   };
+               });
 }
 
 struct Answer {
     WaitQueue waiters;
     Result<void> result; // written before `is_here`
     std::atomic<bool> is_here = false;
+    Unwanted is_unwanted = false;
 };
 
-std::shared_ptr<Answer> answer_in_background(std::function<Result<void>()> question) {
+// Whoever waits for an answer. When he goes, the thread that waits for it at the brokers does, too.
+class Asker {
+  public:
+    explicit Asker(std::shared_ptr<Answer> answer) noexcept : answer_(std::move(answer)) {}
+    Asker(Asker&&) noexcept = default;
+    ~Asker() {
+        if (answer_) answer_->is_unwanted = true;
+    }
+
+    Answer& answer() const noexcept { return *answer_; }
+
+  private:
+    std::shared_ptr<Answer> answer_;
+};
+
+Asker ask_in_background(std::function<Result<void>(const Unwanted&)> question) {
     auto answer = std::make_shared<Answer>();
     run_in_background([answer, question = std::move(question)] {
         try {
-            answer->result = question();
+            answer->result = question(answer->is_unwanted);
         } catch (...) {
             answer->result = Error::from_exception(std::current_exception());
         }
         answer->is_here = true;
         answer->waiters.wake_all();
     });
-    return answer;
+    return Asker{std::move(answer)};
 }
 
-asio::awaitable<Result<void>> wait_for(std::shared_ptr<Answer> answer) {
-    const auto is_here = [expected = answer.get()]() noexcept { return expected->is_here.load(); };
-    co_await answer->waiters.async_wait_unless(is_here, asio::use_awaitable);
-    co_return answer->result;
+asio::awaitable<Result<void>> wait_for_answer_to(Asker asker) {
+    auto& answer = asker.answer();
+    const auto is_here = [expected = &answer]() noexcept { return expected->is_here.load(); };
+    co_await answer.waiters.async_wait_unless(is_here, asio::use_awaitable);
+    co_return answer.result;
 }
 
 } // namespace
@@ -174,13 +198,17 @@ Admin::Admin(AdminConfig config) : config_(std::move(config)) {
 }
 
 asio::awaitable<Result<void>> Admin::create_topics(std::vector<NewTopic> topics, Duration timeout) const {
-    return wait_for(answer_in_background(
-        [config = config_, topics = std::move(topics), timeout] { return create(config, topics, timeout); }));
+    return wait_for_answer_to(
+        ask_in_background([config = config_, topics = std::move(topics), timeout](const Unwanted& is_unwanted) {
+            return create(config, topics, timeout, is_unwanted);
+        }));
 }
 
 asio::awaitable<Result<void>> Admin::delete_topics(std::vector<std::string> names, Duration timeout) const {
-    return wait_for(answer_in_background(
-        [config = config_, names = std::move(names), timeout] { return remove(config, names, timeout); }));
+    return wait_for_answer_to(
+        ask_in_background([config = config_, names = std::move(names), timeout](const Unwanted& is_unwanted) {
+            return remove(config, names, timeout, is_unwanted);
+        }));
 }
 
 } // namespace velostream::kafka

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "velostream/kafka/admin.hpp"
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <filesystem>
+#include <iterator>
 #include <stdexcept>
 
 #include "kafka_support.hpp"
@@ -37,6 +42,37 @@ TEST(AdminTest, ABrokerThatCannotBeReachedIsSaidToBe) {
         EXPECT_EQ(deleted.error(), Errc::broker_unreachable) << deleted.error();
         EXPECT_NE(deleted.error().detail().find("localhost:9"), std::string_view::npos) << deleted.error();
         EXPECT_NE(deleted.error().detail().find("no answer within 1000 ms"), std::string_view::npos);
+    });
+}
+
+std::ptrdiff_t threads() {
+    return std::distance(std::filesystem::directory_iterator{"/proc/self/task"}, std::filesystem::directory_iterator{});
+}
+
+TEST(AdminTest, ACallThatIsCancelledOrDroppedLetsGoOfItsThread) {
+    asio::io_context io{1};
+    const MockCluster cluster{1}; // has no admin interface: nobody answers
+    run(io, [&]() -> asio::awaitable<void> {
+        const Admin admin{{.bootstrap_servers = cluster.bootstrap_servers()}};
+        const auto before = threads();
+        const std::vector<NewTopic> topics{NewTopic{"t", 2}};
+        asio::cancellation_signal signal;
+        bool is_over = false;
+        asio::co_spawn(
+            io, admin.create_topics(topics, 60s),
+            asio::bind_cancellation_slot(signal.slot(), [&](const std::exception_ptr& thrown, const Result<void>&) {
+                EXPECT_TRUE(thrown);
+                is_over = true;
+            }));
+        {
+            const auto dropped = admin.create_topics(topics, 60s);
+        }
+        EXPECT_TRUE(co_await eventually([&] { return threads() > before; }));
+
+        signal.emit(asio::cancellation_type::terminal);
+
+        EXPECT_TRUE(co_await eventually([&] { return is_over; }));
+        EXPECT_TRUE(co_await eventually([&] { return threads() <= before; }, 5s));
     });
 }
 

@@ -43,7 +43,8 @@ struct AdminConfig {
     Properties properties = {};
 };
 
-/// Creates and deletes topics. Each call connects anew, works on a thread of its own, and leaves nothing open.
+/// Creates and deletes topics. Each call connects anew, works on a thread of its own, and leaves nothing open. A call
+/// that is cancelled or dropped lets go of its thread within moments, and a program that ends does not wait for it.
 ///
 /// Threads:  safe to share.
 /// Lifetime: may be destroyed while calls are in progress.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <string_view>
@@ -31,8 +32,8 @@ Error system_error(const std::string& name) {
 
 class FileBytes final : public ByteSource {
   public:
-    FileBytes(int descriptor, std::string name, std::uint64_t size, const std::atomic<bool>& stopped)
-        : descriptor_(descriptor), name_(std::move(name)), size_(size), stopped_(stopped) {}
+    FileBytes(int descriptor, std::string name, std::uint64_t size, std::function<bool()> is_unwanted)
+        : descriptor_(descriptor), name_(std::move(name)), size_(size), is_unwanted_(std::move(is_unwanted)) {}
     FileBytes(const FileBytes&) = delete;
     FileBytes& operator=(const FileBytes&) = delete;
     ~FileBytes() override {
@@ -65,7 +66,7 @@ class FileBytes final : public ByteSource {
   private:
     Result<std::size_t> read_new(char* buffer, std::size_t capacity) {
         constexpr int look_up_ms = 100; // how often a silent pipe looks whether it is still wanted
-        while (!stopped_) {
+        while (!is_unwanted_()) {
             pollfd waiting{descriptor_, POLLIN, 0};
             const int ready = ::poll(&waiting, 1, look_up_ms);
             if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
@@ -81,7 +82,7 @@ class FileBytes final : public ByteSource {
     int descriptor_;
     std::string name_;
     std::uint64_t size_;
-    const std::atomic<bool>& stopped_;
+    std::function<bool()> is_unwanted_;
     std::atomic<std::uint64_t> read_{0};
     std::string head_; // looked at, and not yet given out
 };
@@ -140,7 +141,7 @@ bool is_zstd(std::string_view head) {
 } // namespace
 
 // A pipe is opened without waiting for its writer: the wait of `read` can be ended.
-Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, const std::atomic<bool>& stopped) {
+Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, std::function<bool()> is_unwanted) {
     const bool standard_input = path == "-";
     const int descriptor = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return system_error(path);
@@ -153,7 +154,7 @@ Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, const st
     }
     const auto size = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
     const std::string name = standard_input ? "standard input" : path;
-    auto file = std::make_unique<FileBytes>(descriptor, name, size, stopped);
+    auto file = std::make_unique<FileBytes>(descriptor, name, size, std::move(is_unwanted));
     const auto head = file->head(magic_size);
     if (!head) return head.error();
     if (!is_zstd(*head)) return std::unique_ptr<ByteSource>{std::move(file)};

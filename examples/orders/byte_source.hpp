@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,7 +21,7 @@ class ByteSource {
 };
 
 /// Opens a file or standard input (`-`). Packed by zstd or not is told by the first bytes, whatever the name says.
-/// `stopped` ends a wait for a silent pipe, here as in `read`.
-velostream::Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, const std::atomic<bool>& stopped);
+/// While a pipe is silent, here as in `read`, `is_unwanted` is asked whether to go on waiting.
+velostream::Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, std::function<bool()> is_unwanted);
 
 } // namespace orders

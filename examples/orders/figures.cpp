@@ -45,7 +45,8 @@ std::vector<std::string> Figures::discrepancies() const {
 
 std::string report_json(const Figures& figures) {
     nlohmann::ordered_json report;
-    report["lines"] = figures.lines;
+    if (!figures.error.empty()) report["error"] = figures.error;
+    report["lines"] = figures.read;
     report["valid"] = figures.valid;
     auto& dead = report["dead_letters"];
     dead["total"] = figures.dead_letters_total();
@@ -70,23 +71,29 @@ std::string summary(const Figures& figures) {
         text += fmt::format("  {:<14}{}\n", name, value);
     };
     const auto share =
-        figures.lines == 0 ? 0.0 : 100.0 * static_cast<double>(figures.valid) / static_cast<double>(figures.lines);
-    text += figures.interrupted ? "Orders per customer (interrupted: what was read is finished)\n"
-                                : "Orders per customer\n";
-    row("lines", grouped(figures.lines));
+        figures.read == 0 ? 0.0 : 100.0 * static_cast<double>(figures.valid) / static_cast<double>(figures.read);
+    text += "Orders per customer";
+    if (!figures.error.empty())
+        text += " (failed: what was done until then)";
+    else if (figures.interrupted)
+        text += " (interrupted: what was read is finished)";
+    text += '\n';
+    row("lines", grouped(figures.read));
     row("valid", fmt::format("{}  ({:.1f} %)", grouped(figures.valid), share));
     row("dead letters", grouped(figures.dead_letters_total()));
     for (std::size_t reason = 0; reason < dead_reason_words.size(); ++reason)
         if (figures.dead_letters[reason] > 0)
             row("", fmt::format("{:<11} {:>10}", dead_reason_words[reason], grouped(figures.dead_letters[reason])));
+    if (figures.unfinished() > 0) row("not finished", grouped(figures.unfinished()));
     row("customers", grouped(figures.customers));
     row("grand total", grouped_amount(figures.grand_total));
     if (!figures.top.empty()) text += fmt::format("\n  {:<14}{:>10}{:>18}\n", "top customers", "lines", "total");
     for (const auto& [customer, lines, total] : figures.top)
         text += fmt::format("  {:<14}{:>10}{:>18}\n", customer, grouped(lines), grouped_amount(total));
     text += '\n';
+    const bool all_acknowledged = figures.totals_sent == figures.totals_acknowledged;
     row("totals sent", fmt::format("{}, all acknowledged: {}", grouped(figures.totals_sent),
-                                   figures.totals_sent == figures.totals_acknowledged ? "yes" : "NO"));
+                                   all_acknowledged ? "yes" : "NO, only " + grouped(figures.totals_acknowledged)));
     row("retries", grouped(figures.retries));
     if (figures.repeated > 0)
         row("repeated", fmt::format("{} records came twice and were counted once", grouped(figures.repeated)));

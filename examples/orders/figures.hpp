@@ -50,6 +50,10 @@ struct Figures {
     std::uint64_t memory_used = 0, memory_peak = 0, memory_limit = 0;
     double seconds = 0;
     bool interrupted = false;
+    std::string error; ///< why the run failed; empty if it did not
+
+    /// Lines that were read, and neither reached a total nor the dead letters.
+    std::uint64_t unfinished() const { return read - valid - dead_letters_total(); }
 
     std::uint64_t dead_letters_total() const {
         std::uint64_t sum = 0;
@@ -61,7 +65,7 @@ struct Figures {
     std::vector<std::string> discrepancies() const;
 };
 
-/// The report with its stable keys.
+/// The report with its stable keys, and `error` if the run failed.
 std::string report_json(const Figures& figures);
 
 /// The summary for people.

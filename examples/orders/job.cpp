@@ -145,8 +145,6 @@ asio::awaitable<Result<void>> Job::run() {
     orders_in_.stop();
     while (!consumed) co_await changed_.async_wait(asio::use_awaitable);
     co_await orders_in_.close();
-    figures();
-    figures_.top = totals_.top(shown_customers);
     if (!*consumed) co_return *consumed;
     co_return complete;
 }
@@ -264,6 +262,12 @@ const Figures& Job::figures() {
     figures_.memory_peak = memory.peak_bytes;
     figures_.memory_limit = memory.limit_bytes.value_or(0);
     return figures_;
+}
+
+Figures Job::final_figures() {
+    auto figures = this->figures();
+    figures.top = totals_.top(shown_customers);
+    return figures;
 }
 
 std::optional<double> Job::progress() const {

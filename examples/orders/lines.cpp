@@ -35,20 +35,22 @@ bool is_header(std::string_view line) {
 
 class FileLines final : public Lines {
   public:
-    explicit FileLines(const Options& options)
-        : path_(options.input),
+    FileLines(const Options& options, const StopSignals& stop)
+        : stop_(stop),
+          path_(options.input),
           name_(path_ == "-" ? "standard input" : path_),
           longest_(std::min<std::uint64_t>(RecordSplitter::longest_record,
                                            options.memory_mb * velostream::mebibyte / longest_line_share)),
           block_(block_size) {}
 
     Result<void> open() {
-        auto bytes = open_bytes(path_, stopped());
+        auto bytes = open_bytes(path_, [this] { return is_unwanted(); });
         if (!bytes) return bytes.error();
         bytes_ = std::move(*bytes);
         auto header = next_line();
         if (!header) return header.error();
         if (*header && is_header(**header)) return {};
+        if (!*header && is_unwanted()) return velostream::Error{velostream::Errc::cancelled};
         return unreadable(name_, "the first line must be " + std::string{header_line});
     }
 
@@ -67,6 +69,8 @@ class FileLines final : public Lines {
     std::optional<double> progress() const override { return bytes_->progress(); }
 
   private:
+    bool is_unwanted() const { return is_stopped() || stop_.requested(); }
+
     Result<std::optional<std::string_view>> next_line() {
         for (;;) {
             if (const auto record = splitter_.next()) {
@@ -95,6 +99,7 @@ class FileLines final : public Lines {
                                                     : " bytes: a quote that is never closed?"));
     }
 
+    const StopSignals& stop_;
     std::string path_, name_;
     std::uint64_t longest_;
     std::unique_ptr<ByteSource> bytes_;
@@ -123,25 +128,26 @@ class GeneratedLines final : public Lines {
 
 } // namespace
 
-Result<std::unique_ptr<Lines>> open_lines(const Options& options) {
+Result<std::unique_ptr<Lines>> open_lines(const Options& options, const StopSignals& stop) {
     if (options.generate) return std::unique_ptr<Lines>{std::make_unique<GeneratedLines>(options)};
-    auto file = std::make_unique<FileLines>(options);
+    auto file = std::make_unique<FileLines>(options, stop);
     if (const auto opened = file->open(); !opened) return opened.error();
     return std::unique_ptr<Lines>{std::move(file)};
 }
 
-Result<std::uint64_t> count_lines(const Options& options) {
+Result<std::uint64_t> count_lines(const Options& options, const StopSignals& stop) {
     if (options.generate) return *options.generate;
-    auto lines = open_lines(options);
+    auto lines = open_lines(options, stop);
     if (!lines) return lines.error();
     std::uint64_t count = 0;
-    for (;;) {
+    while (!stop.requested()) {
         LineBatch batch;
         const auto more = (*lines)->read_some(batch, batch_lines);
         if (!more) return more.error();
         if (!*more) return count;
         count += batch.size();
     }
+    return velostream::Error{velostream::Errc::cancelled};
 }
 
 } // namespace orders

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "options.hpp"
+#include "stop_signals.hpp"
 #include "velostream/base/result.hpp"
 
 namespace orders {
@@ -47,16 +48,18 @@ class Lines {
     void stop() { stopped_ = true; }
 
   protected:
-    const std::atomic<bool>& stopped() const { return stopped_; }
+    bool is_stopped() const { return stopped_; }
 
   private:
     std::atomic<bool> stopped_{false};
 };
 
-/// Opens what the options name and checks the header line; the error says what is wrong with the input.
-velostream::Result<std::unique_ptr<Lines>> open_lines(const Options& options);
+/// Opens what the options name and checks the header line; the error says what is wrong with the input. A signal ends
+/// the wait for a silent pipe, the one for its first line with `Errc::cancelled`.
+velostream::Result<std::unique_ptr<Lines>> open_lines(const Options& options, const StopSignals& stop);
 
-/// How many lines the input of these options has, by reading it once; an error as from reading it.
-velostream::Result<std::uint64_t> count_lines(const Options& options);
+/// How many lines the input of these options has, by reading it once; an error as from reading it, or
+/// `Errc::cancelled` after a signal.
+velostream::Result<std::uint64_t> count_lines(const Options& options, const StopSignals& stop);
 
 } // namespace orders

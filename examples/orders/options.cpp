@@ -156,7 +156,15 @@ std::vector<CommandOption> options_into(Options& options) {
     };
 }
 
-constexpr std::string_view help_row = "  -h, --help              this text\n";
+constexpr std::string_view ending =
+    "  -h, --help              this text\n"
+    "\n"
+    "SIGINT and SIGTERM end the input: what was read is finished and reported; a second one ends the program at once.\n"
+    "Exit code: 0 done, also after a signal; 1 failed; 2 wrong options; 3 unreadable input. Summary and report are "
+    "there\n"
+    "after 0 and 1, and after 3 if lines were read; those of a run that failed say how far it came, and the report "
+    "has\n"
+    "\"error\" then.\n";
 constexpr std::string_view purpose =
     "Sums up orders per customer through Kafka, under a memory limit, a circuit breaker, retries and a dead letter\n"
     "queue. Without options: 541 909 real orders through an embedded Kafka.\n"
@@ -190,7 +198,7 @@ ParsedOptions parse_options(int argc, const char* const* argv, const std::string
     const std::span arguments{argv, static_cast<std::size_t>(argc)};
     auto line = read_command_line(arguments.subspan(arguments.empty() ? 0 : 1), known);
     if (line.wants_help) {
-        std::fputs((std::string{purpose} + help_for(known) + std::string{help_row}).c_str(), stdout);
+        std::fputs((std::string{purpose} + help_for(known) + std::string{ending}).c_str(), stdout);
         parsed.exit_code = 0;
         return parsed;
     }

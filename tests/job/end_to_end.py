@@ -6,17 +6,16 @@ usage: end_to_end.py JOB ORDERS.csv.zst [unittest arguments]
 """
 import os
 import pty
-import re
 import resource
-import select
-import signal
 import subprocess
 import sys
 import time
 import unittest
 
 from job_case import HEADER, JOB, ORDERS, TIMEOUT, Job
+from signals import Signals  # noqa: F401 (found by unittest)
 
+REPORT_KEYS = {"lines", "valid", "dead_letters", "customers", "grand_total", "top", "retries", "breaker", "memory", "seconds"}
 REAL = {"lines": 541909, "valid": 406789, "customers": 4371}
 
 
@@ -36,6 +35,8 @@ class Usage(Job):
                 self.assertIn("--" + option, text)
             self.assertIn("a whole number from 1 to 1 000 000 000 000", text)
             self.assertNotRegex(text, r"UINT|\[1 - ")
+            for words in ("SIGTERM", "Exit code: 0 done", "2 wrong options", '"error"'):
+                self.assertIn(words, text)
             self.assertLessEqual(max(map(len, text.splitlines())), 120)
 
     def test_a_wrong_value_is_one_line_that_names_option_value_and_what_is_legal(self):
@@ -103,12 +104,47 @@ class Usage(Job):
         with open(orders, encoding="utf-8") as file:
             self.assertEqual(file.read(), text)
 
-    def test_a_run_that_fails_leaves_its_outputs_as_they_were(self):
+    def test_a_run_that_never_began_leaves_its_outputs_as_they_were(self):
         old = self.write("old.json", "old")
-        self.run_job("--input", self.path("none"), "--report", old, "--write-orders", self.path("new"), expect=3)
-        with open(old, encoding="utf-8") as file:
-            self.assertEqual(file.read(), "old")
-        self.assertFalse(os.path.exists(self.path("new")))
+        empty = self.write("empty.csv", "")
+        for source in (self.path("none"), empty):
+            run = self.run_job("--input", source, "--report", old, "--write-orders", self.path("new"), expect=3)
+            self.assertEqual(run.stdout, "")
+            with open(old, encoding="utf-8") as file:
+                self.assertEqual(file.read(), "old")
+            self.assertFalse(os.path.exists(self.path("new")))
+        self.run_job("--bogus", "--report", old, expect=2)
+        self.run_job("--report", old, "--write-orders", self.path("no/folder"), expect=2)
+        self.assertEqual(sorted(os.listdir(self.folder.name)), ["empty.csv", "old.json"])
+
+    def test_a_failed_run_reports_what_was_done_and_why_it_failed(self):
+        for lines in (10, 20000):
+            run = self.run_job("--generate", lines, "--write-orders", "/dev/full", "--report", self.report, expect=1)
+            report = self.read_report()
+            self.assertEqual(report["error"], "--write-orders /dev/full: cannot be written")
+            self.assertEqual(set(report), REPORT_KEYS | {"error"})
+            self.assertGreaterEqual(report["lines"], report["valid"] + report["dead_letters"]["total"])
+            self.assertIn("Orders per customer (failed: what was done until then)", run.stdout)
+            self.assertEqual(run.stderr, f"orders_pipeline: {report['error']}\n")
+        self.run_job("--generate", 10, "--report", self.report, "--quiet")
+        self.assertEqual(set(self.read_report()), REPORT_KEYS)
+
+    def test_an_input_that_ends_in_the_middle_reports_what_was_done(self):
+        text = HEADER + "\n" + "1,A,x,2,x,1.50,17,UK\n" * 40_000
+        packed = subprocess.run(["zstd", "-c"], input=text.encode(), check=True, stdout=subprocess.PIPE).stdout
+        run = self.run_job("--input", self.write("torn.csv", packed[:-4]), "--report", self.report, expect=3)
+        report = self.read_report()
+        self.assertEqual(run.stderr, f"orders_pipeline: {report['error']}\n")
+        self.assertIn("zstd", report["error"])
+        self.assertGreater(report["lines"], 20_000)  # the last block is torn
+        self.assertIn("failed", run.stdout)
+
+    def test_topics_that_cannot_be_made_are_a_failed_run_with_a_report(self):
+        run = self.run_job("--brokers", "localhost:9", "--generate", 10, "--report", self.report, expect=1)
+        report = self.read_report()
+        self.assertEqual((report["lines"], report["top"]), (0, []))
+        self.assertIn("localhost:9", report["error"])
+        self.assertEqual(run.stderr, f"orders_pipeline: {report['error']}\n")
 
     def test_a_closed_standard_output_gets_into_no_file(self):
         self.run_job("--generate", "10", "--report", self.report, preexec_fn=lambda: os.close(1))
@@ -129,6 +165,7 @@ class Usage(Job):
         self.assertEqual(run.returncode, 1)
         self.assertIn(b"standard output", run.stderr)
         self.assertEqual(self.read_report()["lines"], 10)
+        self.assertEqual(self.read_report()["error"], "standard output cannot be written")
 
     def test_a_full_file_of_orders_is_a_failure_that_names_it(self):
         for lines in (10, 20000):  # met at the end, and in the middle
@@ -295,60 +332,6 @@ class Results(Job):
 
 
 class Behaviour(Job):
-    def start_with_open_pipe(self, *arguments):
-        job = subprocess.Popen([JOB, "--input", "-", "--report", self.report, *arguments], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        job.stdin.write((HEADER + "\n" + "1,A,x,2,x,1.50,17,UK\n" * 1000).encode())
-        job.stdin.flush()
-        self.addCleanup(job.kill)
-        return job
-
-    def test_a_signal_drains_reports_and_exits_cleanly(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with self.subTest(number):
-                job = self.start_with_open_pipe()
-                shown = b""
-                while b"1000 lines" not in shown:  # a plain line every two seconds
-                    self.assertTrue(select.select([job.stdout], [], [], 30)[0], shown)
-                    block = os.read(job.stdout.fileno(), 65536)
-                    self.assertTrue(block, "the job ended by itself")
-                    shown += block
-                job.send_signal(number)
-                output, errors = job.communicate(timeout=TIMEOUT)
-                self.assertEqual(job.returncode, 0, errors)
-                self.assertIn(b"interrupted", output)
-                report = self.read_report()
-                self.assertEqual((report["lines"], report["valid"], report["grand_total"]), (1000, 1000, "3000.00"))
-
-    def test_a_signal_in_the_middle_of_a_line_drops_that_line_alone(self):
-        job = self.start_with_open_pipe()
-        job.stdin.write(b"1,A,x,2,x,1.50,17")
-        job.stdin.flush()
-        shown = b""
-        while b"1000 lines" not in shown:
-            self.assertTrue(select.select([job.stdout], [], [], 30)[0], shown)
-            shown += os.read(job.stdout.fileno(), 65536)
-        job.send_signal(signal.SIGTERM)
-        self.assertEqual(job.wait(timeout=TIMEOUT), 0)  # with the pipe still open: its end would complete the line
-        job.communicate()
-        report = self.read_report()
-        self.assertEqual((report["lines"], report["valid"], report["dead_letters"]["total"]), (1000, 1000, 0))
-
-    def test_a_signal_while_the_brokers_are_down_ends_in_time_and_says_what_is_missing(self):
-        job = subprocess.Popen([JOB, "--outage", "1%+600s"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
-        self.addCleanup(job.kill)
-        shown = b""
-        while b"breaker open" not in shown:
-            self.assertTrue(select.select([job.stdout], [], [], TIMEOUT)[0], shown)
-            block = os.read(job.stdout.fileno(), 65536)
-            self.assertTrue(block, "the job ended by itself")
-            shown += block
-        job.send_signal(signal.SIGTERM)
-        errors = job.communicate(timeout=TIMEOUT)[1]
-        self.assertEqual(job.returncode, 1, errors)
-        self.assertRegex(errors, rb"[1-9]\d* of [1-9]\d* lines are not finished")
-
     def test_a_terminal_shows_a_live_panel_that_gives_way_to_the_summary(self):
         own, terminal = pty.openpty()
         job = subprocess.Popen([JOB, "--generate", "60000", "--customers", "100"], stdin=subprocess.DEVNULL, stdout=terminal,

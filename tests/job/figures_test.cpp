@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "figures.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -50,6 +51,32 @@ TEST(ReportJson, HasTheStableKeysAndIsValidJsonWhateverACustomerIsCalled) {
     EXPECT_EQ(report["breaker"], (nlohmann::json{{"opened", 0}, {"state", "closed"}}));
     EXPECT_EQ(report["memory"], (nlohmann::json{{"limit_bytes", 1'048'576}, {"peak_bytes", 4'096}}));
     EXPECT_TRUE(report.contains("customers") && report.contains("retries") && report.contains("seconds"));
+}
+
+TEST(ReportJson, OfAFailedRunSaysWhyAndCountsWhatWasRead) {
+    auto figures = some_figures();
+    figures.read = 12;
+    figures.error = "no \"room\"";
+
+    const auto report = nlohmann::json::parse(report_json(figures));
+
+    EXPECT_EQ(report["error"], "no \"room\"");
+    EXPECT_EQ(report["lines"], 12);
+    EXPECT_EQ(figures.unfinished(), 2U);
+    EXPECT_FALSE(nlohmann::json::parse(report_json(some_figures())).contains("error"));
+}
+
+TEST(Summary, SaysWhetherTheRunFailedAndWhatIsNotFinished) {
+    auto failed = some_figures();
+    failed.read = 12;
+    failed.totals_acknowledged = 5;
+    failed.error = "no room";
+
+    EXPECT_THAT(summary(failed), testing::HasSubstr("(failed: what was done until then)\n  lines         12\n"));
+    EXPECT_THAT(summary(failed), testing::HasSubstr("  not finished  2\n"));
+    EXPECT_THAT(summary(failed), testing::HasSubstr("7, all acknowledged: NO, only 5\n"));
+    EXPECT_THAT(summary(some_figures()), testing::HasSubstr("Orders per customer\n  lines         10\n"));
+    EXPECT_THAT(summary(some_figures()), testing::Not(testing::HasSubstr("not finished")));
 }
 
 TEST(Grouped, PutsSpacesBetweenThousands) {

@@ -12,6 +12,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -186,11 +187,12 @@ class DeadLetterQueue {
     template <class Held>
     asio::awaitable<Receipt> deliver(Held record, Error error, FailureDetails failure, StackTrace trace) {
         InFlight in_flight{counts_};
-        if (record_view(record).topic == config_.topic) {
+        const auto made = letter_of(record, error, failure, trace);
+        if (!made) {
             in_flight.on_lost();
             co_return detail::own_dead_letter(config_);
         }
-        const auto letter = letter_of(record, error, failure, trace);
+        const auto& letter = *made;
         const auto reserved = options_.account.try_reserve(letter.size_bytes());
         if (!reserved) {
             in_flight.on_refused();
@@ -231,11 +233,13 @@ class DeadLetterQueue {
         }
     }
 
-    // Not in the coroutine, whose frame stays while the letter is on its way: it should be small.
+    // Nothing for a record of the dead letter topic itself. Not in the coroutine, whose frame stays while the letter is
+    // on its way: it should be small.
     template <class Record>
-    DeadLetter letter_of(const Record& record, const Error& error, const FailureDetails& failure,
-                         const StackTrace& trace) {
+    std::optional<DeadLetter> letter_of(const Record& record, const Error& error, const FailureDetails& failure,
+                                        const StackTrace& trace) {
         const auto view = record_view(record);
+        if (view.topic == config_.topic) return std::nullopt;
         const auto serial = view.offset < 0 ? serials_.next() : std::string{};
         const DeadLetterContext context{
             .application = options_.application,

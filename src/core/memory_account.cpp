@@ -97,6 +97,13 @@ std::optional<Bytes> MemoryAccount::limit() const noexcept {
     return limit == unlimited_units ? std::nullopt : std::optional{limit};
 }
 
+std::optional<Bytes> MemoryAccount::lowest_limit() const noexcept {
+    auto lowest = unlimited_units;
+    for (auto* level = node_; level != nullptr; level = level->parent.load())
+        lowest = std::min(lowest, level->limit.load());
+    return lowest == unlimited_units ? std::nullopt : std::optional{lowest};
+}
+
 void MemoryAccount::set_limit(std::optional<Bytes> limit) const noexcept {
     Tree::set_limit(*node_, limit.value_or(unlimited_units));
 }

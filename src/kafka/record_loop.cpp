@@ -3,10 +3,23 @@
 
 #include <boost/asio/post.hpp>
 #include <stdexcept>
+#include <string>
 
 #include "consumer_core.hpp"
 
 namespace velostream::kafka::detail {
+
+namespace {
+
+Error never_fits(const ConsumedRecord& record, Bytes handler_bytes, const Error& refusal) {
+    auto text = "record " + std::string{record.topic()} + '[' + std::to_string(record.partition()) + "]@" +
+                std::to_string(record.offset()) + " needs " + std::to_string(record.size_bytes() + handler_bytes) +
+                " bytes";
+    if (handler_bytes > 0) text += ", " + std::to_string(handler_bytes) + " of them for its handler";
+    return refusal.with_detail(text.append("; ").append(refusal.detail()));
+}
+
+} // namespace
 
 std::shared_ptr<RecordLoop> open_record_loop(const std::shared_ptr<ConsumerCore>& core, ForEachOptions options) {
     return std::make_shared<RecordLoop>(core, std::move(options));
@@ -44,8 +57,8 @@ std::optional<RecordLoop::Held> RecordLoop::take() {
     const auto bytes = next->size_bytes() + handler_bytes_;
     auto room = memory_.try_reserve(bytes);
     if (!room) {
-        if (memory_.limit() && bytes > *memory_.limit()) {
-            end(room.error());
+        if (const auto lowest = memory_.lowest_limit(); lowest && bytes > *lowest) {
+            end(never_fits(*next, handler_bytes_, room.error()));
         } else if (held_ == 0) {
             core_->serve_when_memory_may_be_free();
         }

@@ -215,17 +215,39 @@ TEST_F(ForEachTest, WhatAHandlerHoldsBesideItsRecordIsChargedWithIt) {
     });
 }
 
-TEST_F(ForEachTest, ARecordLargerThanTheLimitEndsTheLoop) {
+TEST_F(ForEachTest, ARecordLargerThanALimitEndsTheLoopAndIsNamedWithIt) {
     run(io, [&]() -> asio::awaitable<void> {
-        co_await write(4);
-        Consumer consumer{io.get_executor(), config()};
-        const MemoryAccount memory{"tiny", 10};
-        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> { co_return; };
-        const ForEachOptions options{.memory = memory};
-        const auto result = co_await consumer.for_each(options, handler);
+        co_await write(1);
+        const MemoryAccount process{"process", 100};
+        for (const auto& memory : {MemoryAccount{"tiny", 100}, process, process.child("query"),
+                                   process.child("query", 1'000).child("loop", 500)}) {
+            Consumer consumer{io.get_executor(), config()};
+            int handled = 0;
+            auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+                ++handled;
+                co_return;
+            };
+            const ForEachOptions options{.memory = memory, .handler_bytes = 100};
+            std::optional<Result<void>> ended;
+            asio::co_spawn(io, consumer.for_each(options, handler),
+                           [&](const std::exception_ptr&, Result<void> result) { ended = std::move(result); });
 
-        EXPECT_EQ(result.error(), Errc::memory_limit_exceeded);
-        co_await consumer.close();
+            EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }, 10s)) << memory.name();
+            if (!ended) {
+                consumer.stop();
+                EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
+            }
+            EXPECT_EQ(handled, 0);
+            EXPECT_FALSE(*ended);
+            if (!*ended) {
+                EXPECT_EQ(ended->error(), Errc::memory_limit_exceeded);
+                EXPECT_THAT(std::string{ended->error().detail()},
+                            testing::AllOf(testing::HasSubstr("record t[0]@0 needs "),
+                                           testing::HasSubstr(" bytes, 100 of them for its handler"),
+                                           testing::HasSubstr("of 100"), testing::HasSubstr("can never succeed")));
+            }
+            co_await consumer.close();
+        }
     });
 }
 

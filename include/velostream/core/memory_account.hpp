@@ -141,6 +141,10 @@ class MemoryAccount {
     /// Unset if nothing is refused at this level.
     std::optional<Bytes> limit() const noexcept;
 
+    /// The lowest limit at this level and all above it: more than that is never granted, as limits are now. Unset if
+    /// there is none.
+    std::optional<Bytes> lowest_limit() const noexcept;
+
     /// Changes the limit; unset lifts it. It may go below what is used: then nothing is granted until enough came back.
     void set_limit(std::optional<Bytes> limit) const noexcept;
 

@@ -75,8 +75,9 @@ class Consumer {
     ///
     /// A fixed number of coroutines serve all records; a record costs no allocation of its own. One loop at a time.
     ///
-    /// Errors:       the first handler's error or exception; `next_batch`'s; Errc::memory_limit_exceeded if a record is
-    ///               larger than the limit of `options.memory`.
+    /// Errors:       the first handler's error or exception; `next_batch`'s; Errc::memory_limit_exceeded, which names
+    ///               the record, its bytes and the limit, if a record with its handler's bytes is larger than the limit
+    ///               of `options.memory` or of an account above it: no waiting could help.
     /// Cancellation: all kinds; it is passed on to the handlers in progress, and ends with Errc::cancelled when they
     ///               have ended. Their records are not done, unless they ended well.
     /// Lifetime:     the consumer must stay until the loop has ended.

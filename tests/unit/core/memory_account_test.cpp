@@ -221,6 +221,23 @@ TEST(MemoryAccount, RefusalNamesWhoRefusedTheFiguresTheLargestHoldersAndThatWait
     EXPECT_FALSE(refused.error().blames_record());
 }
 
+TEST(MemoryAccount, TheLowestLimitIsThatOfTheTightestLevel) {
+    const MemoryAccount unlimited{"unlimited"};
+    const MemoryAccount process{"process", 100};
+    const auto wide = process.child("wide", 1'000), narrow = wide.child("narrow", 50), none = wide.child("none");
+
+    EXPECT_EQ(unlimited.lowest_limit(), std::nullopt);
+    EXPECT_EQ(process.lowest_limit(), 100U);
+    EXPECT_EQ(wide.lowest_limit(), 100U);
+    EXPECT_EQ(narrow.lowest_limit(), 50U);
+    EXPECT_EQ(none.lowest_limit(), 100U);
+
+    process.set_limit(10);
+    EXPECT_EQ(narrow.lowest_limit(), 10U);
+    process.set_limit(std::nullopt);
+    EXPECT_EQ(none.lowest_limit(), 1'000U);
+}
+
 TEST(MemoryAccount, RefusalOfMoreThanTheLimitSaysThatItCanNeverSucceed) {
     const MemoryAccount process{"process", 1000};
     const auto child = process.child("child", 100);

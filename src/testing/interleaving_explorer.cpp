@@ -270,7 +270,8 @@ void ForgottenAnswers::forget() noexcept {
     after_ = before_;
 }
 void ForgottenAnswers::remember(std::uint64_t value) noexcept {
-    after_ = mixed(after_, value);
+    constexpr std::uint64_t no_access = 0x8f3b6d2ca175e094; // else it might look like the answer to an access
+    after_ = mixed(mixed(after_, no_access), value);
     auto* explorer = InterleavingExplorer::active;
     if (auto* answers = explorer != nullptr ? explorer->answers() : nullptr; answers != nullptr) *answers = after_;
 }

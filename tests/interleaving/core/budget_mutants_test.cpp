@@ -176,7 +176,8 @@ TEST(BudgetTreeMutants, AShardWithoutTurnsIsFound) {
     EXPECT_EQ(Tree<NoTurns>::two_threads_that_refill_one_shard().failure, "not everything came back");
 }
 TEST(BudgetTreeMutants, AReturnThatForgetsTheLevelsAboveIsFound) {
-    EXPECT_EQ(Tree<GivenToOneLevelOnly>::a_full_budget_handed_over().failure, "not everything came back");
+    EXPECT_EQ(Tree<GivenToOneLevelOnly>::a_full_budget_handed_over().failure,
+              "refused although there was room all the time");
 }
 TEST(BudgetTreeMutants, AShardThatOpensWithoutAMarkIsFound) {
     EXPECT_EQ(Tree<NotMarked>::two_who_each_need_the_others_credit().failure,

@@ -384,6 +384,23 @@ TEST(InterleavingExplorer, WhatAFunctionReturnedIsNotForgotten) {
     EXPECT_EQ(report.failure, "it was set");
 }
 
+// The answer 0 to an addition, forgotten or not, is another place than behind the function that made it.
+TEST(InterleavingExplorer, AForgottenAnswerIsNotTakenForTheEndOfItsFunction) {
+    const auto report = explore([](Interleaving& run) {
+        auto value = std::make_shared<ScheduledAtomic<int>>(0);
+        run.thread([=, &run] {
+            {
+                const ForgottenAnswers answers;
+                value->fetch_add(1);
+                value->load();
+            }
+            if (value->load() == 1) run.fail("it went on");
+        });
+    });
+
+    EXPECT_EQ(report.failure, "it went on");
+}
+
 TEST(InterleavingExplorer, AnExecutionBeginsAsTheScenarioWasBuilt) {
     std::vector<int> found;
     const auto report = explore([&found](Interleaving& run) {

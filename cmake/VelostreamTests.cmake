@@ -12,12 +12,12 @@ function(velostream_test_precompiled_header)
         <boost/asio/awaitable.hpp> <boost/asio/co_spawn.hpp> <boost/asio/io_context.hpp> <gmock/gmock.h> <gtest/gtest.h>)
 endfunction()
 
-# velostream_tests(<kind> LABEL <label> [TIMEOUT <seconds>] [SERIAL])
+# velostream_tests(<kind> LABEL <label> [TIMEOUT <seconds>] [SERIAL] [PROPERTIES <name> <value>...])
 #
 # tests/<kind>/*.cpp becomes the executable <kind>, tests/<kind>/<folder>/*.cpp becomes <kind>_<folder>. A folder, or a file whose name
 # begins with <folder>_, that belongs to a library which is not built is left out.
 function(velostream_tests kind)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "LABEL;TIMEOUT" "")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "LABEL;TIMEOUT" "PROPERTIES")
     set(root "${CMAKE_CURRENT_SOURCE_DIR}/${kind}")
     file(GLOB files CONFIGURE_DEPENDS "${root}/*.cpp")
     velostream_test_executable(${kind} "${files}")
@@ -72,7 +72,7 @@ function(velostream_test_executable name files)
     target_precompile_headers(${name} REUSE_FROM velostream_test_precompiled)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
 
-    set(properties LABELS ${arg_LABEL})
+    set(properties LABELS ${arg_LABEL} ${arg_PROPERTIES})
     if(arg_TIMEOUT)
         list(APPEND properties TIMEOUT ${arg_TIMEOUT})
     endif()

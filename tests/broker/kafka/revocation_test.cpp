@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the mock cluster cannot show: it refuses every commit while a group is between two generations.
+#include <set>
+
+#include "broker_test.hpp"
+
+namespace velostream::kafka {
+namespace {
+
+class RevocationOnBrokerTest : public BrokerTest {
+  protected:
+    // Nothing is committed at an interval while a test runs.
+    ConsumerConfig config() const {
+        return {.bootstrap_servers = address,
+                .group_id = unique("group"),
+                .topics = {unique("topic")},
+                .session_timeout = 6s,
+                .commit_interval = 10min,
+                .fetch_wait = 5ms,
+                .report_ends = true,
+                .properties = {{"heartbeat.interval.ms", "100"}}};
+    }
+
+    asio::awaitable<void> write() {
+        co_await create_topic(unique("topic"), partitions);
+        Producer producer{io.get_executor(), {.bootstrap_servers = address}};
+        std::vector<Record> records;
+        for (int i = 0; i < count; ++i) {
+            records.emplace_back(unique("topic"), std::nullopt, std::to_string(i));
+            records.back().partition = i % partitions;
+        }
+        for (const auto& record : records)
+            producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
+        co_await producer.async_flush(asio::use_awaitable);
+    }
+
+    static asio::awaitable<RecordBatch> read_all(Consumer& consumer) {
+        RecordBatch all;
+        while (all.size() < count) {
+            auto batch = co_await consumer.next_batch();
+            EXPECT_TRUE(batch) << batch.error();
+            if (!batch) break;
+            for (auto& record : *batch) all.push_back(std::move(record));
+        }
+        co_return all;
+    }
+
+    // Handles what `consumer` gets, until it is stopped.
+    void start(Consumer& consumer) {
+        auto handler = [this](const ConsumedRecord& record) -> asio::awaitable<void> {
+            handled.emplace(*record.value());
+            co_return;
+        };
+        ++running;
+        asio::co_spawn(io, consumer.for_each({}, handler), [this](const std::exception_ptr&, Result<void> result) {
+            EXPECT_TRUE(result);
+            --running;
+        });
+    }
+
+    asio::awaitable<void> end(Consumer& first, Consumer& second) {
+        first.stop();
+        second.stop();
+        EXPECT_TRUE(co_await eventually([&] { return running == 0; }));
+        co_await first.close();
+        co_await second.close();
+    }
+
+    static bool share_the_partitions(const Consumer& first, const Consumer& second) {
+        return first.assignment().size() == partitions / 2 && second.assignment().size() == partitions / 2;
+    }
+
+    static constexpr int partitions = 4;
+    static constexpr int count = 40;
+    std::multiset<std::string> handled;
+    int running = 0;
+};
+
+TEST_F(RevocationOnBrokerTest, WhatIsDoneBeforeItIsCommittedOnTheWayAndNotHandedOutAgain) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write();
+        Consumer first{io.get_executor(), config()};
+        const auto held = co_await read_all(first);
+        for (const auto& record : held) first.done(record);
+        Consumer second{io.get_executor(), config()};
+        EXPECT_TRUE(co_await eventually([&] { return share_the_partitions(first, second); }));
+
+        start(first);
+        start(second);
+        EXPECT_TRUE(co_await eventually([&] { return first.end_reached() && second.end_reached(); }));
+
+        EXPECT_TRUE(handled.empty()) << handled.size() << " records were handed out again";
+        EXPECT_EQ(first.get_stats().failed_commits, 0U);
+        co_await end(first, second);
+    });
+}
+
+TEST_F(RevocationOnBrokerTest, WhatIsNotDoneBeforeItIsHandedOutAgain) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write();
+        Consumer first{io.get_executor(), config()};
+        const auto held = co_await read_all(first);
+        std::multiset<std::string> open;
+        for (const auto& record : held) {
+            if (record.offset() < 7)
+                first.done(record);
+            else
+                open.emplace(*record.value());
+        }
+        Consumer second{io.get_executor(), config()};
+        EXPECT_TRUE(co_await eventually([&] { return share_the_partitions(first, second); }));
+
+        start(first);
+        start(second);
+        EXPECT_TRUE(co_await eventually([&] { return first.end_reached() && second.end_reached(); }));
+
+        EXPECT_EQ(handled, open);
+        co_await end(first, second);
+    });
+}
+
+} // namespace
+} // namespace velostream::kafka

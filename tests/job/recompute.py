@@ -71,16 +71,21 @@ def decimal_text(text):
     return -value if match[1] else value
 
 
+def lines(path):
+    """The rows of all order lines: without the header and what is empty."""
+    rows = read(path)
+    next(rows)
+    return filter(None, rows)
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     with open(sys.argv[2], encoding="utf-8") as file:
         report = json.load(file)
-    rows = read(sys.argv[1])
-    next(rows)
     reasons = collections.Counter({word: 0 for word in ("line", "CustomerID", "Quantity", "UnitPrice")})
     counts, totals = collections.Counter(), collections.Counter()
-    for row in filter(None, rows):
+    for row in lines(sys.argv[1]):
         reason, customer, amount = judge(row)
         if reason:
             reasons[reason] += 1
@@ -115,4 +120,5 @@ def main():
     sys.exit(1 if differences else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

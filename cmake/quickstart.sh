@@ -9,11 +9,12 @@ usage() {
 usage: sh cmake/quickstart.sh [run|test|bench] [--no-install] [-- ARGUMENTS]
 
   run    (default) builds libraries, tools and examples and runs the job examples/orders; ARGUMENTS go to the job (-- --help lists them)
-  test   builds libraries, tools, examples and tests and runs every test; ARGUMENTS go to ctest (for example -- -L unit)
+  test   builds libraries, tools, examples and tests, fetches a Kafka broker for some of them and runs every test; ARGUMENTS go to ctest
+         (for example -- -L unit)
   bench  builds the benchmarks and prints their table; ARGUMENTS: --filter REGEX, --json FILE, --repetitions N, --smoke (shows only that
          all of them run), --brokers HOST:PORT (for the rows that need a real cluster)
 
-  --no-install   install nothing: say what is missing and stop
+  --no-install   install and fetch nothing: say what is missing and stop; only tests on a broker are skipped instead
 
 Builds live in .build/ of the project, logs in .build/logs/. Environment: CXX chooses the compiler, BOOST_ROOT a Boost of your own
 (1.81 or newer), CMAKE_BUILD_PARALLEL_LEVEL the number of compilers at a time.
@@ -180,6 +181,16 @@ find_missing() {
     missing=${missing# }
 }
 
+test_broker() { sh "$root/cmake/test_broker.sh" "$@"; }
+
+find_missing_for_broker() {
+    missing=
+    need openjdk-17-jre-headless has_command java
+    test_broker check > /dev/null 2>&1 || need maven has_command mvn
+    need kcat has_command kcat
+    missing=${missing# }
+}
+
 # Options of every installation, simulated or real: wait for another apt to end, no pseudo-terminal, nothing but what is named.
 apt_options="-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 --no-install-recommends"
 
@@ -233,20 +244,25 @@ simulate_install() {
 }
 
 # shellcheck disable=SC2086
-install_missing() {
+install_missing() { # FINDER: what sets $missing
+    finder=$1
     become_root
     knows_packages || update_lists
-    # Debian 12 has Boost 1.81 beside its default 1.74; later releases have a newer default and no libboost1.81-dev.
-    if ! knows_packages; then missing=$(echo "$missing" | sed 's/libboost1\.81-dev/libboost-dev/'); fi
+    # Debian 12 has Boost 1.81 beside its default 1.74; later releases have a newer default and no libboost1.81-dev. Likewise Java.
+    if ! knows_packages; then
+        missing=$(echo "$missing" | sed 's/libboost1\.81-dev/libboost-dev/; s/openjdk-17-jre/default-jre/')
+    fi
     simulate_install
     set -- packages "installing $missing" as_root apt-get $apt_options --no-remove -y install $missing
     if ! try_step "$@"; then
         update_lists # they may name a version that the mirror no longer has
         step "$@"
     fi
-    find_missing
+    $finder
     [ -z "$missing" ] || fail "still missing after the installation: $missing"
 }
+
+is_debian() { has_command apt-get && has_command dpkg; }
 
 get_packages() {
     find_missing
@@ -254,11 +270,29 @@ get_packages() {
         say "packages ... all there"
     elif [ $may_install = no ]; then
         fail "missing packages (--no-install): $missing"
-    elif has_command apt-get && has_command dpkg; then
-        install_missing
+    elif is_debian; then
+        install_missing find_missing
     else
         say "not a Debian system; please install what Debian calls: $missing"
         has_cmake || fail "CMake 3.25 or newer is needed"
+    fi
+}
+
+# What the tests on a real broker need. Where it cannot be had they are skipped, and all others run.
+get_broker() {
+    find_missing_for_broker
+    if [ -n "$missing" ] && [ $may_install = yes ] && is_debian; then
+        (install_missing find_missing_for_broker) || true
+        find_missing_for_broker
+    fi
+    if [ -n "$missing" ]; then
+        say "tests on a real Kafka broker are skipped; they need what Debian calls: $missing"
+    elif test_broker check > /dev/null 2>&1; then
+        return 0
+    elif [ $may_install = no ]; then
+        say "tests on a real Kafka broker are skipped (--no-install); they need:  sh cmake/test_broker.sh fetch"
+    elif ! try_step kafka "fetching Apache Kafka into .build/kafka" test_broker fetch; then
+        say "tests on a real Kafka broker are skipped; why it could not be fetched is in $step_log"
     fi
 }
 
@@ -348,6 +382,7 @@ run_benchmarks() {
 }
 
 get_packages
+[ $mode != test ] || get_broker
 configure
 case $mode in
     run) run_job "$@" ;;

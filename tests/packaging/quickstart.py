@@ -33,7 +33,18 @@ case "$*" in
     *--simulate*--no-remove* | *--no-remove*--simulate*)
         [ -z "${CONFLICT:-}" ] || { echo "E: Packages need to be removed but remove is disabled."; exit 100; } ;;
     *--simulate*) echo "Remv libboost1.74-dev [1.74.0]"; echo "Inst libboost1.81-dev" ;;
-    *install*) ln -s "$(command -v true_compiler)" "$TOOLS/c++" ;;
+    *install*) for word; do case $word in
+        g++) ln -s "$(command -v true_compiler)" "$TOOLS/c++" ;;
+        openjdk*) ln -s "$(command -v true_compiler)" "$TOOLS/java" ;;
+        maven) [ -n "${NO_MAVEN:-}" ] || ln -s "$(command -v true_compiler)" "$TOOLS/mvn" ;;
+    esac; done ;;
+esac
+"""
+
+TEST_BROKER = """
+case $1 in
+    check) [ -d "${BUILD%/*}/kafka" ] || exit 77 ;;
+    fetch) [ -z "${OFFLINE:-}" ] || { echo "Unknown host"; exit 1; }; mkdir -p "${BUILD%/*}/kafka" ;;
 esac
 """
 
@@ -55,8 +66,9 @@ class Case(unittest.TestCase):
         self.calls.touch()
         self.stand_in("cmake", CMAKE)
         self.stand_in("ctest", 'echo "100% tests passed, 0 tests failed out of 3"')
-        for name in ("ninja", "c++", "true_compiler", "pkg-config", "python3", "zstd"):
+        for name in ("ninja", "c++", "true_compiler", "pkg-config", "python3", "zstd", "java", "mvn", "kcat"):
             self.stand_in(name)
+        self.stand_in("test_broker.sh", TEST_BROKER, self.root / "cmake")
         self.environment = {}
         # A system that has every header: the packages of the machine that runs the test do not matter.
         self.prefix = self.folder / "a system"
@@ -195,6 +207,71 @@ class Packages(Case):
         printed = self.run_script("test")
         self.assertIn("not a Debian system; please install what Debian calls: zstd", printed)
         self.assertIn("100% tests passed", printed)
+
+
+class Broker(Case):
+    SKIPPED = "tests on a real Kafka broker are skipped"
+
+    def fetches(self):
+        return sum(call == "test_broker.sh fetch" for call in self.called())
+
+    def test_kafka_is_fetched_for_tests_as_one_step_and_once(self):
+        first = self.run_script("test")
+        self.assertIn("velostream: fetching Apache Kafka into .build/kafka ... done", first)
+        second = self.run_script("test")
+        self.assertNotIn("Kafka", second)
+        self.assertEqual(self.fetches(), 1)
+
+    def test_no_other_mode_asks_for_it(self):
+        (self.tools / "java").unlink()
+        self.program("orders_pipeline")
+        self.assertNotIn("Kafka", self.run_script())
+        self.program("velostream_bench_report")
+        self.assertNotIn("Kafka", self.run_script("bench"))
+        self.assertFalse([call for call in self.called() if call.startswith("test_broker")])
+
+    def test_where_it_cannot_be_fetched_the_others_run(self):
+        self.environment["OFFLINE"] = "yes"
+        printed = self.run_script("test")
+        self.assertIn(self.SKIPPED, printed)
+        self.assertIn("100% tests passed", printed)
+        self.assertIn("Unknown host", (self.root / ".build/logs/kafka.log").read_text())
+
+    def test_what_is_missing_is_named_and_the_others_run(self):
+        for name in ("java", "mvn", "kcat"):
+            (self.tools / name).unlink()
+        for arguments in (["test"], ["test", "--no-install"]):
+            printed = self.run_script(*arguments)
+            self.assertIn(self.SKIPPED + "; they need what Debian calls: openjdk-17-jre-headless maven kcat\n", printed)
+            self.assertIn("100% tests passed", printed)
+        self.assertEqual(self.fetches(), 0)
+
+    def test_no_install_fetches_nothing_and_uses_what_is_there(self):
+        printed = self.run_script("test", "--no-install")
+        self.assertIn(self.SKIPPED + " (--no-install); they need:  sh cmake/test_broker.sh fetch\n", printed)
+        self.assertEqual(self.fetches(), 0)
+        self.run_script("test")
+        (self.tools / "mvn").unlink()  # has done its work
+        self.assertNotIn("Kafka", self.run_script("test", "--no-install"))
+
+    def test_apt_installs_what_is_missing_of_it_and_a_failure_skips_the_tests_only(self):
+        for tool in ("apt-cache", "dpkg"):
+            self.stand_in(tool)
+        self.stand_in("apt-get", APT_GET)
+        self.stand_in("id", "echo 0")
+        for name in ("java", "mvn"):
+            (self.tools / name).unlink()
+        self.environment["NO_MAVEN"] = "yes"
+        printed = self.run_script("test")
+        self.assertIn("still missing after the installation: maven", printed)
+        self.assertIn(self.SKIPPED, printed)
+        self.assertIn("100% tests passed", printed)
+        del self.environment["NO_MAVEN"]
+        printed = self.run_script("test")
+        self.assertNotIn(self.SKIPPED, printed)
+        installs = [call for call in self.called() if call.startswith("apt-get") and "simulate" not in call]
+        self.assertEqual([call.split(" install ")[1] for call in installs], ["openjdk-17-jre-headless maven", "maven"])
+        self.assertEqual(self.fetches(), 1)
 
 
 class Steps(Case):

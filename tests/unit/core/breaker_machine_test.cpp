@@ -19,6 +19,27 @@ TEST_F(BreakerMachineTest, OpensAtTheThresholdAndNotBefore) {
     EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::failure_count}}));
 }
 
+// Asked for the time when it is decided that the circuit opens: at that moment another thread may set it by hand.
+struct SetsByHand {
+    BreakerMachine& machine;
+    TimePoint now() const {
+        machine.set_state(CircuitState::forced_open, t0);
+        return t0;
+    }
+    TimePoint coarse_now() const { return now(); }
+};
+
+TEST_F(BreakerMachineTest, AFailureDoesNotOpenACircuitThatWasSetByHandMeanwhile) {
+    BreakerMachine machine{small};
+    const auto permit = acquire(machine, t0);
+
+    const auto effect = machine.record(permit, CallOutcomeKind::failure, SetsByHand{machine});
+
+    EXPECT_EQ(effect, BreakerEffect::none);
+    EXPECT_EQ(machine.state(t0), CircuitState::forced_open);
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::forced_open, BreakerCause::manual}}));
+}
+
 TEST_F(BreakerMachineTest, CountsFailuresOfTheWindowOnly) {
     BreakerMachine machine{{.failure_threshold = 2, .sliding_window_size = 5}};
     for (int i = 0; i < 20; ++i) {

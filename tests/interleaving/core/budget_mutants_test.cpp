@@ -13,6 +13,7 @@ namespace velostream {
 struct NothingAcquired {};
 struct NothingReleased {};
 struct ClosedInTwoSteps {};
+struct TakenWithoutATurn {};
 struct TakenFromTheClosed {};
 struct PutIntoTheClosed {};
 struct NoTurns {};
@@ -21,6 +22,7 @@ struct MarkNotCheckedAgain {};
 struct NotMarked {};
 struct NotCompleted {};
 struct RefusedAtFirstSight {};
+struct AnnouncedForEver {};
 struct NotAnnouncedToJudges {};
 struct JudgedWithoutRoomAbove {};
 struct AppliedAfterItsEnd {};
@@ -50,6 +52,13 @@ std::uint64_t BudgetShard<Mutant<ClosedInTwoSteps>>::close() noexcept {
     const auto seen = word.load() | closed;
     word.store(seen);
     return seen;
+}
+
+template <>
+bool BudgetShard<Mutant<TakenWithoutATurn>>::try_take(std::uint64_t units) noexcept {
+    auto seen = word.load(std::memory_order_relaxed);
+    if (units > credit_of(seen) || is_closed(seen)) return false;
+    return word.compare_exchange_strong(seen, seen - units, std::memory_order_acquire, std::memory_order_relaxed);
 }
 
 template <>
@@ -148,6 +157,19 @@ auto BudgetTree<Mutant<RefusedAtFirstSight>>::take_or_refuse(Node&, std::uint64_
     return {refusing, refusing->granted(), refusing->limit.load()};
 }
 
+template <>
+auto BudgetTree<Mutant<AnnouncedForEver>>::take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept
+    -> Outcome {
+    for (;;) {
+        announce_and_collect(*refusing);
+        const auto verdict = operations_.run(Operation{.node = &node, .units = units});
+        if (verdict == Verdict::committed) return refusing->deciders.fetch_sub(1), Outcome{};
+        auto* const next = node.above(BudgetOperations<Mutant<AnnouncedForEver>>::level_of(verdict));
+        if (next->is_within(*refusing)) return refusing->deciders.fetch_sub(1), Outcome{next, 0, 0};
+        refusing = next;
+    }
+}
+
 namespace {
 
 template <class Mutation>
@@ -164,6 +186,9 @@ TEST(BudgetTreeMutants, APutIntoAShardThatReleasesNothingIsFound) {
 TEST(BudgetTreeMutants, AShardThatIsClosedInTwoStepsIsFound) {
     EXPECT_EQ(Tree<ClosedInTwoSteps>::an_open_shard_in_use_while_another_needs_almost_all().failure,
               "the peak is below what is held");
+}
+TEST(BudgetTreeMutants, ATakeFromAShardThatLeavesTheTurnIsFound) {
+    EXPECT_EQ(Tree<TakenWithoutATurn>::a_reader_of_what_two_shards_exchange().failure, "used is too low");
 }
 TEST(BudgetTreeMutants, ATakeFromAClosedShardIsFound) {
     EXPECT_EQ(Tree<TakenFromTheClosed>::an_open_shard_in_use_while_another_needs_almost_all().failure,
@@ -197,6 +222,9 @@ TEST(BudgetTreeMutants, AJudgeWhoDoesNotLookAboveIsFound) {
 }
 TEST(BudgetTreeMutants, AHelperThatAppliesWhatHasEndedIsFound) {
     EXPECT_EQ(Tree<AppliedAfterItsEnd>::two_takers_who_both_fit().failure, "not everything came back");
+}
+TEST(BudgetTreeMutants, ADeciderWhoMovesUpAndStaysAnnouncedIsFound) {
+    EXPECT_EQ(Tree<AnnouncedForEver>::a_refusal_that_moves_up_a_level().failure, "somebody is announced for ever");
 }
 TEST(BudgetTreeMutants, ARefusalBeforeCreditWasCollectedIsFound) {
     EXPECT_EQ(Tree<RefusedAtFirstSight>::an_open_shard_in_use_while_another_needs_almost_all().failure,

@@ -162,6 +162,16 @@ class BudgetScenarios {
             run.thread([&] { world.take(right, roomy / 2); });
         });
     }
+    /// The credit below the query is in the way first; once it is collected, the root is.
+    static auto a_refusal_that_moves_up_a_level() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            auto& query = world.child(world.root(), roomy / 2);
+            world.park(query, 4096);
+            world.take(world.root(), roomy / 2 + 1000);
+            run.thread([&] { world.take(query, roomy / 2 - 100); });
+            run.thread([&] { world.give(world.root(), roomy / 2 + 1000); });
+        });
+    }
     /// Who lowers a limit collects what lies above it, also from a shard that is just being opened.
     static auto a_shard_that_opens_while_the_limit_falls() {
         return explore(Memory::weak, roomy, [](Run& run, World& world) {
@@ -183,6 +193,25 @@ class BudgetScenarios {
                 if (world.take(node, 100)) world.give(node, 100);
             });
             run.thread([&] { world.check_used(world.root(), 500, 500 + 100 + 4096); });
+        });
+    }
+    /// Units pass from shard to shard, so that each of them often has the credit that it had before.
+    static auto a_reader_of_what_two_shards_exchange() {
+        return explore(Memory::sequential, roomy, [](Run& run, World& world) {
+            auto& left = world.child(world.root());
+            auto& right = world.child(world.root());
+            world.park(left, 4096);
+            world.park(right, 4096);
+            world.take(right, 100);
+            run.thread([&] {
+                world.take(left, 100);
+                world.give(right, 100);
+                world.take(right, 100);
+                world.give(left, 100);
+                world.take(left, 100);
+                world.give(right, 100);
+            });
+            run.thread([&] { world.check_used(world.root(), 100, 200 + 2 * 4096); });
         });
     }
     static auto two_who_give_and_one_who_takes() {

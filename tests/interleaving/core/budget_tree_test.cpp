@@ -59,11 +59,17 @@ TEST(BudgetTreeInterleavings, TwoThreadsThatRefillOneShard) {
 TEST(BudgetTreeInterleavings, TwoWhoEachNeedTheOthersCredit) {
     expect_passed(Scenarios::two_who_each_need_the_others_credit());
 }
+TEST(BudgetTreeInterleavings, ARefusalThatMovesUpALevel) {
+    expect_passed(Scenarios::a_refusal_that_moves_up_a_level());
+}
 TEST(BudgetTreeInterleavings, AShardThatOpensWhileTheLimitFalls) {
     expect_passed(Scenarios::a_shard_that_opens_while_the_limit_falls());
 }
 TEST(BudgetTreeInterleavings, AReaderOfWhatIsUsed) {
     expect_passed(Scenarios::a_reader_of_what_is_used());
+}
+TEST(BudgetTreeInterleavings, AReaderOfWhatTwoShardsExchange) {
+    expect_passed(Scenarios::a_reader_of_what_two_shards_exchange());
 }
 TEST(BudgetTreeInterleavings, TwoWhoGiveAndOneWhoTakes) {
     expect_passed(Scenarios::two_who_give_and_one_who_takes());

@@ -39,6 +39,7 @@ std::uint64_t explored_hash(const BudgetOperation<Atomics>& operation) noexcept 
 /// * honest: a refusal is only given if at some moment of the call a level lacked room, even when every grant under way
 ///   counts from its beginning and every return under way until its end;
 /// * exact: when all is given back nothing is used, and everything can be taken again, and no more;
+/// * open: when nobody decides any more, no level still keeps the shards below it from opening;
 /// * ordered: who takes what another gave back sees what was written before it was given back.
 template <class Mutation>
 class BudgetWorld {
@@ -148,6 +149,9 @@ class BudgetWorld {
         for (const auto& call : calls_) {
             if (!call.granted && !limits_change_ && !lacked_room(call))
                 run_.fail("refused although there was room all the time");
+        }
+        for (const auto* node : nodes_) {
+            if (node->deciders.load() != 0) run_.fail("somebody is announced for ever");
         }
         for (const auto& call : calls_) {
             if (call.is_held()) give_now(*call.node, call.units);

@@ -269,6 +269,7 @@ void ProducerCore::on_events() {
         asio::post(executor_, [self = keep] { self->on_events(); }); // the reports after the one whose handler threw
         std::rethrow_exception(thrown);
     }
+    if (in_flight_ == 0) hand_over_waiting(); // during its report the client still counted the last one, and was full
     after_progress();
 }
 

@@ -340,6 +340,21 @@ TEST_F(ProducerTest, RecordsThatTheClientHasNoRoomForStayInOrder) {
         ASSERT_EQ(outcomes.results[i].value().offset, static_cast<std::int64_t>(i));
 }
 
+TEST_F(ProducerTest, AClientThatTakesOneRecordAtATimeTakesThemAll) {
+    auto settings = config();
+    settings.properties = {{"queue.buffering.max.messages", "1"}};
+    settings.linger = 0ms;
+    const auto records = numbered("t", 20);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), settings};
+        outcomes.send(producer, records);
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }, 10s));
+    });
+
+    EXPECT_EQ(outcomes.failures(), 0U);
+}
+
 TEST_F(ProducerTest, AnOutageShorterThanTheDeadlineLosesAndDoublesNothing) {
     const auto records = numbered("t", 3000);
     Outcomes outcomes;

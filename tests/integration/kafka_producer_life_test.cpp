@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sends that end early, and producers that end before their sends.
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -55,6 +58,29 @@ TEST_F(ProducerLifeTest, TheSlotOfACallCancelsItsSend) {
 
         EXPECT_TRUE(co_await eventually([&] { return sent.has_value(); }, 200ms));
         EXPECT_EQ(sent->error(), Errc::cancelled);
+    });
+}
+
+TEST_F(ProducerLifeTest, ASendThatHasEndedIsInNoCancellationSlotAnyMore) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        const Record record{"t", "k", "v"};
+        asio::cancellation_signal of_caller, of_call;
+        CallContext call;
+        call.set_cancellation_slot(of_call.slot());
+        const auto slots_in_use = [&] { return int{of_caller.slot().has_handler()} + of_call.slot().has_handler(); };
+        for (const bool is_cancelled : {false, true}) {
+            std::optional<int> left;
+            producer.async_send(record, call,
+                                asio::bind_cancellation_slot(of_caller.slot(),
+                                                             [&](const Result<Delivery>&) { left = slots_in_use(); }));
+            EXPECT_EQ(slots_in_use(), 2);
+            if (is_cancelled) of_call.emit(asio::cancellation_type::terminal);
+
+            EXPECT_TRUE(co_await eventually([&] { return left.has_value(); }));
+
+            EXPECT_EQ(left, 0) << (is_cancelled ? "cancelled" : "written");
+        }
     });
 }
 
@@ -322,6 +348,52 @@ TEST_F(ProducerLifeTest, AFatalErrorOfTheClientReplacesItAndGoesOn) {
         EXPECT_GT(outcomes.results[i].value().offset, last) << i;
         last = outcomes.results[i].value().offset;
     }
+}
+
+/// Brokers that give no idempotent producer its id, which is fatal for a client.
+class RefusingCluster {
+  public:
+    RefusingCluster()
+        : host_(silent_client(), rd_kafka_destroy),
+          cluster_(rd_kafka_mock_cluster_new(host_.get(), 1), rd_kafka_mock_cluster_destroy) {
+        constexpr std::int16_t init_producer_id = 22;
+        std::vector answers(1000, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
+        rd_kafka_mock_push_request_errors_array(cluster_.get(), init_producer_id, answers.size(), answers.data());
+    }
+    std::string bootstrap_servers() const { return rd_kafka_mock_cluster_bootstraps(cluster_.get()); }
+
+  private:
+    static rd_kafka_t* silent_client() {
+        auto* const conf = rd_kafka_conf_new();
+        rd_kafka_conf_set_log_cb(conf, nullptr);
+        return rd_kafka_new(RD_KAFKA_PRODUCER, conf, nullptr, 0);
+    }
+
+    std::unique_ptr<rd_kafka_t, void (*)(rd_kafka_t*)> host_;
+    std::unique_ptr<rd_kafka_mock_cluster_t, void (*)(rd_kafka_mock_cluster_t*)> cluster_;
+};
+
+// A client fails on its own a moment after it was opened, and says so to the first record that it is given then.
+TEST_F(ProducerLifeTest, ARecordThatAFailedClientDoesNotTakeIsNotCharged) {
+    const RefusingCluster refusing;
+    auto settings = config();
+    settings.bootstrap_servers = refusing.bootstrap_servers();
+    const Record record{"t", "k", "v"};
+    bool was_failed = false;
+    run(io, [&]() -> asio::awaitable<void> {
+        for (auto moment = 10ms; !was_failed && moment < 10s; moment *= 2) {
+            const MemoryAccount account{"producer"};
+            Producer producer{io.get_executor(), settings, account};
+            co_await pause_for(moment);
+            producer.async_send(record, [](const Result<Delivery>&) {});
+            was_failed = producer.get_stats().reopened == 1;
+            if (!was_failed) continue;
+            EXPECT_EQ(producer.get_stats().waiting, 1U);
+            EXPECT_EQ(account.used(), 0U);
+        }
+    });
+
+    EXPECT_TRUE(was_failed);
 }
 
 // Small batches: most records are still with the client when it fails, certainly not written.

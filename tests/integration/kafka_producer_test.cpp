@@ -140,9 +140,49 @@ TEST_F(ProducerTest, AFullAccountMakesSendsWaitTheirTurn) {
     });
 
     EXPECT_GE(most, 10U);
+    EXPECT_LT(account.refusals(), records.size()) << "asked much more often than in flight have come back";
     EXPECT_EQ(outcomes.failures(), 0U);
     for (std::size_t i = 0; i < outcomes.results.size(); ++i)
         ASSERT_EQ(outcomes.results[i].value().offset, static_cast<std::int64_t>(i));
+}
+
+TEST_F(ProducerTest, UsesMemoryThatOthersGiveBackWhileRecordsAreInFlight) {
+    const auto records = numbered("t", 1000);
+    const auto size = records.back().size_bytes();
+    const MemoryAccount process{"process", 40 * size};
+    auto taken = process.try_reserve(30 * size);
+    std::size_t ended = 0, most_before = 0, most_after = 0;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config(), process.child("producer")};
+        for (const auto& record : records)
+            producer.async_send(record, [&](const Result<Delivery>&) {
+                auto& most = ended < 100 ? most_before : most_after;
+                most = std::max(most, producer.get_stats().in_flight);
+                if (++ended == 100) taken->release();
+            });
+        co_await producer.async_flush(asio::use_awaitable);
+    });
+
+    EXPECT_EQ(ended, records.size());
+    EXPECT_LE(most_before, 11U);
+    EXPECT_GT(most_after, 30U);
+}
+
+TEST_F(ProducerTest, ARecordThatFollowsALoneOneIsChargedAlthoughItWasRefused) {
+    const auto records = numbered("t", 2);
+    const auto size = records.back().size_bytes();
+    const MemoryAccount account{"producer", size};
+    Bytes charged = 0;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config(), account};
+        producer.async_send(records[0], [&](const Result<Delivery>&) { charged = account.used(); });
+        producer.async_send(records[1], [](const Result<Delivery>&) {});
+        EXPECT_EQ(producer.get_stats().waiting, 1U);
+
+        co_await producer.async_flush(asio::use_awaitable);
+    });
+
+    EXPECT_EQ(charged, size); // the first has ended, the second is in flight
 }
 
 TEST_F(ProducerTest, WithoutAnyMemoryRecordsGoOneByOne) {
@@ -173,6 +213,19 @@ TEST_F(ProducerTest, ARecordThatTheClientRefusesIsNotCharged) {
         EXPECT_FALSE(co_await producer.send(large));
         EXPECT_EQ(account.used(), 0U);
     });
+}
+
+TEST_F(ProducerTest, ARecordThatTheClientHasNoRoomForIsNotCharged) {
+    auto settings = config();
+    settings.properties = {{"queue.buffering.max.kbytes", "1"}};
+    const MemoryAccount account{"producer"};
+    const Record large{"t", "k", std::string(2'000, 'v')};
+    Producer producer{io.get_executor(), settings, account};
+
+    producer.async_send(large, [](const Result<Delivery>&) {});
+
+    EXPECT_EQ(producer.get_stats().waiting, 1U);
+    EXPECT_EQ(account.used(), 0U);
 }
 
 TEST_F(ProducerTest, ARecordLargerThanTheBudgetGoesAlone) {

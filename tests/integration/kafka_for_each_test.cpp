@@ -2,6 +2,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <map>
 #include <stdexcept>
 
@@ -188,6 +189,46 @@ TEST_F(ForEachTest, ALoopThatFoundNoMemoryKeepsAskingForIt) {
 
         EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
         EXPECT_TRUE(*ended);
+        co_await consumer.close();
+    });
+}
+
+// In one batch, so that they are all at hand when the large one is.
+TEST_F(ForEachTest, TheMemoryOfALargeRecordStartsAsManySmallOnesAsItHasRoomFor) {
+    constexpr int small_ones = 5;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(), .linger = 100ms}};
+        std::vector<Record> records;
+        records.emplace_back("t", std::nullopt, std::string(2000, 'x'));
+        for (int i = 0; i < small_ones; ++i) records.emplace_back("t", std::nullopt, "x");
+        for (auto& record : records) {
+            record.partition = 0;
+            producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
+        }
+        co_await producer.async_flush(asio::use_awaitable);
+        Consumer consumer{io.get_executor(), config()};
+        const MemoryAccount memory{"in flight", records.front().size_bytes()};
+        WaitQueue gate;
+        int in_progress = 0, handled = 0;
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            ++in_progress;
+            co_await gate.async_wait(asio::use_awaitable);
+            --in_progress;
+            if (++handled == 1 + small_ones) consumer.stop();
+        };
+        const ForEachOptions options{.memory = memory};
+        std::optional<Result<void>> ended;
+        asio::co_spawn(io, consumer.for_each(options, handler),
+                       [&](const std::exception_ptr&, Result<void> result) { ended = std::move(result); });
+        EXPECT_TRUE(co_await eventually([&] { return memory.refusals() > 0; }));
+        EXPECT_EQ(in_progress, 1);
+
+        gate.wake_one();
+        co_await asio::post(asio::use_awaitable); // behind the handler that was woken
+
+        EXPECT_EQ(in_progress, small_ones);
+        gate.wake_all();
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
         co_await consumer.close();
     });
 }

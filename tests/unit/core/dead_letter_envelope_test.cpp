@@ -122,6 +122,23 @@ TEST_F(DeadLetterEnvelope, TheSerialNumberStandsInTheIdForAnOffsetThatNobodyKnow
     EXPECT_EQ(letter().id(), "orders/-/a1-7/billing/sum");
 }
 
+TEST_F(DeadLetterEnvelope, PartitionAndOffsetMayBeKnownEachWithoutTheOther) {
+    context.serial = "a1-7";
+    auto no_offset = record, no_partition = record;
+    no_offset.offset = -1;
+    no_partition.partition = -1;
+
+    const auto first = make_dead_letter(no_offset, error, config, context);
+    const auto second = make_dead_letter(no_partition, error, config, context);
+
+    EXPECT_EQ(first.id(), "orders/3/a1-7/billing/sum");
+    EXPECT_EQ(text(first, "__connect.errors.partition"), "3");
+    EXPECT_EQ(text(first, "__connect.errors.offset"), "<absent>");
+    EXPECT_EQ(second.id(), "orders/-/41/billing/sum");
+    EXPECT_EQ(text(second, "__connect.errors.partition"), "<absent>");
+    EXPECT_EQ(text(second, "__connect.errors.offset"), "41");
+}
+
 TEST_F(DeadLetterEnvelope, LeavesOutWhatNobodyKnows) {
     record = RecordView{.topic = ""};
     context = DeadLetterContext{.now = failed_at};

@@ -191,6 +191,7 @@ TEST_F(DeadLetterQueueTest, RefusesARecordThatCameFromTheDeadLetterTopic) {
     ASSERT_TRUE(sent && sent->has_error());
     EXPECT_EQ(sent->error(), Errc::invalid_configuration);
     EXPECT_TRUE(sink.deliveries().empty());
+    EXPECT_EQ(queue.get_stats().lost, 1u);
 }
 
 TEST_F(DeadLetterQueueTest, ADeadLetterIsChargedAsLongAsItIsOnItsWay) {
@@ -345,6 +346,24 @@ TEST_F(DeadLetterQueueTest, ARecordGivenAsAnRvalueIsMovedIn) {
 
     ASSERT_TRUE(sent && sent->has_value());
     EXPECT_EQ(sink.letters().front().value, std::string(1000, 'x'));
+}
+
+struct AskingSink {
+    asio::awaitable<Receipt> store(const DeadLetter&, CallContext& call) {
+        *may_be_repeated = call.is_idempotent();
+        co_return DeadLetterReceipt{};
+    }
+    bool* may_be_repeated;
+};
+
+TEST_F(DeadLetterQueueTest, ADeliveryMayBeRepeatedByItsSink) {
+    bool may_be_repeated = false;
+    DeadLetterQueue asking{DeadLetterQueueConfig{}, AskingSink{&may_be_repeated}, {}, time};
+    asio::co_spawn(io, asking.send_to_dlq(record, bad_record), [](std::exception_ptr, Receipt) {});
+
+    run();
+
+    EXPECT_TRUE(may_be_repeated);
 }
 
 struct ThrowingSink {

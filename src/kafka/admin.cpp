@@ -35,6 +35,8 @@ using Event = std::unique_ptr<rd_kafka_event_t, Destroy<rd_kafka_event_destroy>>
 using Options = std::unique_ptr<rd_kafka_AdminOptions_t, Destroy<rd_kafka_AdminOptions_destroy>>;
 using ToCreate = std::unique_ptr<rd_kafka_NewTopic_t, Destroy<rd_kafka_NewTopic_destroy>>;
 using ToDelete = std::unique_ptr<rd_kafka_DeleteTopic_t, Destroy<rd_kafka_DeleteTopic_destroy>>;
+using Topic = std::unique_ptr<rd_kafka_topic_t, Destroy<rd_kafka_topic_destroy>>;
+using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Destroy<rd_kafka_metadata_destroy>>;
 using Topics = std::span<const rd_kafka_topic_result_t* const>;
 
 int to_milliseconds(Duration duration) {
@@ -62,14 +64,15 @@ void note_problem(rd_kafka_t*, int code, const char* text, void* cause) {
 }
 
 using Unwanted = std::atomic<bool>;
+// How long a call may block before it looks whether it is still wanted, and at problems.
+constexpr auto look_up = std::chrono::milliseconds{100};
 
 // The answer, or null. What the client complains of meanwhile is noted.
 Event wait_for_answer(rd_kafka_t* client, rd_kafka_queue_t* queue, Duration timeout, const Unwanted& is_unwanted) {
-    constexpr auto look_at_problems = std::chrono::milliseconds{100};
     const auto end = std::chrono::steady_clock::now() + timeout;
     Event answer;
     while (!answer && !is_unwanted && std::chrono::steady_clock::now() < end) {
-        answer.reset(rd_kafka_queue_poll(queue, static_cast<int>(look_at_problems.count())));
+        answer.reset(rd_kafka_queue_poll(queue, to_milliseconds(look_up)));
         rd_kafka_poll(client, 0);
     }
     return answer;
@@ -148,30 +151,73 @@ Result<void> remove(const AdminConfig& config, const std::vector<std::string>& n
                });
 }
 
+// `call(timeout in ms)` again and again until it ends otherwise than by its timeout.
+template <class Call>
+rd_kafka_resp_err_t call_until(TimePoint end, const Unwanted& is_unwanted, Call call) {
+    auto code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && !is_unwanted && std::chrono::steady_clock::now() < end)
+        code = call(to_milliseconds(look_up));
+    return code;
+}
+
+Result<std::vector<OffsetRange>> offsets(const AdminConfig& config, const std::string& topic, Duration timeout,
+                                         const Unwanted& is_unwanted) {
+    const auto end = std::chrono::steady_clock::now() + timeout;
+    const Client client{conf_of(config).open(RD_KAFKA_PRODUCER)};
+    const auto failed = [&](rd_kafka_resp_err_t code) {
+        return Error{make_error_code(KafkaErrc{code}), "offsets of topic " + topic};
+    };
+    const Topic handle{rd_kafka_topic_new(client.get(), topic.c_str(), nullptr)};
+    const rd_kafka_metadata_t* found = nullptr;
+    auto code = call_until(end, is_unwanted, [&](int at_most) {
+        return rd_kafka_metadata(client.get(), 0, handle.get(), &found, at_most);
+    });
+    const Metadata metadata{found};
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failed(code);
+    if (metadata->topic_cnt != 1) return failed(RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
+    const auto& described = metadata->topics[0];
+    if (described.err != RD_KAFKA_RESP_ERR_NO_ERROR) return failed(described.err);
+
+    std::vector<OffsetRange> ranges;
+    for (const auto& partition : std::span{described.partitions, static_cast<std::size_t>(described.partition_cnt)}) {
+        OffsetRange range{.partition = partition.id};
+        code = call_until(end, is_unwanted, [&](int at_most) {
+            return rd_kafka_query_watermark_offsets(client.get(), topic.c_str(), partition.id, &range.first, &range.end,
+                                                    at_most);
+        });
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failed(code);
+        ranges.push_back(range);
+    }
+    return ranges;
+}
+
+template <class T>
 struct Answer {
     WaitQueue waiters;
-    Result<void> result; // written before `is_here`
+    Result<T> result; // written before `is_here`
     std::atomic<bool> is_here = false;
     Unwanted is_unwanted = false;
 };
 
 // Whoever waits for an answer. When he goes, the thread that waits for it at the brokers does, too.
+template <class T>
 class Asker {
   public:
-    explicit Asker(std::shared_ptr<Answer> answer) noexcept : answer_(std::move(answer)) {}
+    explicit Asker(std::shared_ptr<Answer<T>> answer) noexcept : answer_(std::move(answer)) {}
     Asker(Asker&&) noexcept = default;
     ~Asker() {
         if (answer_) answer_->is_unwanted = true;
     }
 
-    Answer& answer() const noexcept { return *answer_; }
+    Answer<T>& answer() const noexcept { return *answer_; }
 
   private:
-    std::shared_ptr<Answer> answer_;
+    std::shared_ptr<Answer<T>> answer_;
 };
 
-Asker ask_in_background(std::function<Result<void>(const Unwanted&)> question) {
-    auto answer = std::make_shared<Answer>();
+template <class T>
+Asker<T> ask_in_background(std::function<Result<T>(const Unwanted&)> question) {
+    auto answer = std::make_shared<Answer<T>>();
     run_in_background([answer, question = std::move(question)] {
         try {
             answer->result = question(answer->is_unwanted);
@@ -181,10 +227,11 @@ Asker ask_in_background(std::function<Result<void>(const Unwanted&)> question) {
         answer->is_here = true;
         answer->waiters.wake_all();
     });
-    return Asker{std::move(answer)};
+    return Asker<T>{std::move(answer)};
 }
 
-asio::awaitable<Result<void>> wait_for_answer_to(Asker asker) {
+template <class T>
+asio::awaitable<Result<T>> wait_for_answer_to(Asker<T> asker) {
     auto& answer = asker.answer();
     const auto is_here = [expected = &answer]() noexcept { return expected->is_here.load(); };
     co_await answer.waiters.async_wait_unless(is_here, asio::use_awaitable);
@@ -199,15 +246,22 @@ Admin::Admin(AdminConfig config) : config_(std::move(config)) {
 
 asio::awaitable<Result<void>> Admin::create_topics(std::vector<NewTopic> topics, Duration timeout) const {
     return wait_for_answer_to(
-        ask_in_background([config = config_, topics = std::move(topics), timeout](const Unwanted& is_unwanted) {
+        ask_in_background<void>([config = config_, topics = std::move(topics), timeout](const Unwanted& is_unwanted) {
             return create(config, topics, timeout, is_unwanted);
         }));
 }
 
 asio::awaitable<Result<void>> Admin::delete_topics(std::vector<std::string> names, Duration timeout) const {
     return wait_for_answer_to(
-        ask_in_background([config = config_, names = std::move(names), timeout](const Unwanted& is_unwanted) {
+        ask_in_background<void>([config = config_, names = std::move(names), timeout](const Unwanted& is_unwanted) {
             return remove(config, names, timeout, is_unwanted);
+        }));
+}
+
+asio::awaitable<Result<std::vector<OffsetRange>>> Admin::offsets(std::string topic, Duration timeout) const {
+    return wait_for_answer_to(ask_in_background<std::vector<OffsetRange>>(
+        [config = config_, topic = std::move(topic), timeout](const Unwanted& is_unwanted) {
+            return kafka::offsets(config, topic, timeout, is_unwanted);
         }));
 }
 

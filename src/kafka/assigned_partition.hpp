@@ -27,7 +27,7 @@ class AssignedPartition : public std::enable_shared_from_this<AssignedPartition>
     const std::int32_t partition;
     OffsetTracker progress;
     std::optional<std::int64_t> stored; ///< the position that the client library was told last
-    std::optional<std::int64_t> next;   ///< one more than the last offset read
+    std::optional<std::int64_t> next;   ///< one more than the last offset read, or where the end was met
     bool is_revoked = false;
     bool is_at_end = false;
 

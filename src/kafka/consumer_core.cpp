@@ -55,7 +55,9 @@ const ConsumedRecord* ConsumerCore::front() {
 void ConsumerCore::accept(rd_kafka_message_t& message) {
     auto* const partition = partition_of(message);
     if (message.err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        if (partition) partition->is_at_end = true;
+        if (!partition) return rd_kafka_message_destroy(&message);
+        partition->is_at_end = true;
+        partition->next = message.offset;
     } else if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         note_problem(message.err, rd_kafka_message_errstr(&message));
     } else if (partition) {

@@ -76,6 +76,36 @@ TEST(AdminTest, ACallThatIsCancelledOrDroppedLetsGoOfItsThread) {
     });
 }
 
+TEST(AdminTest, SaysWhatThePartitionsHold) {
+    asio::io_context io{1};
+    MockCluster cluster{1};
+    cluster.create_topic("t", 3).value();
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+        for (const int partition : {0, 2, 2}) {
+            Record record{"t", std::nullopt, "x"};
+            record.partition = partition;
+            EXPECT_TRUE(co_await producer.send(record));
+        }
+        const Admin admin{{.bootstrap_servers = cluster.bootstrap_servers()}};
+
+        const auto held = co_await admin.offsets("t");
+
+        EXPECT_TRUE(held);
+        if (!held) co_return;
+        EXPECT_EQ(held->size(), 3U);
+        for (const auto& range : *held) {
+            EXPECT_EQ(range.first, 0);
+            EXPECT_EQ(range.end, range.partition == 0 ? 1 : range.partition == 2 ? 2 : 0);
+        }
+        cluster.all_brokers_down();
+        const auto unanswered = co_await admin.offsets("t", 500ms);
+        const auto type = unanswered.error().type();
+        EXPECT_TRUE(type == ErrorType::timeout || type == ErrorType::network) << unanswered.error();
+        co_await producer.close(0s);
+    });
+}
+
 TEST(AdminTest, ATopicThatCannotBeIsRefusedAtOnce) {
     asio::io_context io{1};
     run(io, [&]() -> asio::awaitable<void> {

@@ -216,6 +216,28 @@ TEST_F(ConsumerTest, KnowsWhenEveryPartitionWasReadToItsEnd) {
         asio::co_spawn(
             io, [](Consumer& from) -> asio::awaitable<void> { co_await from.next_batch(); }(consumer), asio::detached);
         EXPECT_TRUE(co_await eventually([&] { return consumer.end_reached(); }));
+        for (const auto& position : consumer.assignment()) EXPECT_EQ(position.next, 40 / partitions);
+        consumer.stop();
+        co_await consumer.close();
+    });
+}
+
+TEST_F(ConsumerTest, ThePositionIsKnownWhereTheEndWasMetAndNothingRead) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(40);
+        {
+            Consumer before{io.get_executor(), config()};
+            co_await read(before, 40);
+            co_await before.close();
+        }
+        Consumer consumer{io.get_executor(), config()};
+        asio::co_spawn(
+            io, [](Consumer& from) -> asio::awaitable<void> { co_await from.next_batch(); }(consumer), asio::detached);
+
+        EXPECT_TRUE(co_await eventually([&] { return consumer.end_reached(); }));
+
+        for (const auto& position : consumer.assignment()) EXPECT_EQ(position.next, 40 / partitions);
+        EXPECT_EQ(consumer.get_stats().records, 0U);
         consumer.stop();
         co_await consumer.close();
     });

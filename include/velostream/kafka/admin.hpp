@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
@@ -34,6 +35,13 @@ struct NewTopic {
     std::map<std::string, std::string> config;
 };
 
+/// What a partition holds.
+struct OffsetRange {
+    std::int32_t partition = 0;
+    std::int64_t first = 0; ///< of the oldest record that is still there
+    std::int64_t end = 0;   ///< after the newest one that consumers may see; equal to `first` if there is none
+};
+
 struct AdminConfig {
     /// `host:port`, comma-separated. Must not be empty.
     std::string bootstrap_servers = {};
@@ -43,8 +51,9 @@ struct AdminConfig {
     Properties properties = {};
 };
 
-/// Creates and deletes topics. Each call connects anew, works on a thread of its own, and leaves nothing open. A call
-/// that is cancelled or dropped lets go of its thread within moments, and a program that ends does not wait for it.
+/// Creates and deletes topics, and looks at them. Each call connects anew, works on a thread of its own, and leaves
+/// nothing open. A call that is cancelled or dropped lets go of its thread within moments, and a program that ends does
+/// not wait for it.
 ///
 /// Threads:  safe to share.
 /// Lifetime: may be destroyed while calls are in progress.
@@ -70,6 +79,14 @@ class Admin {
     /// Errors, cancellation: as `create_topics`; KafkaErrc::unknown_topic_or_partition if one did not exist.
     asio::awaitable<Result<void>> delete_topics(std::vector<std::string> names,
                                                 Duration timeout = std::chrono::seconds{30}) const;
+
+    /// What the partitions of `topic` hold, in their order, as their leaders say now.
+    ///
+    /// Errors:       KafkaErrc::unknown_topic_or_partition; a timeout if a leader does not answer within `timeout`, or
+    ///               at once an error of the network if none can be reached.
+    /// Cancellation: all kinds, by an exception as usual in Asio.
+    asio::awaitable<Result<std::vector<OffsetRange>>> offsets(std::string topic,
+                                                              Duration timeout = std::chrono::seconds{30}) const;
 
   private:
     AdminConfig config_;

@@ -13,6 +13,7 @@
 
 #include "loss_watch.hpp"
 #include "passing_error.hpp"
+#include "velostream/kafka/admin.hpp"
 
 namespace orders {
 
@@ -141,6 +142,7 @@ asio::awaitable<Result<void>> Job::run() {
     lines_ahead_.release();
     auto complete = written;
     if (written && !consumed) complete = co_await everything_taken_up(consumed);
+    is_watching_ = false;
     look_.cancel();
     orders_in_.stop();
     while (!consumed) co_await changed_.async_wait(asio::use_awaitable);
@@ -160,16 +162,21 @@ asio::awaitable<Result<void>> Job::everything_taken_up(const std::optional<Resul
 }
 
 asio::awaitable<void> Job::watch_for_lost_lines() {
+    constexpr auto patience_with_brokers = 5s;
+    const kafka::Admin brokers{{.bootstrap_servers = cluster_.bootstrap_servers()}};
     LossWatch watch{std::chrono::steady_clock::now()};
     for (boost::system::error_code over; !over;) {
         look_.expires_after(1s);
         auto token = asio::redirect_error(asio::use_awaitable, over);
         co_await look_.async_wait(token);
-        const LossWatch::View view{.written = figures_.read,
-                                   .taken_up = ledger_.count(),
-                                   .all_acknowledged = source_.in_flight() == 0,
-                                   .at_end = orders_in_.end_reached()};
-        if (over || !watch.are_lost(view, std::chrono::steady_clock::now())) continue;
+        const LossWatch::View view{
+            .written = figures_.read, .taken_up = ledger_.count(), .all_acknowledged = source_.in_flight() == 0};
+        if (over || !watch.is_suspicious(view, std::chrono::steady_clock::now())) continue;
+        const auto positions = orders_in_.assignment();
+        const auto held = co_await brokers.offsets(cluster_.orders(), patience_with_brokers);
+        if (!is_watching_) co_return;
+        const bool is_all_read = held && all_read(*held, positions) && ledger_.count() == view.taken_up;
+        if (!watch.are_lost(is_all_read, std::chrono::steady_clock::now())) continue;
         lost_ = Error{boost::system::errc::make_error_code(boost::system::errc::io_error),
                       std::to_string(view.written - view.taken_up) + " lines were written to " + cluster_.orders() +
                           " but cannot be read, first line " + std::to_string(ledger_.first_missing() + 1)};

@@ -79,6 +79,7 @@ class Job {
     LineReader reader_;
     Source source_;
     asio::steady_timer look_;               // of watch_for_lost_lines()
+    bool is_watching_ = true;               // it has not ended
     std::optional<velostream::Error> lost_; // what it found
     velostream::WaitQueue changed_;         // the only waiter is run()
 };

@@ -7,36 +7,17 @@
 #include <set>
 #include <stdexcept>
 
-#include "kafka_support.hpp"
+#include "kafka_topic_fixture.hpp"
 
 namespace velostream::kafka {
 namespace {
 
-class ConsumerTest : public testing::Test {
+class ConsumerTest : public TopicTest {
   protected:
-    ConsumerTest() { cluster.create_topic("t", partitions).value(); }
-
     ConsumerConfig config(const std::string& group = "g") const {
-        return {.bootstrap_servers = cluster.bootstrap_servers(),
-                .group_id = group,
-                .topics = {"t"},
-                .session_timeout = 3s,
-                .commit_interval = 100ms,
-                .fetch_wait = 5ms,
-                .report_ends = true};
-    }
-
-    // Records "0" to "count - 1", in turn over the partitions.
-    asio::awaitable<void> write(int count, std::optional<std::int32_t> only = std::nullopt) {
-        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
-        std::vector<Record> records;
-        for (int i = 0; i < count; ++i) {
-            records.emplace_back("t", std::nullopt, std::to_string(written_++));
-            records.back().partition = only.value_or(i % partitions);
-        }
-        for (const auto& record : records)
-            producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
-        co_await producer.async_flush(asio::use_awaitable);
+        auto settings = TopicTest::config(group);
+        settings.report_ends = true;
+        return settings;
     }
 
   public:
@@ -56,14 +37,6 @@ class ConsumerTest : public testing::Test {
         }
         co_return values;
     }
-
-  protected:
-    static constexpr int partitions = 4;
-    asio::io_context io{1};
-    MockCluster cluster{1};
-
-  private:
-    int written_ = 0;
 };
 
 TEST_F(ConsumerTest, ReadsEveryByteNullsEmptyOnesAndDuplicateHeadersIncluded) {

@@ -6,37 +6,14 @@
 #include <map>
 #include <stdexcept>
 
-#include "kafka_support.hpp"
+#include "kafka_topic_fixture.hpp"
 #include "velostream/async/wait_queue.hpp"
 
 namespace velostream::kafka {
 namespace {
 
-class ForEachTest : public testing::Test {
+class ForEachTest : public TopicTest {
   protected:
-    ForEachTest() { cluster.create_topic("t", partitions).value(); }
-
-    ConsumerConfig config() const {
-        return {.bootstrap_servers = cluster.bootstrap_servers(),
-                .group_id = "g",
-                .topics = {"t"},
-                .session_timeout = 3s,
-                .commit_interval = 100ms,
-                .fetch_wait = 5ms};
-    }
-
-    asio::awaitable<void> write(int count) {
-        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
-        std::vector<Record> records;
-        for (int i = 0; i < count; ++i) {
-            records.emplace_back("t", std::nullopt, std::to_string(i));
-            records.back().partition = i % partitions;
-        }
-        for (const auto& record : records)
-            producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
-        co_await producer.async_flush(asio::use_awaitable);
-    }
-
     // How many records a member of the same group still gets.
     asio::awaitable<std::size_t> left_over() {
         auto settings = config();
@@ -59,10 +36,6 @@ class ForEachTest : public testing::Test {
         co_await consumer.close();
         co_return static_cast<std::size_t>(records);
     }
-
-    static constexpr int partitions = 4;
-    asio::io_context io{1};
-    MockCluster cluster{1};
 };
 
 TEST_F(ForEachTest, EveryRecordIsHandledOnceInTheOrderOfItsPartition) {

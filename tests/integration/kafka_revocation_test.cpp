@@ -2,37 +2,20 @@
 // What happens to records when their partitions go to another member of the group.
 #include <map>
 
-#include "kafka_support.hpp"
+#include "kafka_topic_fixture.hpp"
 
 namespace velostream::kafka {
 namespace {
 
-class RevocationTest : public testing::Test {
+class RevocationTest : public TopicTest {
   protected:
-    RevocationTest() { cluster.create_topic("t", partitions).value(); }
-
     // What is done is stored once a second, and when partitions go. Members are quick to meet.
     ConsumerConfig config() const {
-        return {.bootstrap_servers = cluster.bootstrap_servers(),
-                .group_id = "g",
-                .topics = {"t"},
-                .session_timeout = 3s,
-                .commit_interval = 10s,
-                .fetch_wait = 5ms,
-                .report_ends = true,
-                .properties = {{"heartbeat.interval.ms", "20"}}};
-    }
-
-    asio::awaitable<void> write() {
-        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
-        std::vector<Record> records;
-        for (int i = 0; i < count; ++i) {
-            records.emplace_back("t", std::nullopt, std::to_string(i));
-            records.back().partition = i % partitions;
-        }
-        for (const auto& record : records)
-            producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
-        co_await producer.async_flush(asio::use_awaitable);
+        auto settings = TopicTest::config();
+        settings.commit_interval = 10s;
+        settings.report_ends = true;
+        settings.properties = {{"heartbeat.interval.ms", "20"}};
+        return settings;
     }
 
     // Handles what `consumer` gets, until it is stopped.
@@ -61,10 +44,7 @@ class RevocationTest : public testing::Test {
         return first.assignment().size() == partitions / 2 && second.assignment().size() == partitions / 2;
     }
 
-    static constexpr int partitions = 4;
     static constexpr int count = 40;
-    asio::io_context io{1};
-    MockCluster cluster{1};
     std::map<std::string, int> handled;
     int running = 0;
 };
@@ -73,7 +53,7 @@ class RevocationTest : public testing::Test {
 // one to refuse shows that it was made; where it is taken, nothing is handed out again.
 TEST_F(RevocationTest, WhatIsDoneBeforeItIsCommittedOnTheWay) {
     run(io, [&]() -> asio::awaitable<void> {
-        co_await write();
+        co_await write(count);
         Consumer first{io.get_executor(), config()};
         RecordBatch held;
         while (held.size() < count) {
@@ -98,7 +78,7 @@ TEST_F(RevocationTest, WhatIsDoneBeforeItIsCommittedOnTheWay) {
 // With no memory for its first record, the first member has one at the front and has handled none.
 TEST_F(RevocationTest, WhatWasReadBeforeItIsForgotten) {
     run(io, [&]() -> asio::awaitable<void> {
-        co_await write();
+        co_await write(count);
         const MemoryAccount memory{"shared", 1000};
         auto taken = memory.try_reserve(1000);
         Consumer first{io.get_executor(), config()};
@@ -121,7 +101,7 @@ TEST_F(RevocationTest, WhatWasReadBeforeItIsForgotten) {
 // Nobody asks for a record between the revocation and the new assignment, which may hold the same partitions.
 TEST_F(RevocationTest, WhatCameWithABatchBeforeItIsForgotten) {
     run(io, [&]() -> asio::awaitable<void> {
-        co_await write();
+        co_await write(count);
         Consumer first{io.get_executor(), config()};
         EXPECT_TRUE(co_await eventually([&] { return first.assignment().size() == partitions; }));
         co_await pause_for(200ms); // the client reads ahead

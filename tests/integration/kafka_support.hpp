@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -16,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "velostream/async/time_source.hpp"
@@ -62,6 +64,25 @@ inline asio::awaitable<void> pause_for(Duration time) {
     asio::steady_timer timer{co_await asio::this_coro::executor};
     timer.expires_after(time);
     co_await timer.async_wait(asio::use_awaitable);
+}
+
+/// Records without a key whose values are `first` and the numbers after it, in turn over `partitions`.
+inline std::vector<Record> numbered_records(const std::string& topic, int first, int count, int partitions) {
+    std::vector<Record> records;
+    for (int i = 0; i < count; ++i) {
+        records.emplace_back(topic, std::nullopt, std::to_string(first + i));
+        records.back().partition = i % partitions;
+    }
+    return records;
+}
+
+/// Writes all of them, in their order.
+inline asio::awaitable<void> write_all(asio::any_io_executor executor, std::string bootstrap_servers,
+                                       const std::vector<Record>& records) {
+    Producer producer{executor, {.bootstrap_servers = std::move(bootstrap_servers)}};
+    for (const auto& record : records)
+        producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
+    co_await producer.async_flush(asio::use_awaitable);
 }
 
 /// A record as it lies in the log.

@@ -23,15 +23,8 @@ class RevocationOnBrokerTest : public BrokerTest {
 
     asio::awaitable<void> write() {
         co_await create_topic(unique("topic"), partitions);
-        Producer producer{io.get_executor(), {.bootstrap_servers = address}};
-        std::vector<Record> records;
-        for (int i = 0; i < count; ++i) {
-            records.emplace_back(unique("topic"), std::nullopt, std::to_string(i));
-            records.back().partition = i % partitions;
-        }
-        for (const auto& record : records)
-            producer.async_send(record, [](const Result<Delivery>& sent) { EXPECT_TRUE(sent); });
-        co_await producer.async_flush(asio::use_awaitable);
+        const auto records = numbered_records(unique("topic"), 0, count, partitions);
+        co_await write_all(io.get_executor(), address, records);
     }
 
     static asio::awaitable<RecordBatch> read_all(Consumer& consumer) {

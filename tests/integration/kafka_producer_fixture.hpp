@@ -40,6 +40,13 @@ struct Outcomes {
     }
 };
 
+// Of sends to one partition that was empty.
+inline void expect_written_in_order(const Outcomes& outcomes) {
+    EXPECT_EQ(outcomes.failures(), 0U);
+    for (std::size_t i = 0; i < outcomes.results.size(); ++i)
+        ASSERT_EQ(outcomes.results[i].value().offset, static_cast<std::int64_t>(i));
+}
+
 inline std::vector<Record> numbered(const std::string& topic, int count, const std::string& key = "k") {
     std::vector<Record> records;
     for (int i = 0; i < count; ++i) {

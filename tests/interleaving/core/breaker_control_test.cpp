@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "interleaving/core/exploration_failure.hpp"
+#include "interleaving/core/torn_swap.hpp"
 #include "velostream/testing/interleaving_explorer.hpp"
 
 namespace velostream {
@@ -20,18 +21,9 @@ using testing::Interleaving;
 using testing::is_noticed;
 using testing::MemoryModel;
 using testing::ScheduledAtomic;
+using testing::TornSwap;
 
 // Mutants: atomics that do less than the control word needs.
-template <class T>
-struct TornSwap : ScheduledAtomic<T> { // looks and writes in two steps
-    using ScheduledAtomic<T>::ScheduledAtomic;
-    bool compare_exchange_strong(T& expected, T desired, std::memory_order, std::memory_order) {
-        const auto seen = this->load();
-        if (seen != expected) return expected = seen, false;
-        this->store(desired);
-        return true;
-    }
-};
 template <class T>
 struct EpochBlindSwap
     : ScheduledAtomic<T> { // takes a word of another epoch, with the same probes, for the expected one

@@ -113,21 +113,9 @@ class BudgetEndingWorld {
     void will_park(std::uint64_t credit) { node_.shard(0).quantum.store(credit); }
 
     static void take(Node& node, std::uint64_t units) {
-        testing::ForgottenAnswers answers;
-        auto& shard = node.shard(0);
-        bool granted = shard.try_take(units);
-        answers.returns(granted);
-        if (!granted) granted = Tree::take(node, shard, units).granted();
-        answers.returns(granted);
-        if (!granted) budget_tree_end.run->fail("refused although there is room");
+        if (!take_units(node, units)) budget_tree_end.run->fail("refused although there is room");
     }
-    static void give(Node& node, std::uint64_t units) {
-        testing::ForgottenAnswers answers;
-        auto& shard = node.shard(0);
-        const bool put = shard.try_put(units);
-        answers.returns(put);
-        if (!put) Tree::give(shard, units);
-    }
+    static void give(Node& node, std::uint64_t units) { give_units(node, units); }
     static void set_limit(Node& node, std::uint64_t to) {
         const testing::ForgottenAnswers answers;
         Tree::set_limit(node, to);

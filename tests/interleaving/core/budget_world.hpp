@@ -32,6 +32,26 @@ std::uint64_t explored_hash(const BudgetOperation<Atomics>& operation) noexcept 
     return hash;
 }
 
+/// Takes and gives as memory accounts do: what the shard can serve is no matter of the tree. One shard is explored.
+template <class Atomics>
+bool take_units(BudgetNode<Atomics>& node, std::uint64_t units) {
+    testing::ForgottenAnswers answers;
+    auto& shard = node.shard(0);
+    bool granted = shard.try_take(units);
+    answers.returns(granted);
+    if (!granted) granted = BudgetTree<Atomics>::take(node, shard, units).granted();
+    answers.returns(granted);
+    return granted;
+}
+template <class Atomics>
+void give_units(BudgetNode<Atomics>& node, std::uint64_t units) {
+    testing::ForgottenAnswers answers;
+    auto& shard = node.shard(0);
+    const bool put = shard.try_put(units);
+    answers.returns(put);
+    if (!put) BudgetTree<Atomics>::give(shard, units);
+}
+
 /// A budget tree whose every call is written down, and checked against what a tree of limits must do:
 ///
 /// * strict: at every instant, at every level, what is held (granted, and not being given back) and what is granted to
@@ -69,7 +89,7 @@ class BudgetWorld {
     /// Leaves the node's shard open with `credit`.
     void park(Node& node, std::uint64_t credit) {
         will_park(node, credit);
-        take_now(node, 1);
+        take_units(node, 1);
         node.give(1);
     }
 
@@ -80,7 +100,7 @@ class BudgetWorld {
         const auto began_at = now(0, node, units);
         const auto index = calls_.size();
         calls_.push_back({.node = &node, .units = units, .began_at = began_at, .taken_at = never});
-        const bool granted = take_now(node, units);
+        const bool granted = take_units(node, units);
         const auto taken_at = now(granted ? 1 : 2, node, units);
         calls_[index].granted = granted;
         calls_[index].taken_at = taken_at;
@@ -93,7 +113,7 @@ class BudgetWorld {
         auto index = calls_.size() - 1;
         while (calls_[index].node != &node || calls_[index].units != units || !calls_[index].is_held()) --index;
         calls_[index].giving_at = began_at;
-        give_now(node, units);
+        give_units(node, units);
         calls_[index].given_at = now(4, node, units);
     }
     /// As `take`, of all that there is; then looks at what the last holder left behind, if it was granted.
@@ -120,7 +140,7 @@ class BudgetWorld {
         if (used < at_least) run_.fail("used is too low");
         if (used > at_most) run_.fail("used is too high");
     }
-    static bool try_now(Node& node, std::uint64_t units) { return take_now(node, units); }
+    static bool try_now(Node& node, std::uint64_t units) { return take_units(node, units); }
 
     // ---- for the exploration
 
@@ -154,16 +174,16 @@ class BudgetWorld {
             if (node->deciders.load() != 0) run_.fail("somebody is announced for ever");
         }
         for (const auto& call : calls_) {
-            if (call.is_held()) give_now(*call.node, call.units);
+            if (call.is_held()) give_units(*call.node, call.units);
         }
         for (auto* node : nodes_) {
             if (Tree::used(*node) != 0) run_.fail("not everything came back");
             const auto all = smallest_limit(*node);
-            if (!take_now(*node, all)) {
+            if (!take_units(*node, all)) {
                 run_.fail("something was lost");
             } else {
                 if (node->granted() > all) run_.fail("something was made");
-                give_now(*node, all);
+                give_units(*node, all);
             }
         }
     }
@@ -182,23 +202,6 @@ class BudgetWorld {
 
         bool is_held() const { return granted && giving_at == never; }
     };
-
-    static bool take_now(Node& node, std::uint64_t units) {
-        testing::ForgottenAnswers answers;
-        auto& shard = node.shard(0);
-        bool granted = shard.try_take(units);
-        answers.returns(granted);
-        if (!granted) granted = Tree::take(node, shard, units).granted();
-        answers.returns(granted);
-        return granted;
-    }
-    static void give_now(Node& node, std::uint64_t units) {
-        testing::ForgottenAnswers answers;
-        auto& shard = node.shard(0);
-        const bool put = shard.try_put(units);
-        answers.returns(put);
-        if (!put) Tree::give(shard, units);
-    }
 
     // A number for this moment, later than all before. What happens when is part of the explored state.
     std::size_t now(std::uint64_t what, const Node& node, std::uint64_t units) {

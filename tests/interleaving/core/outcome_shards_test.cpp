@@ -10,6 +10,7 @@
 #include <string>
 
 #include "interleaving/core/exploration_failure.hpp"
+#include "interleaving/core/torn_swap.hpp"
 #include "velostream/testing/interleaving_explorer.hpp"
 
 namespace velostream {
@@ -21,18 +22,9 @@ using testing::Interleaving;
 using testing::is_noticed;
 using testing::MemoryModel;
 using testing::ScheduledAtomic;
+using testing::TornSwap;
 
 // Mutants: atomics that do less than the counters need.
-template <class T>
-struct TornSwap : ScheduledAtomic<T> { // looks and writes in two steps
-    using ScheduledAtomic<T>::ScheduledAtomic;
-    bool compare_exchange_weak(T& expected, T desired, std::memory_order, std::memory_order) {
-        const auto seen = this->load();
-        if (seen != expected) return expected = seen, false;
-        this->store(desired);
-        return true;
-    }
-};
 template <class T>
 struct AcquireReleaseSwap : ScheduledAtomic<T> { // in no order with what other threads load afterwards
     using ScheduledAtomic<T>::ScheduledAtomic;

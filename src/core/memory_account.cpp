@@ -50,6 +50,7 @@ Error refusal(const Node& account, Bytes asked, const Outcome& outcome) noexcept
         if (&level != &account) text += ", refused by '" + level.name + "'";
         text += ": used " + std::to_string(outcome.used) + " of " + std::to_string(outcome.limit);
         text += largest_holders(level);
+        if (outcome.waiting != 0) text += "; " + std::to_string(outcome.waiting) + " waiting";
         text += asked > outcome.limit ? "; can never succeed: more than the limit" : "; waiting could help";
         return {Errc::memory_limit_exceeded, std::move(text)};
     } catch (...) {

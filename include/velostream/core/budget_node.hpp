@@ -10,6 +10,7 @@
 #include <string>
 
 #include "velostream/core/budget_shard.hpp"
+#include "velostream/core/budget_waiter.hpp"
 
 namespace velostream {
 
@@ -103,6 +104,12 @@ struct alignas(64) BudgetNode {
     Atomic<std::uint64_t> given{0};    ///< what was given back past the shards; anyone adds
     Atomic<std::uint64_t> peak{0};     ///< of `granted`; only grows
     Atomic<std::uint64_t> refusals{0}; ///< relaxed: a count, publishes nothing
+
+    /// Who waits here: see `BudgetWaiters`. The queue belongs to who drains; `waiting` says how many are in it.
+    typename BudgetWaiter<Atomics>::Queue queue;
+    Atomic<std::uint64_t> waiting{0};
+    Atomic<bool> is_marked{false};
+    BudgetNode* next_marked = nullptr;
 
     /// The shards lie right behind the node, so that finding one costs no load.
     BudgetShard<Atomics>& shard(std::size_t index) noexcept {

@@ -14,6 +14,7 @@
 #include "velostream/core/budget_operation.hpp"
 #include "velostream/core/budget_registry.hpp"
 #include "velostream/core/budget_shard.hpp"
+#include "velostream/core/budget_waiters.hpp"
 
 namespace velostream {
 
@@ -23,6 +24,7 @@ struct BudgetOutcome {
     const BudgetNode<Atomics>* refused_by = nullptr;
     std::uint64_t used = 0;
     std::uint64_t limit = 0;
+    std::uint64_t waiting = 0; ///< who waited there, and may not be overtaken
 
     bool granted() const noexcept { return refused_by == nullptr; }
 };
@@ -67,8 +69,10 @@ class BudgetTree {
     static std::uint64_t used(Node& node) noexcept;
 
     BudgetRegistry<Atomics>& registry() noexcept { return registry_; }
+    BudgetWaiters<Atomics>& waiters() noexcept { return waiters_; }
 
   private:
+    friend class BudgetWaiters<Atomics>;
     using Operation = BudgetOperation<Atomics>;
     using Verdict = BudgetVerdict;
 
@@ -79,6 +83,8 @@ class BudgetTree {
 
     std::uint64_t next_quantum(const Node& node, Shard& shard) const noexcept;
     bool take_with_refill(Node& node, Shard& shard, std::uint64_t units, std::uint64_t quantum) noexcept;
+    Outcome take_announced(Node& node, std::uint64_t units) noexcept;
+    static Outcome refused(const Node& level, std::uint64_t units) noexcept;
     Outcome take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept;
     void announce_and_collect(Node& node) noexcept;
     void close_and_collect(Shard& shard) noexcept;
@@ -93,6 +99,7 @@ class BudgetTree {
 
     BudgetOperations<Atomics> operations_;
     BudgetRegistry<Atomics> registry_;
+    BudgetWaiters<Atomics> waiters_{*this};
 };
 
 template <class Atomics>
@@ -183,6 +190,10 @@ auto BudgetTree<Atomics>::take(Node& node, Shard& shard, std::uint64_t units) no
         if (units > limit) return {level, used(*level), limit};
     }
     auto& tree = node.tree;
+    if (tree.waiters_.any()) {
+        auto* level = BudgetWaiters<Atomics>::first_with_queue(node);
+        if (level != nullptr) return refused(*level, units);
+    }
     const auto quantum = tree.next_quantum(node, shard);
     if (quantum >= units && tree.take_with_refill(node, shard, units, quantum)) return {};
     scope.returns(&shard);
@@ -245,14 +256,30 @@ auto BudgetTree<Atomics>::take_or_refuse(Node& node, std::uint64_t units, Node* 
         if (verdict != Verdict::committed) {
             refusing = node.above(BudgetOperations<Atomics>::level_of(verdict));
             if (!refusing->is_within(*announced)) continue; // a level further up, where credit may lie idle
-            const auto limit = refusing->limit.load();
-            // Some may have come back since it was judged; say what was used then.
-            outcome = {refusing, std::max(refusing->granted(), limit - std::min(units, limit + 1) + 1), limit};
+            outcome = refused(*refusing, units);
         }
         announced->deciders.fetch_sub(1);
         scope.returns(outcome.refused_by, outcome.used, outcome.limit);
         return outcome;
     }
+}
+
+/// A take by who has announced himself where he expects to be refused.
+template <class Atomics>
+auto BudgetTree<Atomics>::take_announced(Node& node, std::uint64_t units) noexcept -> Outcome {
+    const auto verdict = operations_.run(Operation{.node = &node, .units = units});
+    if (verdict == Verdict::committed) return {};
+    return refused(*node.above(BudgetOperations<Atomics>::level_of(verdict)), units);
+}
+
+/// The figures of a refusal. Some may have come back since it was judged: says what was used then, at least.
+template <class Atomics>
+auto BudgetTree<Atomics>::refused(const Node& level, std::uint64_t units) noexcept -> Outcome {
+    const auto limit = level.limit.load();
+    const auto waiting = level.waiting.load();
+    auto used = level.granted();
+    if (waiting == 0) used = std::max(used, limit - std::min(units, limit + 1) + 1);
+    return {&level, used, limit, waiting};
 }
 
 /// Afterwards no credit lies idle below `node`, and none will while it is announced.
@@ -306,6 +333,7 @@ void BudgetTree<Atomics>::give(Shard& shard, std::uint64_t units) noexcept {
     scope.returns(&shard);
     node.add_owner(); // these units may be all that keeps it in place
     node.give(units);
+    node.tree.waiters_.on_room(node);
     drop_owner(&node);
 }
 
@@ -335,9 +363,11 @@ void BudgetTree<Atomics>::set_limit(Node& node, std::uint64_t limit) noexcept {
     limit = std::min(limit, unlimited_units);
     node.limit.store(limit);
     node.tree.operations_.complete_current(); // it may have been judged by the limit before
-    if (node.granted() <= limit) return;
-    node.tree.announce_and_collect(node);
-    node.deciders.fetch_sub(1);
+    if (node.granted() > limit) {
+        node.tree.announce_and_collect(node);
+        node.deciders.fetch_sub(1);
+    }
+    node.tree.waiters_.on_room(node); // or no room for ever, which they must hear, too
 }
 
 template <class Atomics>

@@ -73,6 +73,7 @@ class MemoryReservation {
 
   private:
     friend class MemoryAccount;
+    friend class MemoryWaiter;
     using Shard = BudgetShard<MachineAtomics>;
 
     MemoryReservation(Shard& shard, Bytes bytes) noexcept : shard_(&shard), bytes_(bytes) {}
@@ -123,7 +124,7 @@ class MemoryAccount {
     /// allowed.
     ///
     /// Errors:   `Errc::memory_limit_exceeded` if at some moment during the call an account on the way lacked room,
-    ///           credit cached by other threads included. The detail names that account, what was asked, used and
+    ///           credit cached by other threads included, or if requests wait there that came before. The detail names that account, what was asked, used and
     ///           allowed, the largest holders, and whether waiting could help; a request above a limit never succeeds.
     /// Threads:  safe; lock-free.
     [[nodiscard]] Result<MemoryReservation> try_reserve(Bytes bytes) const noexcept {
@@ -167,6 +168,9 @@ class MemoryAccount {
     /// Calls of this account that were refused, whichever level refused them.
     std::uint64_t refusals() const noexcept { return node_->refusals.load(std::memory_order_relaxed); }
 
+    /// How many requests wait in this account's own queue: those that found room below it, but none here.
+    std::size_t waiting() const noexcept { return node_->waiting.load(); }
+
     /// Whether both are handles of one account.
     friend bool operator==(const MemoryAccount& left, const MemoryAccount& right) noexcept {
         return left.node_ == right.node_;
@@ -174,6 +178,7 @@ class MemoryAccount {
 
   private:
     friend class MemoryReservation;
+    friend class MemoryWaiter;
     using Tree = BudgetTree<MachineAtomics>;
     using Node = Tree::Node;
 

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "velostream/core/memory_account.hpp"
+
+namespace velostream {
+
+/// A request for bytes that waits until its account has room: what `async_reserve` is made of, without the part that
+/// completes a handler.
+///
+/// Threads: `leave` from any thread; `on_end` is called by whichever thread makes room, or gives up hope.
+class MemoryWaiter : private BudgetWaiter<MachineAtomics> {
+  public:
+    /// Allocates all that waiting needs.
+    MemoryWaiter(MemoryAccount account, Bytes bytes);
+
+    /// Reserves now, or waits: then it answers nothing, and `on_end` is called once, perhaps before this returns,
+    /// unless `leave` is faster. A request above a limit does not wait.
+    static std::optional<Result<MemoryReservation>> start(const std::shared_ptr<MemoryWaiter>& waiter) noexcept;
+
+    /// Ends the wait. True if `on_end` was not called and will not be.
+    static bool leave(const std::shared_ptr<MemoryWaiter>& waiter) noexcept;
+
+    const MemoryAccount& account() const noexcept { return account_; }
+    Bytes bytes() const noexcept { return units; }
+
+  private:
+    /// The bytes, or `Errc::memory_limit_exceeded` if a limit was lowered so far that waiting cannot help. Must not
+    /// block.
+    virtual void on_end(Result<MemoryReservation> result) noexcept = 0;
+
+    static std::shared_ptr<BudgetWaiter> shared(const std::shared_ptr<MemoryWaiter>& waiter) noexcept;
+    void on_granted() noexcept final;
+    void on_refused(const Outcome& outcome) noexcept final;
+
+    const MemoryAccount account_;
+};
+
+} // namespace velostream

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/core/memory_waiter.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace velostream {
+namespace {
+
+/// A request that writes down how it ended.
+class Request final : public MemoryWaiter {
+  public:
+    Request(MemoryAccount account, Bytes bytes, std::vector<std::string>* order = nullptr, std::string name = {})
+        : MemoryWaiter(std::move(account), bytes), order_(order), name_(std::move(name)) {}
+
+    bool is_granted() const { return result_ && result_->has_value(); }
+    bool is_waiting() const { return !result_; }
+    Error error() const { return result_->error(); }
+    void give_back() { result_.reset(); }
+
+    std::optional<Result<MemoryReservation>> result_;
+
+  private:
+    void on_end(Result<MemoryReservation> result) noexcept override {
+        result_.emplace(std::move(result));
+        if (order_) order_->push_back(name_);
+    }
+
+    std::vector<std::string>* order_;
+    std::string name_;
+};
+
+std::shared_ptr<Request> ask(const MemoryAccount& account, Bytes bytes, std::vector<std::string>* order = nullptr,
+                             std::string name = {}) {
+    auto request = std::make_shared<Request>(account, bytes, order, std::move(name));
+    auto now = MemoryWaiter::start(request);
+    if (now) request->result_ = std::move(now);
+    return request;
+}
+
+TEST(MemoryWaiter, IsGrantedAtOnceWhereThereIsRoom) {
+    const MemoryAccount account{"process", 100};
+
+    const auto request = ask(account, 100);
+
+    EXPECT_TRUE(request->is_granted());
+    EXPECT_EQ(account.used(), 100u);
+}
+
+TEST(MemoryWaiter, IsGrantedWhenRoomComesBack) {
+    const MemoryAccount account{"process", 100};
+    auto held = account.try_reserve(60);
+    const auto request = ask(account, 50);
+    ASSERT_TRUE(request->is_waiting());
+    EXPECT_EQ(account.waiting(), 1u);
+
+    held->release();
+
+    EXPECT_TRUE(request->is_granted());
+    EXPECT_EQ(account.used(), 50u);
+    EXPECT_EQ(account.waiting(), 0u);
+}
+
+TEST(MemoryWaiter, GivesItsBytesBackOnce) {
+    const MemoryAccount account{"process", 100};
+    auto held = account.try_reserve(100);
+    const auto request = ask(account, 100);
+    held->release();
+    ASSERT_TRUE(request->is_granted());
+
+    request->give_back();
+
+    EXPECT_EQ(account.used(), 0u);
+    EXPECT_TRUE(account.try_reserve(100));
+}
+
+TEST(MemoryWaiter, ComesInTheOrderOfArrival) {
+    const MemoryAccount account{"process", 100};
+    auto held = account.try_reserve(100);
+    std::vector<std::string> order;
+    const auto first = ask(account, 30, &order, "first");
+    const auto second = ask(account, 20, &order, "second");
+    const auto third = ask(account, 50, &order, "third");
+
+    held->shrink(40);
+    EXPECT_EQ(order, (std::vector<std::string>{"first"}));
+    held->release();
+
+    EXPECT_EQ(order, (std::vector<std::string>{"first", "second", "third"}));
+}
+
+TEST(MemoryWaiter, IsNotOvertakenByASmallerOne) {
+    const MemoryAccount account{"process", 100};
+    auto held = account.try_reserve(100);
+    const auto large = ask(account, 80);
+    const auto small = ask(account, 10);
+
+    held->shrink(20);
+
+    EXPECT_TRUE(large->is_waiting());
+    EXPECT_TRUE(small->is_waiting());
+    EXPECT_FALSE(account.try_reserve(1));
+    held->release();
+    EXPECT_TRUE(large->is_granted());
+    EXPECT_TRUE(small->is_granted());
+}
+
+TEST(MemoryWaiter, TheRefusalOfACallThatMayNotOvertakeSaysWhoWaits) {
+    const MemoryAccount account{"process", 100};
+    auto held = account.try_reserve(90);
+    const auto waiting = ask(account, 50);
+
+    const auto refused = account.try_reserve(10);
+
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error(), Errc::memory_limit_exceeded);
+    EXPECT_NE(refused.error().message().find("1 waiting"), std::string::npos) << refused.error().message();
+    EXPECT_NE(refused.error().message().find("waiting could help"), std::string::npos);
+}
+
+TEST(MemoryWaiter, ARequestAboveALimitFailsAtOnce) {
+    const MemoryAccount process{"process", 100};
+    const auto account = process.child("operator");
+
+    const auto request = ask(account, 101);
+
+    ASSERT_FALSE(request->is_waiting());
+    EXPECT_EQ(request->error(), Errc::memory_limit_exceeded);
+    EXPECT_NE(request->error().message().find("can never succeed"), std::string::npos);
+}
+
+TEST(MemoryWaiter, WhoLeavesIsNotGranted) {
+    const MemoryAccount account{"process", 100};
+    auto held = account.try_reserve(100);
+    const auto request = ask(account, 50);
+
+    EXPECT_TRUE(MemoryWaiter::leave(request));
+    EXPECT_FALSE(MemoryWaiter::leave(request));
+    held->release();
+
+    EXPECT_TRUE(request->is_waiting());
+    EXPECT_EQ(account.used(), 0u);
+    EXPECT_EQ(account.waiting(), 0u);
+    EXPECT_EQ(request.use_count(), 1);
+}
+
+TEST(MemoryWaiter, WhoLeavesTheFrontMakesWayForThoseBehind) {
+    const MemoryAccount account{"process", 100};
+    auto held = account.try_reserve(60);
+    const auto large = ask(account, 80);
+    const auto small = ask(account, 10);
+    ASSERT_TRUE(small->is_waiting());
+
+    EXPECT_TRUE(MemoryWaiter::leave(large));
+
+    EXPECT_TRUE(small->is_granted());
+    EXPECT_FALSE(MemoryWaiter::leave(small));
+}
+
+TEST(MemoryWaiter, OneThatWaitsForItsQueryHoldsUpNoOtherQuery) {
+    const MemoryAccount process{"process", 1000};
+    const auto query = process.child("query", 100);
+    const auto other = process.child("other");
+    auto held = query.try_reserve(100);
+    const auto request = ask(query, 50);
+    ASSERT_TRUE(request->is_waiting());
+    EXPECT_EQ(query.waiting(), 1u);
+    EXPECT_EQ(process.waiting(), 0u);
+
+    EXPECT_TRUE(other.try_reserve(800));
+}
+
+TEST(MemoryWaiter, GoesToTheNextLevelThatStandsInItsWay) {
+    const MemoryAccount process{"process", 100};
+    const auto query = process.child("query", 50);
+    const auto other = process.child("other");
+    auto in_query = query.try_reserve(50);
+    auto in_other = other.try_reserve(50);
+    const auto request = ask(query, 40);
+    auto late = in_other->split(0);
+    in_query->release(); // the query has room now, and so has the process
+    ASSERT_TRUE(request->is_granted());
+    request->give_back();
+
+    auto again = query.try_reserve(50);
+    const auto second = ask(query, 40);
+    EXPECT_EQ(query.waiting(), 1u);
+    {
+        const auto barrier = ask(other, 60); // behind in the process: more than is left
+        ASSERT_TRUE(barrier->is_waiting());
+        again->shrink(45);
+        EXPECT_TRUE(second->is_granted());
+        EXPECT_TRUE(barrier->is_waiting());
+        EXPECT_TRUE(MemoryWaiter::leave(barrier));
+    }
+    EXPECT_EQ(process.waiting(), 0u);
+}
+
+TEST(MemoryWaiter, KeepsItsTurnWhenItGoesToAnotherLevel) {
+    const MemoryAccount process{"process", 100};
+    const auto query = process.child("query", 50);
+    const auto other = process.child("other");
+    auto in_query = query.try_reserve(50);
+    auto in_other = other.try_reserve(50);
+    std::vector<std::string> order;
+    const auto first = ask(query, 50, &order, "first"); // for the query
+    const auto second = ask(other, 20, &order, "second"); // for the process
+    ASSERT_EQ(query.waiting(), 1u);
+    ASSERT_EQ(process.waiting(), 1u);
+
+    in_query->shrink(10); // `second` could not take these 10
+
+    EXPECT_TRUE(order.empty());
+    in_query->release();
+    EXPECT_EQ(order, (std::vector<std::string>{"first"}));
+    in_other->release();
+    EXPECT_EQ(order, (std::vector<std::string>{"first", "second"}));
+}
+
+TEST(MemoryWaiter, IsGrantedWhenTheLimitIsRaised) {
+    const MemoryAccount account{"process", 100};
+    const auto held = account.try_reserve(100);
+    const auto request = ask(account, 50);
+
+    account.set_limit(150);
+
+    EXPECT_TRUE(request->is_granted());
+}
+
+TEST(MemoryWaiter, IsRefusedWhenTheLimitFallsBelowWhatItWants) {
+    const MemoryAccount account{"process", 100};
+    const auto held = account.try_reserve(100);
+    const auto request = ask(account, 50);
+
+    account.set_limit(40);
+
+    ASSERT_FALSE(request->is_waiting());
+    EXPECT_EQ(request->error(), Errc::memory_limit_exceeded);
+    EXPECT_NE(request->error().message().find("can never succeed"), std::string::npos);
+}
+
+TEST(MemoryWaiter, KeepsItsAccountInPlace) {
+    auto process = std::make_unique<MemoryAccount>("process", 100);
+    auto held = process->try_reserve(100);
+    const auto request = ask(process->child("operator"), 50);
+    process.reset();
+
+    held->release();
+
+    EXPECT_TRUE(request->is_granted());
+    EXPECT_EQ(request->account().used(), 50u);
+}
+
+TEST(MemoryWaiter, WhatOthersParkedIsFoundForIt) {
+    const MemoryAccount process{"process", 10 * mebibyte};
+    const auto busy = process.child("busy");
+    for (int i = 0; i < 64; ++i) EXPECT_TRUE(busy.try_reserve(mebibyte / 16)); // leaves credit behind
+    auto held = process.try_reserve(mebibyte);
+
+    const auto request = ask(process.child("operator"), 9 * mebibyte);
+
+    EXPECT_TRUE(request->is_granted());
+}
+
+TEST(MemoryWaiter, NothingIsParkedWhileItWaits) {
+    const MemoryAccount process{"process", 10 * mebibyte};
+    const auto busy = process.child("busy");
+    auto held = process.try_reserve(4 * mebibyte);
+    std::vector<MemoryReservation> small;
+    for (int i = 0; i < 16; ++i) small.push_back(std::move(*busy.try_reserve(mebibyte / 16)));
+
+    const auto request = ask(process.child("operator"), 10 * mebibyte);
+    ASSERT_TRUE(request->is_waiting());
+    small.clear();
+    ASSERT_TRUE(request->is_waiting());
+    held->release();
+
+    EXPECT_TRUE(request->is_granted());
+}
+
+} // namespace
+} // namespace velostream

@@ -61,6 +61,10 @@ class BudgetTree {
     /// Gives back `units` that `shard`, which they were taken for, did not take. Its node need not have an owner.
     static void give(Shard& shard, std::uint64_t units) noexcept;
 
+    /// The figures with which `level` refuses now. Some may have come back since it did so: `used` is what there was then,
+    /// at least.
+    static Outcome refused(const Node& level, std::uint64_t units) noexcept;
+
     /// Lowering it below what is granted is allowed: after this has returned nothing is granted until enough came back.
     static void set_limit(Node& node, std::uint64_t limit) noexcept;
 
@@ -84,7 +88,6 @@ class BudgetTree {
     std::uint64_t next_quantum(const Node& node, Shard& shard) const noexcept;
     bool take_with_refill(Node& node, Shard& shard, std::uint64_t units, std::uint64_t quantum) noexcept;
     Outcome take_announced(Node& node, std::uint64_t units) noexcept;
-    static Outcome refused(const Node& level, std::uint64_t units) noexcept;
     Outcome take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept;
     void announce_and_collect(Node& node) noexcept;
     void close_and_collect(Shard& shard) noexcept;
@@ -272,7 +275,6 @@ auto BudgetTree<Atomics>::take_announced(Node& node, std::uint64_t units) noexce
     return refused(*node.above(BudgetOperations<Atomics>::level_of(verdict)), units);
 }
 
-/// The figures of a refusal. Some may have come back since it was judged: says what was used then, at least.
 template <class Atomics>
 auto BudgetTree<Atomics>::refused(const Node& level, std::uint64_t units) noexcept -> Outcome {
     const auto limit = level.limit.load();

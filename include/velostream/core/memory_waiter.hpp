@@ -17,12 +17,18 @@ class MemoryWaiter : private BudgetWaiter<MachineAtomics> {
     /// Allocates all that waiting needs.
     MemoryWaiter(MemoryAccount account, Bytes bytes);
 
-    /// Reserves now, or waits: then it answers nothing, and `on_end` is called once, perhaps before this returns,
-    /// unless `leave` is faster. A request above a limit does not wait.
-    static std::optional<Result<MemoryReservation>> start(const std::shared_ptr<MemoryWaiter>& waiter) noexcept;
+    /// The bytes, if there is room for them now; the refusal, if waiting could not help; nothing if it could. Once.
+    std::optional<Result<MemoryReservation>> try_now() noexcept;
+
+    /// Waits, after `try_now` has answered nothing: `on_end` is called once, perhaps before this returns, unless
+    /// `leave` is faster.
+    static void wait(const std::shared_ptr<MemoryWaiter>& waiter) noexcept;
 
     /// Ends the wait. True if `on_end` was not called and will not be.
     static bool leave(const std::shared_ptr<MemoryWaiter>& waiter) noexcept;
+
+    /// What a call would be told that was refused now as this one was.
+    Error why_waiting() const noexcept;
 
     const MemoryAccount& account() const noexcept { return account_; }
     Bytes bytes() const noexcept { return units; }
@@ -37,6 +43,7 @@ class MemoryWaiter : private BudgetWaiter<MachineAtomics> {
     void on_refused(const Outcome& outcome) noexcept final;
 
     const MemoryAccount account_;
+    Node* refused_by_ = nullptr;
 };
 
 } // namespace velostream

@@ -37,8 +37,8 @@ class Request final : public MemoryWaiter {
 std::shared_ptr<Request> ask(const MemoryAccount& account, Bytes bytes, std::vector<std::string>* order = nullptr,
                              std::string name = {}) {
     auto request = std::make_shared<Request>(account, bytes, order, std::move(name));
-    auto now = MemoryWaiter::start(request);
-    if (now) request->result_ = std::move(now);
+    request->result_ = request->try_now();
+    if (!request->result_) MemoryWaiter::wait(request);
     return request;
 }
 

@@ -44,7 +44,7 @@ class BudgetWaiter {
     /// Afterwards `BudgetWaiters::remove` must be told.
     bool leave() noexcept { return !ended_.exchange(true); }
 
-  private:
+  protected:
     friend class BudgetWaiters<Atomics>;
     friend struct BudgetNode<Atomics>;
     using Queue = std::map<std::uint64_t, BudgetWaiter*>;
@@ -56,6 +56,7 @@ class BudgetWaiter {
 
     bool has_ended() const noexcept { return ended_.load(); }
 
+    // All of this is for `BudgetWaiters`.
     typename Atomics::template Atomic<bool> ended_{false};
     // Of the thread that adds it, then of the one that drains.
     BudgetWaiter* next_arrival_ = nullptr;

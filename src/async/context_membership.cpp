@@ -2,12 +2,14 @@
 #include "velostream/async/context_membership.hpp"
 
 #include <boost/asio/execution_context.hpp>
+#include <boost/asio/strand.hpp>
 #include <utility>
 
 namespace velostream {
 
-// Contexts shut their services down in the reverse order of creation. The scheduler is older than this service, so what
-// the dropped handlers post on their way out still finds it, and is destroyed by it.
+// Contexts shut their services down in the reverse order of creation. The scheduler and the service of strands are older
+// than this one, so what is posted by the dropped handlers on their way out, or by another thread just before, still
+// finds them, and is destroyed by them.
 class ContextMembership::Service : public asio::execution_context::service {
   public:
     using key_type = Service;
@@ -34,7 +36,9 @@ class ContextMembership::Service : public asio::execution_context::service {
 };
 
 bool ContextMembership::join(const asio::any_io_executor& executor, std::shared_ptr<ContextMember> member) {
-    auto members = asio::use_service<Service>(executor.context()).members();
+    auto& context = executor.context();
+    if (!asio::has_service<Service>(context)) static_cast<void>(asio::make_strand(executor)); // their service comes first
+    auto members = asio::use_service<Service>(context).members();
     const std::lock_guard lock{members->mutex};
     if (members->shut_down) return false;
     place_ = members->list.insert(members->list.end(), std::move(member));

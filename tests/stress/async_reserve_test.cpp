@@ -92,9 +92,9 @@ TEST(AsyncReserveStress, CancelledAndLateOnesLeaveNothingBehind) {
         std::atomic<int> completions{0};
     };
     const MemoryAccount account{"process", limit};
+    asio::thread_pool pool{4};
     std::deque<Request> requests;
     std::atomic<int> granted{0}, given_up{0};
-    asio::thread_pool pool{4};
     for (unsigned index = 0; index < count; ++index) {
         auto& request = requests.emplace_back(pool);
         asio::post(request.strand, [&, index] {

@@ -22,8 +22,8 @@ void ReserveOperation::on_end(Result<MemoryReservation> result) noexcept {
     membership_.leave();
 }
 
-// Posting runs no user code. It happens under the mutex so that a context which ends finds the operation either with its
-// handler, or posted and without any other tie to it. noexcept: without memory for it the program ends.
+// Posting runs no user code. It happens under the mutex so that a context which ends finds the operation either with
+// its handler, or posted and without any other tie to it. noexcept: without memory for it the program ends.
 void ReserveOperation::complete(Result<MemoryReservation> result) noexcept {
     const std::scoped_lock lock{mutex_};
     if (!handler_) return; // gone with its context

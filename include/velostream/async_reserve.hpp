@@ -45,10 +45,11 @@ class ReserveOperation final : public MemoryWaiter, public ContextMember {
             });
         if (deadline != TimePoint::max()) {
             const std::scoped_lock lock{operation->mutex_}; // it may ring before it is set
-            operation->alarm_.set(time, operation->executor_, deadline, [weak = std::weak_ptr{operation}](AlarmEnd end) {
-                const auto late = weak.lock();
-                if (late && end == AlarmEnd::rang) give_up(late, Errc::deadline_exceeded);
-            });
+            operation->alarm_.set(time, operation->executor_, deadline,
+                                  [weak = std::weak_ptr{operation}](AlarmEnd end) {
+                                      const auto late = weak.lock();
+                                      if (late && end == AlarmEnd::rang) give_up(late, Errc::deadline_exceeded);
+                                  });
         }
         wait(operation);
     }
@@ -91,8 +92,8 @@ auto async_reserve(const MemoryAccount& account, Bytes bytes, TimePoint deadline
         [](auto handler, const MemoryAccount& from, Bytes wanted, TimePoint until, const Time& clock) {
             auto executor = asio::any_io_executor{asio::get_associated_executor(handler)};
             const auto slot = asio::get_associated_cancellation_slot(handler);
-            const auto operation = std::make_shared<detail::ReserveOperation>(from, wanted, std::move(executor),
-                                                                              std::move(handler));
+            const auto operation =
+                std::make_shared<detail::ReserveOperation>(from, wanted, std::move(executor), std::move(handler));
             detail::ReserveOperation::start(operation, slot, until, clock);
         },
         token, account, bytes, deadline, std::move(time));

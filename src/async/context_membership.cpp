@@ -7,9 +7,9 @@
 
 namespace velostream {
 
-// Contexts shut their services down in the reverse order of creation. The scheduler and the service of strands are older
-// than this one, so what is posted by the dropped handlers on their way out, or by another thread just before, still
-// finds them, and is destroyed by them.
+// Contexts shut their services down in the reverse order of creation. The scheduler and the service of strands are
+// older than this one, so what is posted by the dropped handlers on their way out, or by another thread just before,
+// still finds them, and is destroyed by them.
 class ContextMembership::Service : public asio::execution_context::service {
   public:
     using key_type = Service;
@@ -37,7 +37,8 @@ class ContextMembership::Service : public asio::execution_context::service {
 
 bool ContextMembership::join(const asio::any_io_executor& executor, std::shared_ptr<ContextMember> member) {
     auto& context = executor.context();
-    if (!asio::has_service<Service>(context)) static_cast<void>(asio::make_strand(executor)); // their service comes first
+    if (!asio::has_service<Service>(context))
+        static_cast<void>(asio::make_strand(executor)); // their service comes first
     auto members = asio::use_service<Service>(context).members();
     const std::lock_guard lock{members->mutex};
     if (members->shut_down) return false;

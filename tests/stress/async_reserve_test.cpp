@@ -102,12 +102,13 @@ TEST(AsyncReserveStress, CancelledAndLateOnesLeaveNothingBehind) {
                 ++request.completions;
                 ++(outcome ? granted : given_up);
                 if (!outcome) return;
-                asio::post(pool, [held = std::make_shared<MemoryReservation>(std::move(*outcome))] { held->release(); });
+                asio::post(pool,
+                           [held = std::make_shared<MemoryReservation>(std::move(*outcome))] { held->release(); });
             };
             auto bound = asio::bind_executor(request.strand,
                                              asio::bind_cancellation_slot(request.signal.slot(), std::move(handler)));
-            const auto deadline = index % 3 == 0 ? SteadyTime{}.now() + std::chrono::microseconds{index % 500}
-                                                 : TimePoint::max();
+            const auto deadline =
+                index % 3 == 0 ? SteadyTime{}.now() + std::chrono::microseconds{index % 500} : TimePoint::max();
             async_reserve(account, 1 + index % 900, deadline, SteadyTime{}, std::move(bound));
             if (index % 3 == 1)
                 asio::post(request.strand, [&] { request.signal.emit(asio::cancellation_type::terminal); });

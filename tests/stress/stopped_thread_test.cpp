@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread that stops anywhere in the middle of a call stops no other: it is stopped by a signal, wherever it happens to
-// be, and the others must go on.
+// A thread that stops anywhere in the middle of a call stops no other: it is stopped by a signal, wherever it happens
+// to be, and the others must go on.
 #include <gtest/gtest.h>
 #include <pthread.h>
 
@@ -34,7 +34,7 @@ class Victim {
         : thread_([this, work] {
               while (!ends_) work();
           }) {
-        struct sigaction action {};
+        struct sigaction action{};
         action.sa_handler = &stop_here;
         sigaction(SIGUSR1, &action, nullptr);
     }
@@ -58,7 +58,8 @@ class Victim {
 
 constexpr int stops = 300;
 
-// Nothing is refused here: the text of a refusal is allocated, and a thread may well be stopped with a lock of the heap.
+// Nothing is refused here: the text of a refusal is allocated, and a thread may well be stopped with a lock of the
+// heap.
 TEST(StoppedThread, HoldsUpNoReservationOfOthers) {
     constexpr Bytes limit = 3000; // so small that every call goes through the tree
     const MemoryAccount process{"process", limit};

@@ -61,8 +61,8 @@ class BudgetTree {
     /// Gives back `units` that `shard`, which they were taken for, did not take. Its node need not have an owner.
     static void give(Shard& shard, std::uint64_t units) noexcept;
 
-    /// The figures with which `level` refuses now. Some may have come back since it did so: `used` is what there was then,
-    /// at least.
+    /// The figures with which `level` refuses now. Some may have come back since it did so: `used` is what there was
+    /// then, at least.
     static Outcome refused(const Node& level, std::uint64_t units) noexcept;
 
     /// Lowering it below what is granted is allowed: after this has returned nothing is granted until enough came back.

@@ -23,9 +23,9 @@ namespace velostream {
 /// has brought it back to zero. Others leave at once. (A thread that stops while it drains delays grants, and nothing
 /// else: takes, returns, departures go on.)
 ///
-/// No wake-up is lost. A node with a queue is announced like a decider, so that nothing below lies or goes into a shard:
-/// every unit that comes back goes past them, through `on_given`. Who queues stores `waiting`, then looks for room; who
-/// gives adds to `given`, then loads `waiting`. Both are seq_cst: one of them sees the other.
+/// No wake-up is lost. A node with a queue is announced like a decider, so that nothing below lies or goes into a
+/// shard: every unit that comes back goes past them, through `on_given`. Who queues stores `waiting`, then looks for
+/// room; who gives adds to `given`, then loads `waiting`. Both are seq_cst: one of them sees the other.
 ///
 /// Threads: safe. Lock-free, but for the end of an account whose last handle a waiter had.
 template <class Atomics>
@@ -66,7 +66,7 @@ class BudgetWaiters {
     // Only for who drains.
     void drain() noexcept;
     template <class Item>
-    static Item* take_in_order(Atomic<Item*>& list, Item* Item::*next) noexcept;
+    static Item* take_in_order(Atomic<Item*>& list, Item* Item::* next) noexcept;
     void serve(Node& node) noexcept;
     bool serve_first(Node& node) noexcept;
     void end(Waiter& waiter) noexcept;
@@ -165,7 +165,7 @@ void BudgetWaiters<Atomics>::drain() noexcept {
 /// All of a list, that which was pushed first in front.
 template <class Atomics>
 template <class Item>
-Item* BudgetWaiters<Atomics>::take_in_order(Atomic<Item*>& list, Item* Item::*next) noexcept {
+Item* BudgetWaiters<Atomics>::take_in_order(Atomic<Item*>& list, Item* Item::* next) noexcept {
     Item* in_order = nullptr;
     for (auto* item = list.exchange(nullptr); item != nullptr;) {
         auto* const behind = std::exchange(item->*next, in_order);

@@ -124,8 +124,9 @@ class MemoryAccount {
     /// allowed.
     ///
     /// Errors:   `Errc::memory_limit_exceeded` if at some moment during the call an account on the way lacked room,
-    ///           credit cached by other threads included, or if requests wait there that came before. The detail names that account, what was asked, used and
-    ///           allowed, the largest holders, and whether waiting could help; a request above a limit never succeeds.
+    ///           credit cached by other threads included, or if requests wait there that came before. The detail names
+    ///           that account, what was asked, used and allowed, the largest holders, and whether waiting could help; a
+    ///           request above a limit never succeeds.
     /// Threads:  safe; lock-free.
     [[nodiscard]] Result<MemoryReservation> try_reserve(Bytes bytes) const noexcept {
         auto* shard = &node_->shard_of_this_thread();

@@ -2,6 +2,7 @@
 // Every schedule of a few threads of which some wait for room, and waiting that is wrong in one thing each.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <utility>
 
 #include "interleaving/core/budget_waiting_world.hpp"
@@ -9,6 +10,7 @@
 namespace velostream {
 
 struct LooksBeforeItCounts {};
+struct OverlooksTheCount {};
 struct ForgetsRequests {};
 struct ClearsItsMarkTooLate {};
 struct QueuesUnannounced {};
@@ -23,6 +25,12 @@ void BudgetWaiters<ExploredAtomics<LooksBeforeItCounts>>::enter(Waiter& waiter, 
     if (!has_room) node.is_marked.store(true); // "served already"
     node.waiting.store(node.queue.size());
     waiter.queued_at_ = &node;
+}
+
+// Whoever gives back may then see the count as it was before his own return: the store-load order is missing.
+template <>
+bool BudgetWaiters<ExploredAtomics<OverlooksTheCount>>::any() const noexcept {
+    return count_.load(std::memory_order_acquire) != 0;
 }
 
 template <>
@@ -102,6 +110,10 @@ TEST(BudgetWaitingInterleavings, TwoWhoWaitForWhatAnotherGivesBack) {
 
 TEST(BudgetWaitingMutants, LookingForRoomBeforeItIsSeenToWaitIsFound) {
     EXPECT_EQ(Mutant<LooksBeforeItCounts>::one_who_waits_for_what_another_gives_back().failure, "a wake-up was lost");
+}
+TEST(BudgetWaitingMutants, ACountThatIsReadTooEarlyIsFoundWithWeakMemory) {
+    EXPECT_EQ(Mutant<OverlooksTheCount>::one_who_waits_for_what_another_gives_back(testing::MemoryModel::weak).failure,
+              "a wake-up was lost");
 }
 TEST(BudgetWaitingMutants, RequestsThatAreForgottenAreFound) {
     EXPECT_EQ(Mutant<ForgetsRequests>::one_who_waits_for_what_another_gives_back().failure, "a wake-up was lost");

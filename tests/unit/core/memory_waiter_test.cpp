@@ -207,7 +207,7 @@ TEST(MemoryWaiter, KeepsItsTurnWhenItGoesToAnotherLevel) {
     auto in_query = query.try_reserve(50);
     auto in_other = other.try_reserve(50);
     std::vector<std::string> order;
-    const auto first = ask(query, 50, &order, "first"); // for the query
+    const auto first = ask(query, 50, &order, "first");   // for the query
     const auto second = ask(other, 20, &order, "second"); // for the process
     ASSERT_EQ(query.waiting(), 1u);
     ASSERT_EQ(process.waiting(), 1u);

@@ -53,6 +53,13 @@ class OnBroker(Job):
     def names(self, prefix=None):
         return {f"{prefix or self.prefix}-{name}" for name in ("orders", "customer-totals", "dead-letters")}
 
+    def assert_no_topics_of(self, prefix):
+        """A broker hears of a deletion a little after the controller has made it."""
+        until = time.monotonic() + TIMEOUT
+        while self.topics_of(prefix) and time.monotonic() < until:
+            time.sleep(0.1)
+        self.assertEqual(self.topics_of(prefix), {})
+
     def records(self, name, prefix=None):
         """The records of a topic, partition by partition, as kcat tells them."""
         with subprocess.Popen(["kcat", "-q", "-b", self.address, "-C", "-t", f"{prefix or self.prefix}-{name}", "-o", "beginning", "-e", "-J"],
@@ -119,12 +126,6 @@ class Topics(OnBroker):
     def run_id(self, run):
         return re.search(r"topics (\S+)-orders, \1-customer-totals and \1-dead-letters\n", run.stdout)[1]
 
-    def eventually_no_topics_of(self, prefix):
-        until = time.monotonic() + TIMEOUT
-        while self.topics_of(prefix) and time.monotonic() < until:
-            time.sleep(0.1)
-        return not self.topics_of(prefix)
-
     def test_each_run_has_topics_of_its_own_under_an_id_that_it_says(self):
         prefixes = []
         for seed in (1, 2):
@@ -149,7 +150,7 @@ class Topics(OnBroker):
         kept = self.run_id(self.run_on_broker(*self.few))
         orders = self.path("orders.csv")
         self.run_prefixed(*self.few, "--clean", "--write-orders", orders)
-        self.assertTrue(self.eventually_no_topics_of(self.prefix))
+        self.assert_no_topics_of(self.prefix)
         self.assert_recomputed(orders)
         self.assertEqual(set(self.topics_of(kept)), self.names(kept))
         self.run_prefixed(*self.few, "--clean")  # nothing is left that could be in the way
@@ -275,7 +276,7 @@ class Disturbances(OnBroker):
         self.job.send_signal(signal.SIGTERM)
         self.end()
         self.assert_recomputed(used)
-        self.assertEqual(self.topics_of(self.prefix), {})
+        self.assert_no_topics_of(self.prefix)
 
 
 def reason_to_skip():

@@ -47,11 +47,15 @@ velostream::Bytes source_bytes(const Options& options) {
     return std::min<velostream::Bytes>(4 * velostream::mebibyte, options.memory_mb * velostream::mebibyte / 16);
 }
 
+bool is_limit_small(const Options& options) {
+    constexpr std::uint64_t small_mb = 16;
+    return options.memory_mb < small_mb;
+}
+
 // How long a record waits for company. With a small limit few are in progress at once, and waiting is all they would
 // do.
 velostream::Duration linger_of(const Options& options) {
-    constexpr std::uint64_t small_mb = 16;
-    return options.memory_mb < small_mb ? 2ms : 20ms;
+    return is_limit_small(options) ? 2ms : 20ms;
 }
 
 constexpr std::size_t usual_json = 96;
@@ -109,7 +113,8 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
           io.get_executor(),
           {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 1s, .linger = linger_of(options)}),
       dead_letters_out_(io.get_executor(),
-                        {.bootstrap_servers = cluster.bootstrap_servers(), .linger = linger_of(options)}),
+                        {.bootstrap_servers = cluster.bootstrap_servers(), .linger = linger_of(options)},
+                        is_limit_small(options) ? velostream::MemoryAccount{} : resources_.traffic()),
       dead_letters_(*config_.dead_letter_queue, kafka::DeadLetterTopic{dead_letters_out_},
                     {.application = "orders_pipeline", .group = cluster.group()}),
       orders_in_(io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(),

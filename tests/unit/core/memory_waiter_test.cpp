@@ -271,7 +271,7 @@ TEST(MemoryWaiter, NothingIsParkedWhileItWaits) {
     const auto busy = process.child("busy");
     auto held = process.try_reserve(4 * mebibyte);
     std::vector<MemoryReservation> small;
-    for (int i = 0; i < 16; ++i) small.push_back(std::move(*busy.try_reserve(mebibyte / 16)));
+    for (int i = 0; i < 16; ++i) small.push_back(*busy.try_reserve(mebibyte / 16));
 
     const auto request = ask(process.child("operator"), 10 * mebibyte);
     ASSERT_TRUE(request->is_waiting());

@@ -191,7 +191,8 @@ void Allocation::shrink(Bytes fewer) noexcept {
 }
 
 ManagedMemory::ManagedMemory(const StreamingConfig& config, const ResourceManagerOptions& options,
-                             std::function<TimePoint()> coarse_now) {
+                             std::function<TimePoint()> coarse_now)
+    : state_share_(options.state_share), queries_("queries", config.effective_limits().max_concurrent_queries) {
     check(config, options);
     shared_ = std::make_shared<Allocation::Shared>(config, options, std::move(coarse_now));
 }
@@ -199,16 +200,49 @@ ManagedMemory::ManagedMemory(const StreamingConfig& config, const ResourceManage
 ManagedMemory::~ManagedMemory() = default;
 
 Result<Allocation> ManagedMemory::allocate_memory(std::string_view name, Bytes bytes) {
-    auto account = shared_->named(name);
-    auto reservation = account.try_reserve(bytes);
-    if (!reservation) {
-        const auto error = reservation.error();
+    const auto account = shared_->named(name);
+    return allocated(account, bytes, account.try_reserve(bytes));
+}
+
+Result<Allocation> ManagedMemory::allocated(const MemoryAccount& account, Bytes bytes,
+                                            Result<MemoryReservation> reserved) {
+    if (!reserved) {
+        const auto error = reserved.error();
         shared_->on_refused(account, bytes, error);
         return error;
     }
-    Allocation allocation{shared_, std::move(account), std::move(*reservation)};
-    shared_->on_allocated(allocation.account_, bytes);
+    Allocation allocation{shared_, account, std::move(*reserved)};
+    shared_->on_allocated(account, bytes);
     return allocation;
+}
+
+Result<QueryScope> ManagedMemory::open_query(const QueryLimits& limits) {
+    return admitted(limits, queries_.try_reserve(1));
+}
+
+Result<QueryScope> ManagedMemory::admitted(const QueryLimits& limits, Result<MemoryReservation> place) {
+    if (!place) {
+        const auto error = place.error();
+        if (error != Errc::memory_limit_exceeded) return error;
+        const auto waiting = queries_.waiting();
+        auto text = "query '" + limits.name + "': " + std::to_string(queries_.used()) +
+                    " of max_concurrent_queries = " + std::to_string(*queries_.limit()) + " are open";
+        if (waiting != 0) text += ", " + std::to_string(waiting) + " wait";
+        return Error{Errc::admission_refused, std::move(text)};
+    }
+    std::optional<Bytes> limit;
+    if (limits.max_memory_mb) {
+        constexpr auto most = unlimited_units / mebibyte;
+        if (*limits.max_memory_mb == 0 || *limits.max_memory_mb > most)
+            return Error{make_error_code(boost::system::errc::invalid_argument),
+                         "query '" + limits.name + "': max_memory_mb = " + std::to_string(*limits.max_memory_mb) +
+                             ": must be 1 to " + std::to_string(most)};
+        limit = *limits.max_memory_mb * mebibyte;
+    }
+    const auto& process = shared_->process;
+    auto smallest = limit;
+    if (const auto all = process.limit()) smallest = std::min(smallest.value_or(*all), *all);
+    return QueryScope{process.child(limits.name, limit), share_of(smallest, state_share_), std::move(*place)};
 }
 
 MemoryAccount ManagedMemory::account(std::string_view name) {

@@ -15,6 +15,7 @@
 #include "velostream/base/units.hpp"
 #include "velostream/config/streaming_config.hpp"
 #include "velostream/core/memory_account.hpp"
+#include "velostream/query_scope.hpp"
 #include "velostream/system_memory.hpp"
 
 namespace velostream {
@@ -125,6 +126,15 @@ class ManagedMemory {
     /// For what passes through: buffers, sends, retries. It may use all that is left.
     const MemoryAccount& traffic() const noexcept;
 
+    /// Opens a query: one of `max_concurrent_queries`, with accounts of its own.
+    ///
+    /// Errors: `Errc::admission_refused` if so many are open, or if some wait for a place (`async_admit` waits);
+    ///         `std::errc::invalid_argument`, saying what is legal.
+    [[nodiscard]] Result<QueryScope> open_query(const QueryLimits& limits = {});
+
+    /// `max_concurrent_queries`, one unit for each query that is open.
+    const MemoryAccount& queries() const noexcept { return queries_; }
+
     /// Exact if nothing changes during the call; never too low.
     MemoryUsage get_memory_usage() const;
 
@@ -146,8 +156,14 @@ class ManagedMemory {
                   std::function<TimePoint()> coarse_now);
     ~ManagedMemory();
 
+    /// What waits for memory or a place goes through these when it was granted, or refused for good.
+    Result<Allocation> allocated(const MemoryAccount& account, Bytes bytes, Result<MemoryReservation> reserved);
+    Result<QueryScope> admitted(const QueryLimits& limits, Result<MemoryReservation> place);
+
   private:
     std::shared_ptr<Allocation::Shared> shared_;
+    double state_share_;
+    MemoryAccount queries_;
 };
 
 } // namespace velostream

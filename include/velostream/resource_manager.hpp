@@ -2,13 +2,20 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <concepts>
 #include <optional>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "velostream/async/time_source.hpp"
+#include "velostream/async_reserve.hpp"
 #include "velostream/config/streaming_config.hpp"
 #include "velostream/connection_pool.hpp"
 #include "velostream/managed_memory.hpp"
@@ -38,6 +45,7 @@ class ResourceManager : public ManagedMemory {
                              const ResourceManagerOptions& options = {}, Time time = {})
         requires(!has_connections)
         : ManagedMemory(config, options, [time] { return time.coarse_now(); }),
+          time_(std::move(time)),
           connections_("connections", config.max_connections) {
         static_cast<void>(executor); // nothing here runs without connections
     }
@@ -47,9 +55,40 @@ class ResourceManager : public ManagedMemory {
                     const ResourceManagerOptions& options = {}, Time time = {})
         requires has_connections
         : ManagedMemory(config, options, [time] { return time.coarse_now(); }),
+          time_(time),
           connections_("connections", config.max_connections),
           pool_(std::move(executor), config.effective_connection_pool(), std::move(factory), connections_,
                 std::move(time)) {}
+
+    /// As `allocate_memory`, but waits for room until `deadline` at most, first come first served.
+    ///
+    /// Completes with: an `Allocation`, or an error as `velostream::async_reserve` has it.
+    /// Cancellation:   all kinds, at any moment; leaves nothing behind.
+    /// Lifetime:       the manager must outlive the wait.
+    template <asio::completion_token_for<void(Result<Allocation>)> Token>
+    auto async_allocate_memory(std::string_view name, Bytes bytes, TimePoint deadline, Token&& token) {
+        return wait_for<Allocation>(
+            account(name), bytes, deadline,
+            [this, account = account(name), bytes](Result<MemoryReservation> reserved) {
+                return allocated(account, bytes, std::move(reserved));
+            },
+            std::forward<Token>(token));
+    }
+
+    /// As `open_query`, but waits for a place until `deadline` at most, first come first served.
+    ///
+    /// Completes with: a `QueryScope`; or Errc::deadline_exceeded (the refusal inside), Errc::cancelled, or an error
+    ///                 of `limits` as `open_query` has it.
+    /// Cancellation, Lifetime: as `async_allocate_memory`.
+    template <asio::completion_token_for<void(Result<QueryScope>)> Token>
+    auto async_admit(QueryLimits limits, TimePoint deadline, Token&& token) {
+        return wait_for<QueryScope>(
+            queries(), 1, deadline,
+            [this, limits = std::move(limits)](Result<MemoryReservation> place) {
+                return admitted(limits, std::move(place));
+            },
+            std::forward<Token>(token));
+    }
 
     /// A connection of the default pool: `auto connection = co_await resources.get_connection();`, then
     /// `(*connection)->query(…)`. It goes back when the lease ends.
@@ -88,6 +127,26 @@ class ResourceManager : public ManagedMemory {
         using type = ConnectionPool<Used, Time>;
     };
 
+    // Waits for units of `account`, and completes with what `finish` makes of them.
+    template <class Granted, class Finish, class Token>
+    auto wait_for(const MemoryAccount& account, Bytes units, TimePoint deadline, Finish finish, Token&& token) {
+        return asio::async_initiate<Token, void(Result<Granted>)>(
+            [](auto handler, const MemoryAccount& from, Bytes wanted, TimePoint until, const Time& clock,
+               Finish finishing) {
+                const auto executor = asio::get_associated_executor(handler);
+                const auto slot = asio::get_associated_cancellation_slot(handler);
+                auto then = [finishing = std::move(finishing),
+                             handler = std::move(handler)](Result<MemoryReservation> reserved) mutable {
+                    auto granted = finishing(std::move(reserved));
+                    std::move(handler)(std::move(granted));
+                };
+                async_reserve(from, wanted, until, clock,
+                              asio::bind_executor(executor, asio::bind_cancellation_slot(slot, std::move(then))));
+            },
+            token, account, units, deadline, time_, std::move(finish));
+    }
+
+    [[no_unique_address]] Time time_;
     MemoryAccount connections_;
     [[no_unique_address]] typename Pool<Factory>::type pool_;
 };

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/query_scope.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "velostream/resource_manager.hpp"
+#include "velostream/testing/manual_time.hpp"
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ManualTime;
+
+StreamingConfig with_queries(std::size_t most, std::optional<std::uint64_t> max_memory_mb = 100) {
+    return {.max_memory_mb = max_memory_mb, .resource_limits = ResourceLimitsConfig{.max_concurrent_queries = most}};
+}
+
+class QueryScopeTest : public ::testing::Test {
+  protected:
+    template <class T>
+    auto into(std::optional<Result<T>>& place) {
+        return asio::bind_executor(io.get_executor(), [&place](Result<T> result) { place.emplace(std::move(result)); });
+    }
+    void run() {
+        io.restart();
+        io.poll();
+    }
+
+    asio::io_context io;
+    ManualTime time;
+    ResourceManager<NoConnections, ManualTime> resources{io.get_executor(), with_queries(2), {}, time};
+};
+
+TEST_F(QueryScopeTest, TheQueryAfterTheLastOneIsRefusedAtOnce) {
+    auto first = resources.open_query({.name = "first"});
+    auto second = resources.open_query({.name = "second"});
+    ASSERT_TRUE(first && second);
+    EXPECT_EQ(resources.queries().used(), 2u);
+
+    const auto third = resources.open_query({.name = "third"});
+
+    ASSERT_FALSE(third);
+    EXPECT_EQ(third.error(), Errc::admission_refused);
+    EXPECT_NE(third.error().message().find("query 'third': 2 of max_concurrent_queries = 2 are open"),
+              std::string::npos)
+        << third.error().message();
+}
+
+TEST_F(QueryScopeTest, APlaceIsFreeWhenAQueryEnds) {
+    auto first = resources.open_query();
+    auto second = resources.open_query();
+    {
+        const auto ended = std::move(first);
+    }
+
+    EXPECT_TRUE(resources.open_query());
+}
+
+TEST_F(QueryScopeTest, HoldsNoMoreThanItsOwnLimit) {
+    const auto query = resources.open_query({.name = "small", .max_memory_mb = 10});
+    ASSERT_TRUE(query);
+
+    auto most = query->traffic().try_reserve(10 * mebibyte);
+    EXPECT_TRUE(most);
+    const auto refused = query->traffic().try_reserve(1);
+
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message().find("refused by 'small'"), std::string::npos) << refused.error().message();
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 10 * mebibyte);
+}
+
+TEST_F(QueryScopeTest, WithoutOneOfItsOwnTheLimitIsThatOfTheProcess) {
+    const auto query = resources.open_query();
+
+    const auto most = query->traffic().try_reserve(100 * mebibyte);
+
+    EXPECT_TRUE(most);
+    EXPECT_FALSE(query->traffic().try_reserve(1));
+}
+
+TEST_F(QueryScopeTest, ItsStateCannotStarveItsTraffic) {
+    const auto query = resources.open_query({.name = "small", .max_memory_mb = 8});
+
+    const auto groups = query->state().try_reserve(6 * mebibyte);
+    ASSERT_TRUE(groups);
+    EXPECT_FALSE(query->state().try_reserve(1));
+
+    EXPECT_TRUE(query->traffic().try_reserve(2 * mebibyte));
+}
+
+TEST_F(QueryScopeTest, WhatItHoldsCountsUntilItComesBack) {
+    auto query = resources.open_query({.name = "short"});
+    auto held = query->traffic().try_reserve(1000);
+    {
+        const auto ended = std::move(*query);
+    }
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 1000u);
+
+    held->release();
+
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 0u);
+}
+
+TEST_F(QueryScopeTest, AnImpossibleLimitIsAnErrorAndTakesNoPlace) {
+    for (const std::uint64_t wrong : {std::uint64_t{0}, std::uint64_t{1} << 44}) {
+        const auto query = resources.open_query({.name = "wrong", .max_memory_mb = wrong});
+
+        ASSERT_FALSE(query);
+        EXPECT_EQ(query.error(), boost::system::errc::invalid_argument);
+        EXPECT_NE(query.error().message().find("max_memory_mb = " + std::to_string(wrong) + ": must be 1 to"),
+                  std::string::npos)
+            << query.error().message();
+    }
+    EXPECT_EQ(resources.queries().used(), 0u);
+}
+
+TEST_F(QueryScopeTest, WaitsForAPlaceInTurn) {
+    auto first = resources.open_query();
+    auto second = resources.open_query();
+    std::optional<Result<QueryScope>> third, fourth;
+    resources.async_admit({.name = "third"}, TimePoint::max(), into(third));
+    resources.async_admit({.name = "fourth"}, TimePoint::max(), into(fourth));
+    run();
+    EXPECT_FALSE(third || fourth);
+    EXPECT_NE(resources.open_query().error().message().find("2 wait"), std::string::npos);
+
+    {
+        const auto ended = std::move(first);
+    }
+    run();
+
+    ASSERT_TRUE(third);
+    EXPECT_EQ((*third)->name(), "third");
+    EXPECT_FALSE(fourth);
+}
+
+TEST_F(QueryScopeTest, AWaitForAPlaceEndsAtItsDeadlineOrWhenItIsCancelled) {
+    auto first = resources.open_query();
+    auto second = resources.open_query();
+    std::optional<Result<QueryScope>> late, cancelled;
+    asio::cancellation_signal signal;
+    resources.async_admit({}, time.now() + 1s, into(late));
+    resources.async_admit({}, time.now() + 5s, asio::bind_cancellation_slot(signal.slot(), into(cancelled)));
+
+    time.advance(1s);
+    run();
+    signal.emit(asio::cancellation_type::total);
+    run();
+
+    ASSERT_TRUE(late && cancelled);
+    EXPECT_EQ(late->error(), Errc::deadline_exceeded);
+    EXPECT_EQ(cancelled->error(), Errc::cancelled);
+    EXPECT_EQ(resources.queries().waiting(), 0u);
+}
+
+TEST_F(QueryScopeTest, AnAllocationThatWaitsIsCountedUnderItsName) {
+    auto held = resources.allocate_memory("windows", 100 * mebibyte);
+    std::optional<Result<Allocation>> allocation;
+    resources.async_allocate_memory("sends", mebibyte, time.now() + 1s, into(allocation));
+    run();
+    ASSERT_FALSE(allocation);
+
+    held->release();
+    run();
+
+    ASSERT_TRUE(allocation && *allocation);
+    EXPECT_EQ((*allocation)->name(), "sends");
+    EXPECT_EQ(resources.account("sends").used(), mebibyte);
+}
+
+} // namespace
+} // namespace velostream

@@ -7,11 +7,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <memory_resource>
 #include <mutex>
 
 #include "support/allocations.hpp"
 #include "support/floors.hpp"
 #include "support/suite.hpp"
+#include "velostream/core/accounted_memory.hpp"
 #include "velostream/core/memory_account.hpp"
 
 namespace velostream::bench {
@@ -92,6 +95,30 @@ void cas_tree(benchmark::State& state) {
     }
 }
 
+// One insertion into a map of pmr nodes, which is emptied whenever it has grown to a thousand.
+void insert_into_map(benchmark::State& state, std::pmr::memory_resource& resource) {
+    constexpr std::uint32_t most = 1000;
+    std::pmr::map<std::uint32_t, std::uint64_t> map{&resource};
+    std::uint32_t key = 0;
+    for (auto _ : counted(state)) {
+        if (map.size() == most) map.clear();
+        map.emplace(key *= 2654435761U, key);
+        ++key;
+    }
+}
+
+void pmr_map_plain(benchmark::State& state) {
+    insert_into_map(state, *std::pmr::new_delete_resource());
+}
+
+void pmr_map_insert(benchmark::State& state) {
+    static const MemoryAccount process{"process", limit};
+    static const MemoryAccount query = process.child("query", limit);
+    static const MemoryAccount account = query.child("operator", limit);
+    AccountedResource resource{account};
+    insert_into_map(state, resource);
+}
+
 } // namespace
 
 void declare(Suite& suite) {
@@ -102,6 +129,8 @@ void declare(Suite& suite) {
     suite.add("floor/cas_loop_pair", floors::cas_loop_pair);
     suite.add("memory/reserve_near_limit", reserve_near_limit);
     suite.add("memory/reserve_near_small_limit", reserve_near_small_limit);
+    suite.add("floor/pmr_map_plain", pmr_map_plain);
+    suite.add("memory/pmr_map_insert", pmr_map_insert);
 }
 
 } // namespace velostream::bench

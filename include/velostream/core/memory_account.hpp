@@ -180,10 +180,23 @@ class MemoryAccount {
   private:
     friend class MemoryReservation;
     friend class MemoryWaiter;
+    friend class AccountedResource; // whose blocks have no room for a reservation
     using Tree = BudgetTree<MachineAtomics>;
     using Node = Tree::Node;
 
     explicit MemoryAccount(Node& node) noexcept : node_(&node) {}
+    // As `try_reserve`, without a reservation that remembers it.
+    std::optional<Error> take(Bytes bytes) const noexcept {
+        if (node_->shard_of_this_thread().try_take(bytes)) return std::nullopt;
+        const auto outcome = take_from_tree(bytes);
+        return outcome.granted() ? std::nullopt : std::optional{refusal(bytes, outcome)};
+    }
+    void give(Bytes taken) const noexcept {
+        auto* shard = &node_->shard_of_this_thread();
+        if (shard->try_put(taken)) return;
+        if (shard->node == nullptr) shard = &node_->shard(0); // this thread has none
+        Tree::give(*shard, taken);
+    }
     Tree::Outcome take_from_tree(Bytes bytes) const noexcept;
     Error refusal(Bytes asked, const Tree::Outcome& outcome) const noexcept;
 

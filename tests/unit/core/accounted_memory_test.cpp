@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/core/accounted_memory.hpp"
+
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <memory_resource>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace velostream {
+namespace {
+
+// What malloc says it gave, and the header before it.
+constexpr std::size_t header = 8;
+
+TEST(AccountedMemory, ChargesWhatMallocTakesAndLittleMore) {
+    for (std::size_t bytes = 0; bytes < 4096; ++bytes) {
+        void* const place = ::operator new(bytes);
+        const auto taken = ::malloc_usable_size(place) + header;
+        ::operator delete(place);
+        ASSERT_GE(charge_for(bytes), taken) << bytes;
+        ASSERT_LE(charge_for(bytes), taken + 16) << bytes;
+    }
+    for (const std::size_t bytes : {5'000U, 65'536U, 131'071U, 131'072U, 200'000U, 1'048'576U, 10'000'001U}) {
+        void* const place = ::operator new(bytes);
+        const auto taken = ::malloc_usable_size(place) + 2 * header;
+        ::operator delete(place);
+        EXPECT_GE(charge_for(bytes) + header, taken) << bytes;
+        EXPECT_LE(charge_for(bytes), taken + 4096) << bytes;
+    }
+}
+
+TEST(AccountedMemory, ChargesForAlignment) {
+    for (const std::size_t alignment : {32U, 64U, 4096U}) {
+        void* const place = ::operator new(100, std::align_val_t{alignment});
+        const auto taken = ::malloc_usable_size(place) + header;
+        ::operator delete(place, std::align_val_t{alignment});
+        EXPECT_GE(charge_for(100, alignment), taken) << alignment;
+    }
+}
+
+TEST(AccountedMemory, AnImpossibleSizeIsRefusedAndNotWrapped) {
+    const MemoryAccount account{"account", 1000};
+    AccountedResource resource{account};
+
+    EXPECT_THROW(static_cast<void>(resource.allocate(std::numeric_limits<std::size_t>::max())), MemoryRefusedException);
+    EXPECT_THROW(static_cast<void>(
+                     AccountedAllocator<std::uint64_t>{account}.allocate(std::numeric_limits<std::size_t>::max() / 4)),
+                 std::bad_array_new_length);
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedResource, ChargesWhileABlockIsInUse) {
+    const MemoryAccount account{"account"};
+    AccountedResource resource{account};
+
+    void* const place = resource.allocate(100);
+    EXPECT_EQ(account.used(), charge_for(100));
+    resource.deallocate(place, 100);
+
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedResource, ThrowsABadAllocThatSaysWhoRefused) {
+    const MemoryAccount account{"windows", 100};
+    AccountedResource resource{account};
+    try {
+        static_cast<void>(resource.allocate(101));
+        FAIL() << "granted above the limit";
+    } catch (const std::bad_alloc& exception) {
+        EXPECT_NE(std::string{exception.what()}.find("'windows' asked for 112 bytes"), std::string::npos)
+            << exception.what();
+        EXPECT_EQ(dynamic_cast<const MemoryRefusedException&>(exception).error(), Errc::memory_limit_exceeded);
+    }
+}
+
+TEST(AccountedResource, WhatTheHeapDoesNotHaveIsNotCharged) {
+    const MemoryAccount account{"account"};
+    AccountedResource resource{account};
+
+    EXPECT_THROW(static_cast<void>(resource.allocate(std::size_t{1} << 61)), std::bad_alloc);
+
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedResource, AContainerKeepsWhatItHasWhenMoreIsRefused) {
+    const MemoryAccount account{"groups", 10'000};
+    AccountedResource resource{account};
+    std::pmr::map<int, std::pmr::string> groups{&resource};
+    int added = 0;
+    EXPECT_THROW(for (;; ++added) groups.emplace(added, std::string(100, 'x')), MemoryRefusedException);
+
+    EXPECT_EQ(groups.size(), static_cast<std::size_t>(added));
+    EXPECT_GT(added, 30);
+    EXPECT_LE(account.used(), 10'000u);
+    groups.clear();
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedResource, MayBeGivenBackByAThreadThatReservedNothing) {
+    const MemoryAccount account{"account", 1000};
+    AccountedResource resource{account};
+    void* const place = resource.allocate(500);
+
+    std::thread{[&] { resource.deallocate(place, 500); }}.join();
+
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedResource, ThoseOfOneAccountAreEqual) {
+    const MemoryAccount account{"account"};
+    const AccountedResource one{account}, same{account}, other{MemoryAccount{"other"}};
+
+    EXPECT_TRUE(one == same);
+    EXPECT_FALSE(one == other);
+    EXPECT_FALSE(one == *std::pmr::new_delete_resource());
+}
+
+TEST(ReservedResource, RefusesNothingInsideItsReservation) {
+    const MemoryAccount account{"account", 1000};
+    ReservedResource resource{*account.try_reserve(1000)};
+    std::pmr::vector<std::byte> batch{&resource};
+    EXPECT_FALSE(account.try_reserve(1)) << "all is reserved";
+
+    batch.resize(900);
+
+    EXPECT_EQ(resource.left(), 1000 - charge_for(900));
+    EXPECT_THROW(batch.resize(1000), MemoryRefusedException);
+    EXPECT_EQ(batch.size(), 900u);
+    batch = std::pmr::vector<std::byte>{&resource};
+    batch.shrink_to_fit();
+    EXPECT_EQ(resource.left(), 1000u);
+}
+
+TEST(ReservedResource, GivesItsReservationBackWhenItEnds) {
+    const MemoryAccount account{"account", 1000};
+    {
+        const ReservedResource resource{*account.try_reserve(1000)};
+    }
+
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedArena, ChargesByTheChunkAndGivesAllBackAtOnce) {
+    const MemoryAccount account{"window"};
+    AccountedArena arena{account, 4096};
+    std::pmr::vector<std::pmr::string> records{&arena};
+    records.emplace_back(std::string(40, 'a'));
+    const auto first_chunk = account.used();
+    EXPECT_GE(first_chunk, 4096u);
+    for (int i = 0; i < 20; ++i) records.emplace_back(std::string(40, 'b'));
+    EXPECT_EQ(account.used(), first_chunk) << "small pieces come out of the chunk";
+    for (int i = 0; i < 1000; ++i) records.emplace_back(std::string(40, 'c'));
+    EXPECT_GT(account.used(), 10 * first_chunk);
+
+    std::pmr::vector<std::pmr::string>{&arena}.swap(records);
+    arena.clear();
+
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedArena, ThrowsWhenAChunkIsRefused) {
+    const MemoryAccount account{"window", 10'000};
+    AccountedArena arena{account, 4096};
+
+    EXPECT_THROW(for (;;) static_cast<void>(arena.allocate(100)), MemoryRefusedException);
+    EXPECT_LE(account.used(), 10'000u);
+}
+
+TEST(AccountedAllocator, ChargesAContainerAndItsRehashes) {
+    const MemoryAccount account{"groups", 100'000};
+    using Allocator = AccountedAllocator<std::pair<const int, int>>;
+    std::unordered_map<int, int, std::hash<int>, std::equal_to<>, Allocator> groups{Allocator{account}};
+    int added = 0;
+    try {
+        for (;; ++added) groups.emplace(added, added);
+    } catch (const MemoryRefusedException&) {
+        EXPECT_EQ(groups.size(), static_cast<std::size_t>(added)) << "the map is as it was before";
+    }
+    EXPECT_GT(added, 500);
+    EXPECT_GT(account.peak(), 60'000u);
+    groups = decltype(groups){Allocator{account}};
+    EXPECT_LT(account.used(), 1000u);
+}
+
+TEST(AccountedAllocator, BytesGoBackToTheAccountTheyCameFrom) {
+    const MemoryAccount one{"one"}, other{"other"};
+    using Vector = std::vector<int, AccountedAllocator<int>>;
+    Vector from_one{AccountedAllocator<int>{one}}, from_other{AccountedAllocator<int>{other}};
+    from_one.resize(100);
+    from_other.resize(200);
+    const auto in_one = one.used();
+    const auto in_other = other.used();
+
+    swap(from_one, from_other);
+    EXPECT_EQ(one.used(), in_one);
+    from_one = std::move(from_other); // what came from `other` goes back there
+
+    EXPECT_EQ(one.used(), in_one);
+    EXPECT_LT(other.used(), in_other);
+    from_one = Vector{AccountedAllocator<int>{other}};
+    EXPECT_EQ(one.used() + other.used(), 0u);
+}
+
+} // namespace
+} // namespace velostream

@@ -2,12 +2,16 @@
 #include "velostream/managed_memory.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <cmath>
 #include <iostream>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
 #include <stdexcept>
 
+#include "reclaim_coordinator.hpp"
 #include "velostream/config/validate.hpp"
 #include "velostream/core/pressure_gauge.hpp"
 #include "velostream/filtering_observer.hpp"
@@ -17,6 +21,7 @@ namespace velostream {
 namespace {
 
 constexpr Duration system_memory_age = std::chrono::milliseconds{250};
+constexpr Duration reclaim_rest = std::chrono::milliseconds{250};
 
 std::optional<Bytes> limit_of(const StreamingConfig& config) {
     if (!config.max_memory_mb) return std::nullopt;
@@ -53,7 +58,7 @@ void check(const StreamingConfig& config, const ResourceManagerOptions& options)
 } // namespace
 
 // What the manager and its allocations share. The accounts and the observer are set once; the rest is guarded.
-struct Allocation::Shared {
+struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
     Shared(const StreamingConfig& config, const ResourceManagerOptions& options, std::function<TimePoint()> clock)
         : process("process", limit_of(config)),
           state(process.child("state", share_of(limit_of(config), options.state_share))),
@@ -64,6 +69,7 @@ struct Allocation::Shared {
           coarse_now(std::move(clock)),
           files(options.system_files),
           threshold(config.effective_limits().memory_pressure_threshold),
+          reclaims(std::make_shared<ReclaimCoordinator>(process, coarse_now, reclaim_rest)),
           gauge(threshold) {}
 
     MemoryAccount named(std::string_view name);
@@ -77,8 +83,11 @@ struct Allocation::Shared {
     };
     Sight look(bool fresh);
     double pressure_percentage(const SystemMemory& system, Bytes used) const;
-    void judge_pressure(double percentage) noexcept;
+    void judge_pressure(double percentage, Bytes used);
     void judge_pressure() noexcept;
+    void tell_listeners();
+    PressureLevel level();
+    void make_room(Bytes bytes);
 
     const MemoryAccount process, state, traffic;
 
@@ -90,6 +99,16 @@ struct Allocation::Shared {
     const std::function<TimePoint()> coarse_now;
     const SystemMemoryFiles files;
     const double threshold;
+
+    const std::shared_ptr<ReclaimCoordinator> reclaims;
+
+    struct Listener {
+        asio::any_io_executor executor;
+        std::function<void(PressureLevel)> call;
+        std::atomic<bool> is_posted{false};
+    };
+    std::mutex listeners_mutex;
+    std::vector<std::weak_ptr<Listener>> listeners; // guarded by listeners_mutex
 
     std::mutex pressure_mutex; // guards what follows
     PressureGauge gauge;
@@ -121,6 +140,12 @@ void Allocation::Shared::on_released(const MemoryAccount& account, Bytes bytes) 
 
 void Allocation::Shared::on_refused(const MemoryAccount& account, Bytes bytes, const Error& error) noexcept {
     filter->on_memory_refused({process.name(), account.name(), bytes, error});
+    try {
+        const auto lowest = account.lowest_limit();
+        if (lowest && bytes <= *lowest) make_room(bytes);
+    } catch (...) {
+        return; // no memory to ask for some
+    }
     judge_pressure();
 }
 
@@ -144,13 +169,20 @@ double Allocation::Shared::pressure_percentage(const SystemMemory& system_now, B
     return std::clamp(std::max(percentage_of(used, limit), 100.0 * fraction), 0.0, 100.0);
 }
 
-void Allocation::Shared::judge_pressure(double percentage) noexcept {
+void Allocation::Shared::judge_pressure(double percentage, Bytes used) {
     std::optional<PressureGauge::Change> change;
     {
         const std::scoped_lock lock{pressure_mutex};
         change = gauge.update(percentage / 100, coarse_now());
     }
-    if (change) filter->on_pressure_changed({change->from, change->to, percentage});
+    if (change) {
+        filter->on_pressure_changed({change->from, change->to, percentage});
+        tell_listeners();
+    }
+    if (percentage < 100 * threshold) return;
+    // Just below the threshold, whichever of the inputs is above it.
+    const auto target = static_cast<long double>(used) * static_cast<long double>(100 * threshold / percentage);
+    reclaims->request(static_cast<Bytes>(std::ceil(target)) - 1);
 }
 
 void Allocation::Shared::judge_pressure() noexcept {
@@ -159,10 +191,39 @@ void Allocation::Shared::judge_pressure() noexcept {
         // Far from the threshold the figure that costs nothing settles it.
         const auto at_most = pressure_percentage(now, process.used_at_most());
         if (level == PressureLevel::normal && at_most < 100 * threshold) return;
-        judge_pressure(pressure_percentage(now, process.used()));
+        const auto used = process.used();
+        judge_pressure(pressure_percentage(now, used), used);
     } catch (...) {
-        return; // no memory to read the kernel's files: judged next time
+        return; // no memory to read the kernel's files, or to tell somebody: judged next time
     }
+}
+
+void Allocation::Shared::tell_listeners() {
+    std::vector<std::shared_ptr<Listener>> told;
+    {
+        const std::scoped_lock lock{listeners_mutex};
+        for (const auto& weak : listeners)
+            if (auto listener = weak.lock()) told.push_back(std::move(listener));
+    }
+    for (const auto& listener : told) {
+        if (listener->is_posted.exchange(true)) continue;
+        asio::post(listener->executor, [weak = std::weak_ptr{listener}, self = shared_from_this()] {
+            const auto alive = weak.lock();
+            if (!alive) return;
+            alive->is_posted = false; // before the level is read: a later change tells it again
+            alive->call(self->level());
+        });
+    }
+}
+
+PressureLevel Allocation::Shared::level() {
+    const std::scoped_lock lock{pressure_mutex};
+    return gauge.level();
+}
+
+void Allocation::Shared::make_room(Bytes bytes) {
+    const auto used = process.used();
+    reclaims->request(used - std::min(used, bytes));
 }
 
 Allocation& Allocation::operator=(Allocation&& other) noexcept {
@@ -275,7 +336,7 @@ MemoryStats ManagedMemory::get_memory_stats() {
     stats.used_mb = stats.used_bytes / mebibyte;
     stats.available_mb = stats.available_bytes / mebibyte;
     stats.pressure_percentage = shared_->pressure_percentage(system, stats.used_bytes);
-    shared_->judge_pressure(stats.pressure_percentage);
+    shared_->judge_pressure(stats.pressure_percentage, stats.used_bytes);
     stats.pressure = pressure();
 
     const std::shared_lock lock{shared_->names_mutex};
@@ -286,8 +347,32 @@ MemoryStats ManagedMemory::get_memory_stats() {
 }
 
 PressureLevel ManagedMemory::pressure() const {
-    const std::scoped_lock lock{shared_->pressure_mutex};
-    return shared_->gauge.level();
+    return shared_->level();
+}
+
+Registration ManagedMemory::add_reclaimer(asio::any_io_executor executor, MemoryAccount account,
+                                          std::shared_ptr<Reclaimer> reclaimer) {
+    return Registration{shared_->reclaims->add(std::move(executor), std::move(account), std::move(reclaimer))};
+}
+
+ReclaimStats ManagedMemory::get_reclaim_stats() const {
+    return shared_->reclaims->stats();
+}
+
+void ManagedMemory::make_room(const MemoryAccount& account, Bytes bytes) {
+    const auto lowest = account.lowest_limit();
+    if (lowest && bytes <= *lowest && account.available() < bytes) shared_->make_room(bytes);
+}
+
+Registration ManagedMemory::add_pressure_listener(asio::any_io_executor executor,
+                                                  std::function<void(PressureLevel)> listener) {
+    auto entry = std::make_shared<Allocation::Shared::Listener>();
+    entry->executor = std::move(executor);
+    entry->call = std::move(listener);
+    const std::scoped_lock lock{shared_->listeners_mutex};
+    std::erase_if(shared_->listeners, [](const auto& weak) { return weak.expired(); });
+    shared_->listeners.push_back(entry);
+    return Registration{std::move(entry)};
 }
 
 const std::shared_ptr<Observer>& ManagedMemory::observer() const noexcept {

@@ -16,6 +16,7 @@
 #include "velostream/config/streaming_config.hpp"
 #include "velostream/core/memory_account.hpp"
 #include "velostream/query_scope.hpp"
+#include "velostream/reclaimer.hpp"
 #include "velostream/system_memory.hpp"
 
 namespace velostream {
@@ -147,6 +148,18 @@ class ManagedMemory {
     /// says is read at most four times a second for this.
     PressureLevel pressure() const;
 
+    /// Asks `reclaimer`, whose memory `account` counts, when memory is short: when pressure is high, when an allocation
+    /// is refused, and when one waits. Reclaimers are asked one at a time, cheaper kinds first, until use is below the
+    /// threshold again (or what was wanted fits) or nobody is left; after that not for 250 ms.
+    [[nodiscard]] Registration add_reclaimer(asio::any_io_executor executor, MemoryAccount account,
+                                             std::shared_ptr<Reclaimer> reclaimer);
+    ReclaimStats get_reclaim_stats() const;
+
+    /// Calls `listener` on `executor` after the level of pressure has changed. Changes that come before it runs are
+    /// one: it is told the level of that moment.
+    [[nodiscard]] Registration add_pressure_listener(asio::any_io_executor executor,
+                                                     std::function<void(PressureLevel)> listener);
+
     /// Gets the events of every component it is given to, and passes on what the config's flags select.
     const std::shared_ptr<Observer>& observer() const noexcept;
 
@@ -159,6 +172,8 @@ class ManagedMemory {
     /// What waits for memory or a place goes through these when it was granted, or refused for good.
     Result<Allocation> allocated(const MemoryAccount& account, Bytes bytes, Result<MemoryReservation> reserved);
     Result<QueryScope> admitted(const QueryLimits& limits, Result<MemoryReservation> place);
+    /// Lets reclaimers run if `account` lacks room for `bytes`.
+    void make_room(const MemoryAccount& account, Bytes bytes);
 
   private:
     std::shared_ptr<Allocation::Shared> shared_;

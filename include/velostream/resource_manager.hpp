@@ -67,9 +67,11 @@ class ResourceManager : public ManagedMemory {
     /// Lifetime:       the manager must outlive the wait.
     template <asio::completion_token_for<void(Result<Allocation>)> Token>
     auto async_allocate_memory(std::string_view name, Bytes bytes, TimePoint deadline, Token&& token) {
+        auto from = account(name);
+        make_room(from, bytes);
         return wait_for<Allocation>(
-            account(name), bytes, deadline,
-            [this, account = account(name), bytes](Result<MemoryReservation> reserved) {
+            from, bytes, deadline,
+            [this, account = from, bytes](Result<MemoryReservation> reserved) {
                 return allocated(account, bytes, std::move(reserved));
             },
             std::forward<Token>(token));

@@ -87,6 +87,11 @@ class Allocation {
     /// Gives everything back now.
     void release() noexcept { shrink(bytes()); }
 
+    /// An allocation of its own with `part` of these bytes, under the same name; all of them if there are no more.
+    [[nodiscard]] Allocation split(Bytes part) noexcept { return {shared_, account_, reservation_.split(part)}; }
+    /// Takes over the bytes of `other`, which must be of the same manager and name.
+    void merge(Allocation&& other) noexcept { reservation_.merge(std::move(other.reservation_)); }
+
   private:
     friend class ManagedMemory;
     struct Shared;

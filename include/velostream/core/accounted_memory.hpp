@@ -27,7 +27,7 @@ class MemoryRefusedException : public std::bad_alloc {
 /// charges. Exact or a little more for glibc (blocks in steps of 16 bytes from 32 on; whole pages from 128 KiB on).
 constexpr Bytes charge_for(std::size_t bytes, std::size_t alignment = 1) noexcept {
     constexpr std::size_t smallest = 32, step = 16, header = 8, usual_alignment = 16;
-    constexpr std::size_t own_pages_from = 128 * 1024, page = 4096;
+    constexpr std::size_t own_pages_from = 128 * 1024 - 32, page = 4096;
     constexpr auto most = std::numeric_limits<std::size_t>::max() / 4;
     if (bytes > most || alignment > most) return unlimited_units;
     // An aligned block is cut out of one that is larger by the alignment and the smallest block.

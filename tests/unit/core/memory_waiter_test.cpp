@@ -282,5 +282,26 @@ TEST(MemoryWaiter, NothingIsParkedWhileItWaits) {
     EXPECT_TRUE(request->is_granted());
 }
 
+TEST(MemoryWaiter, AHundredThousandComeToTheirTurn) {
+    constexpr Bytes count = 100'000;
+    const MemoryAccount process{"process", count};
+    const auto account = process.child("operator");
+    auto held = account.try_reserve(count);
+    std::vector<std::shared_ptr<Request>> requests;
+    requests.reserve(count);
+    for (Bytes index = 0; index < count; ++index) requests.push_back(ask(account, 1));
+    EXPECT_EQ(process.waiting(), count);
+
+    held->shrink(count / 2);
+    EXPECT_TRUE(requests[count / 2 - 1]->is_granted());
+    EXPECT_TRUE(requests[count / 2]->is_waiting());
+    for (Bytes index = count / 2; index < count; index += 2) EXPECT_TRUE(MemoryWaiter::leave(requests[index]));
+    held->release();
+
+    EXPECT_TRUE(requests[count - 1]->is_granted());
+    EXPECT_EQ(process.waiting(), 0u);
+    EXPECT_EQ(process.used(), count * 3 / 4);
+}
+
 } // namespace
 } // namespace velostream

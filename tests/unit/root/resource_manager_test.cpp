@@ -89,6 +89,27 @@ class ResourceManagerTest : public ::testing::Test {
     std::filesystem::path folder_;
 };
 
+TEST_F(ResourceManagerTest, AnAllocationIsSplitAndMergedWithoutTouchingTheLimit) {
+    ResourceManager resources{io.get_executor(), StreamingConfig{.max_memory_mb = 1}};
+    auto whole = resources.allocate_memory("batch", mebibyte);
+    ASSERT_TRUE(whole);
+
+    auto part = whole->split(1000);
+    EXPECT_EQ(part.bytes(), 1000u);
+    EXPECT_EQ(part.name(), "batch");
+    EXPECT_EQ(whole->bytes(), mebibyte - 1000);
+    part.release();
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, mebibyte - 1000);
+
+    auto rest = whole->split(2 * mebibyte);
+    EXPECT_EQ(rest.bytes(), mebibyte - 1000);
+    EXPECT_EQ(whole->bytes(), 0u);
+    whole->merge(std::move(rest));
+    EXPECT_EQ(whole->bytes(), mebibyte - 1000);
+    whole->release();
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 0u);
+}
+
 TEST_F(ResourceManagerTest, IsMadeFromAnExecutorAndAConfigWithOrWithoutAFactory) {
     const StreamingConfig config{.max_memory_mb = 64};
     ScriptedConnections factory;

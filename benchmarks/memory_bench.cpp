@@ -10,6 +10,7 @@
 #include <map>
 #include <memory_resource>
 #include <mutex>
+#include <utility>
 
 #include "support/allocations.hpp"
 #include "support/floors.hpp"
@@ -95,6 +96,23 @@ void cas_tree(benchmark::State& state) {
     }
 }
 
+// A counter of the thread's own with 4 MiB of slack, flushed to a shared one: cheap, and neither strict nor exact.
+void thread_local_counter(benchmark::State& state) {
+    constexpr std::int64_t slack = 4 << 20;
+    static std::atomic<std::int64_t> shared{0};
+    static thread_local std::int64_t untracked = 0;
+    const auto add = [](std::int64_t bytes) {
+        untracked += bytes;
+        if (untracked > slack || untracked < -slack) shared.fetch_add(std::exchange(untracked, 0));
+    };
+    for (auto _ : counted(state)) {
+        add(size);
+        benchmark::DoNotOptimize(untracked);
+        add(-std::int64_t{size});
+        benchmark::DoNotOptimize(untracked);
+    }
+}
+
 // One insertion into a map of pmr nodes, which is emptied whenever it has grown to a thousand.
 void insert_into_map(benchmark::State& state, std::pmr::memory_resource& resource) {
     constexpr std::uint32_t most = 1000;
@@ -126,6 +144,7 @@ void declare(Suite& suite) {
     suite.add("memory/reserve_release", reserve_release);
     suite.add("memory/mutex_tree", mutex_tree);
     suite.add("memory/cas_tree", cas_tree);
+    suite.add("memory/thread_local_counter", thread_local_counter);
     suite.add("floor/cas_loop_pair", floors::cas_loop_pair);
     suite.add("memory/reserve_near_limit", reserve_near_limit);
     suite.add("memory/reserve_near_small_limit", reserve_near_small_limit);

@@ -32,11 +32,14 @@ class Victim {
     template <class Work>
     explicit Victim(Work work)
         : thread_([this, work] {
+              work(); // its first call takes a seat, under a lock of the C library
+              has_begun_ = true;
               while (!ends_) work();
           }) {
         struct sigaction action{};
         action.sa_handler = &stop_here;
         sigaction(SIGUSR1, &action, nullptr);
+        while (!has_begun_) std::this_thread::yield();
     }
     ~Victim() {
         ends_ = true;
@@ -52,7 +55,7 @@ class Victim {
     }
 
   private:
-    std::atomic<bool> ends_{false};
+    std::atomic<bool> ends_{false}, has_begun_{false};
     std::thread thread_;
 };
 

@@ -93,8 +93,9 @@ class MemoryReservation {
 ///
 /// This is a handle: copies mean the same account, which lives as long as a handle, a child or a reservation of it.
 ///
-/// Threads: safe to share. Reserving and giving back are lock-free, mostly one uncontended atomic operation each.
-///          Making an account and ending it takes a mutex, also where the last bytes that come back are what ends it.
+/// Threads: safe to share. Reserving and giving back are lock-free, mostly one uncontended atomic operation each; only
+///          a thread's very first call takes a lock, to be told apart from others. Making an account and ending it
+///          takes a mutex, also where the last bytes that come back are what ends it.
 class MemoryAccount {
   public:
     /// An account of its own without a limit: what components use if no other is given.

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.hpp"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
-#include <set>
-#include <span>
+#include <iterator>
+#include <limits>
 #include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include "command_line.hpp"
 #include "figures.hpp"
 
 namespace orders {
@@ -51,16 +51,17 @@ bool is_pipe(const std::string& path) {
 }
 
 /// Options that exclude or need each other.
-std::string conflict(const Options& options, const std::set<std::string>& given) {
-    if (given.contains("--input") && options.generate) return "--input and --generate exclude each other";
-    if (given.contains("--customers") && !options.generate) return "--customers needs --generate";
-    if (given.contains("--customers") && options.customers > *options.generate)
+std::string conflict(const Options& options, const CLI::App& app) {
+    const auto is_given = [&app](const char* name) { return app.count(name) > 0; };
+    if (is_given("--input") && options.generate) return "--input and --generate exclude each other";
+    if (is_given("--customers") && !options.generate) return "--customers needs --generate";
+    if (is_given("--customers") && options.customers > *options.generate)
         return "--customers " + std::to_string(options.customers) + ": must be at most --generate " +
                std::to_string(*options.generate) + ", every customer has an order";
     if (options.brokers && options.outage) return "--outage works on the embedded cluster only, not with --brokers";
     if (options.brokers && options.fail_rate > 0)
         return "--fail-rate works on the embedded cluster only, not with --brokers";
-    if (!options.brokers && (options.clean || given.contains("--prefix")))
+    if (!options.brokers && (options.clean || is_given("--prefix")))
         return std::string{options.clean ? "--clean" : "--prefix"} + " needs --brokers";
     if (options.outage && options.outage->at_percent && options.input == "-" && !options.generate)
         return "--outage in per cent needs an input whose length is known, not -: give a number of lines";
@@ -76,101 +77,106 @@ bool is_prefix(std::string_view text) {
                std::string_view::npos;
 }
 
-struct Bounds {
-    std::uint64_t least = 0;
-    std::optional<std::uint64_t> most = std::nullopt;
+/// What the help says of an option, and the errors too.
+struct Words {
+    std::string name;
+    std::string value; ///< what stands for its value: `N`; empty if it takes none
+    std::string help;
+    std::string legal; ///< `a whole number from 1 to 9`; empty if any text is
 };
 
-CommandOption number_option(std::string name, std::string value, std::string help, Bounds bounds,
-                            std::function<void(std::uint64_t)> keep) {
-    auto legal =
-        "a whole number from " + grouped(bounds.least) + (bounds.most ? " to " + grouped(*bounds.most) : std::string{});
-    auto take = [bounds, keep = std::move(keep)](std::string_view text) {
+// Values come as text: CLI11's conversions read 010 as eight and take the next option for a missing value, and its
+// texts do not name the value.
+void add(CLI::App& app, const Words& words, const std::function<bool(const std::string&)>& keep) {
+    CLI::callback_t take = [words, keep](const CLI::results_t& given) {
+        const auto& [name, value, help, legal] = words;
+        const auto& rule = legal.empty() ? value : legal;
+        const auto& text = given.front();
+        if (given.size() > 1) throw CLI::ValidationError(name, "given more than once");
+        if (value.empty() && text != "true") throw CLI::ValidationError(name + '=' + text, name + " takes no value");
+        if (!value.empty() && (text.empty() || text.starts_with("--")))
+            throw CLI::ValidationError(name, "needs a value, " + rule);
+        if (!keep(text)) throw CLI::ValidationError(name + ' ' + text, "must be " + rule);
+        return true;
+    };
+    app.add_option(words.name, take, words.legal.empty() ? words.help : words.help + '\n' + words.legal)
+        ->type_name(words.value)
+        ->expected(words.value.empty() ? 0 : 1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+template <class Number>
+void add_number(CLI::App& app, Words words, std::uint64_t least, std::uint64_t most, Number& target) {
+    words.legal = "a whole number from " + grouped(least) + " to " + grouped(most);
+    add(app, words, [least, most, &target](const std::string& text) {
         const auto number = whole_number(text);
-        if (!number || *number < bounds.least || (bounds.most && *number > *bounds.most)) return false;
-        keep(*number);
+        if (!number || *number < least || *number > most) return false;
+        target = static_cast<Number>(*number);
         return true;
-    };
-    return {std::move(name), std::move(value), std::move(help), std::move(legal), std::move(take)};
+    });
 }
 
-/// Any text that is not empty.
 template <class Text>
-CommandOption text_option(std::string name, std::string value, std::string help, Text& target) {
-    auto take = [&target](std::string_view text) {
-        target = std::string{text};
+void add_text(CLI::App& app, const Words& words, Text& target) {
+    add(app, words, [&target](const std::string& text) {
+        target = text;
         return true;
-    };
-    return {std::move(name), std::move(value), std::move(help), {}, std::move(take)};
+    });
 }
 
-CommandOption flag(std::string name, std::string help, bool& target) {
-    return {std::move(name), {}, std::move(help), {}, [&target](std::string_view) { return target = true; }};
+void add_flag(CLI::App& app, const Words& words, bool& target) {
+    add(app, words, [&target](const std::string&) { return target = true; });
 }
 
-std::vector<CommandOption> options_into(Options& options) {
+void add_options(CLI::App& app, Options& options) {
     constexpr std::uint64_t most_lines = 1'000'000'000'000;
     constexpr std::uint64_t most_memory_mb = 1'048'576; // a TiB
     constexpr std::uint64_t most_partitions = 1'000;
     constexpr double highest_fail_rate = 0.9;
-    auto take_brokers = [&options](std::string_view text) {
-        options.brokers = text;
-        return text.find_first_not_of(" ,") != std::string_view::npos;
-    };
-    auto take_prefix = [&options](std::string_view text) {
-        options.prefix = text;
-        return is_prefix(text);
-    };
-    auto take_outage = [&options](std::string_view text) {
-        options.outage = parse_outage(std::string{text});
-        return options.outage.has_value();
-    };
-    auto take_fail_rate = [&options](std::string_view text) {
-        const auto parsed = std::from_chars(text.data(), text.data() + text.size(), options.fail_rate);
-        return parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size() && options.fail_rate >= 0 &&
-               options.fail_rate <= highest_fail_rate;
-    };
-    return {
-        {"--brokers", "HOST:PORT", "a real cluster instead of the embedded one", "HOST:PORT, more after commas",
-         take_brokers},
+    add(app, {"--brokers", "HOST:PORT", "a real cluster instead of the embedded one", "HOST:PORT, more after commas"},
+        [&options](const std::string& text) {
+            options.brokers = text;
+            return text.find_first_not_of(" ,") != std::string::npos;
+        });
+    add(app,
         {"--prefix", "NAME", "of topics and consumer group on a real cluster (default: a run id)",
-         "1 to 200 of a-z A-Z 0-9 . _ -", take_prefix},
-        flag("--clean", "delete the topics of a real cluster afterwards", options.clean),
-        text_option("--input", "FILE|-", "order lines (CSV, also packed by zstd), - for standard input", options.input),
-        number_option("--generate", "N", "N synthetic orders instead of a file", {1, most_lines},
-                      [&options](std::uint64_t number) { options.generate = number; }),
-        number_option("--customers", "N", "how many customers they have (default 4 000), at most as many as lines",
-                      {1, most_lines}, [&options](std::uint64_t number) { options.customers = number; }),
-        text_option("--write-orders", "FILE", "keep the lines that were used", options.write_orders),
+         "1 to 200 of a-z A-Z 0-9 . _ -"},
+        [&options](const std::string& text) { return is_prefix(options.prefix = text); });
+    add_flag(app, {"--clean", "", "delete the topics of a real cluster afterwards", ""}, options.clean);
+    add_text(app, {"--input", "FILE|-", "order lines (CSV, also packed by zstd), - for standard input", ""},
+             options.input);
+    add_number(app, {"--generate", "N", "N synthetic orders instead of a file", ""}, 1, most_lines, options.generate);
+    add_number(app, {"--customers", "N", "how many customers they have (default 4 000), at most as many as lines", ""},
+               1, most_lines, options.customers);
+    add_text(app, {"--write-orders", "FILE", "keep the lines that were used", ""}, options.write_orders);
+    add(app,
         {"--outage", "AT+LENGTH", "the embedded brokers go down after AT of the lines",
-         "AT+LENGTH such as 40%+3s or 200000+500ms: per cent of the lines or how many; up to a day", take_outage},
-        {"--fail-rate", "P", "the share of broker requests that fail", "a number from 0 to 0.9", take_fail_rate},
-        number_option("--memory-mb", "M", "the memory limit in MiB (default 256)", {1, most_memory_mb},
-                      [&options](std::uint64_t number) { options.memory_mb = number; }),
-        number_option("--partitions", "N", "of each topic (default 8)", {1, most_partitions},
-                      [&options](std::uint64_t number) { options.partitions = static_cast<int>(number); }),
-        number_option("--seed", "N", "of synthetic orders and injected failures (default 1)", {},
-                      [&options](std::uint64_t number) { options.seed = number; }),
-        text_option("--report", "FILE.json", "the summary as JSON", options.report),
-        flag("--quiet", "no progress, no summary", options.quiet),
-    };
+         "AT+LENGTH such as 40%+3s or 200000+500ms: per cent of the lines or how many; up to a day"},
+        [&options](const std::string& text) { return (options.outage = parse_outage(text)).has_value(); });
+    add(app, {"--fail-rate", "P", "the share of broker requests that fail", "a number from 0 to 0.9"},
+        [&options](const std::string& text) {
+            const auto* const end = text.data() + text.size();
+            const auto parsed = std::from_chars(text.data(), end, options.fail_rate);
+            return parsed.ec == std::errc{} && parsed.ptr == end && options.fail_rate >= 0 &&
+                   options.fail_rate <= highest_fail_rate;
+        });
+    add_number(app, {"--memory-mb", "M", "the memory limit in MiB (default 256)", ""}, 1, most_memory_mb,
+               options.memory_mb);
+    add_number(app, {"--partitions", "N", "of each topic (default 8)", ""}, 1, most_partitions, options.partitions);
+    add_number(app, {"--seed", "N", "of synthetic orders and injected failures (default 1)", ""}, 0,
+               std::numeric_limits<std::uint64_t>::max(), options.seed);
+    add_text(app, {"--report", "FILE.json", "the summary as JSON", ""}, options.report);
+    add_flag(app, {"--quiet", "", "no progress, no summary", ""}, options.quiet);
 }
 
-constexpr std::string_view ending =
-    "  -h, --help              this text\n"
-    "\n"
-    "SIGINT and SIGTERM end the input: what was read is finished and reported; a second one ends the program at once.\n"
-    "Exit code: 0 done, also after a signal; 1 failed; 2 wrong options; 3 unreadable input. Summary and report are "
-    "there\n"
-    "after 0 and 1, and after 3 if lines were read; those of a run that failed say how far it came, and the report "
-    "has\n"
-    "\"error\" then.\n";
-constexpr std::string_view purpose =
+constexpr auto purpose =
     "Sums up orders per customer through Kafka, under a memory limit, a circuit breaker, retries and a dead letter\n"
-    "queue. Without options: 541 909 real orders through an embedded Kafka.\n"
-    "\n"
-    "usage: orders_pipeline [OPTIONS]\n"
-    "\n";
+    "queue. Without options: 541 909 real orders through an embedded Kafka.";
+constexpr auto ending =
+    "SIGINT and SIGTERM end the input: what was read is finished and reported; a second one ends the program at once.\n"
+    "Exit code: 0 done, also after a signal; 1 failed; 2 wrong options; 3 unreadable input. Summary and report are\n"
+    "there after 0 and 1, and after 3 if lines were read; those of a run that failed say how far it came, and the\n"
+    "report has \"error\" then.";
 
 } // namespace
 
@@ -194,18 +200,33 @@ ParsedOptions parse_options(int argc, const char* const* argv, const std::string
     ParsedOptions parsed;
     auto& options = parsed.options;
     options.input = default_input;
-    const auto known = options_into(options);
-    const std::span arguments{argv, static_cast<std::size_t>(argc)};
-    auto line = read_command_line(arguments.subspan(arguments.empty() ? 0 : 1), known);
-    if (line.wants_help) {
-        std::fputs((std::string{purpose} + help_for(known) + std::string{ending}).c_str(), stdout);
+
+    CLI::App app{purpose, "orders_pipeline"};
+    constexpr std::size_t column = 28;
+    app.get_formatter()->column_width(column);
+    app.set_help_flag("-h,--help", "this text");
+    app.footer(ending);
+    app.allow_extras();
+    add_options(app, options);
+
+    std::vector<std::string> backwards{""}; // the value of a last option that has none
+    backwards.insert(backwards.end(), std::make_reverse_iterator(argv + argc), std::make_reverse_iterator(argv + 1));
+    std::string problem;
+    try {
+        app.parse(std::move(backwards));
+        const auto others = app.remaining();
+        problem = others.size() > 1 ? others.front() + ": no such option" : conflict(options, app);
+    } catch (const CLI::ParseError& error) {
+        problem = error.what();
+    }
+    if (app.get_help_ptr()->count() > 0) {
+        std::fputs(app.help().c_str(), stdout);
         parsed.exit_code = 0;
         return parsed;
     }
-    if (line.problem.empty()) line.problem = conflict(options, line.given);
-    if (!line.problem.empty()) {
+    if (!problem.empty()) {
         constexpr int wrong_options = 2;
-        std::fprintf(stderr, "orders_pipeline: %s (see --help)\n", line.problem.c_str());
+        std::fprintf(stderr, "orders_pipeline: %s (see --help)\n", problem.c_str());
         parsed.exit_code = wrong_options;
         return parsed;
     }

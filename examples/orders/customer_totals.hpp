@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "figures.hpp"
+#include "accounting/figures.hpp"
 #include "order_line.hpp"
 #include "velostream/base/result.hpp"
 #include "velostream/core/memory_account.hpp"

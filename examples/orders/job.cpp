@@ -11,7 +11,7 @@
 #include <charconv>
 #include <utility>
 
-#include "loss_watch.hpp"
+#include "accounting/loss_watch.hpp"
 #include "passing_error.hpp"
 #include "velostream/kafka/admin.hpp"
 

@@ -10,13 +10,13 @@
 #include <optional>
 #include <string>
 
+#include "accounting/figures.hpp"
+#include "accounting/line_ledger.hpp"
 #include "customer_totals.hpp"
-#include "figures.hpp"
-#include "line_ledger.hpp"
-#include "line_reader.hpp"
-#include "options.hpp"
+#include "input/line_reader.hpp"
+#include "program/cluster.hpp"
+#include "program/options.hpp"
 #include "source.hpp"
-#include "topics.hpp"
 #include "velostream/kafka/consumer.hpp"
 #include "velostream/kafka/dead_letter_topic.hpp"
 #include "velostream/kafka/producer.hpp"

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "csv.hpp"
+#include "input/csv.hpp"
 #include "velostream/base/error_type.hpp"
 
 namespace orders {

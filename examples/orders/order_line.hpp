@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "decimal.hpp"
+#include "input/decimal.hpp"
 #include "velostream/base/result.hpp"
 
 namespace orders {

@@ -8,7 +8,7 @@
 #include <chrono>
 #include <utility>
 
-#include "csv.hpp"
+#include "input/csv.hpp"
 #include "order_line.hpp"
 #include "passing_error.hpp"
 #include "velostream/async/time_source.hpp"

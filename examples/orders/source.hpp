@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "figures.hpp"
-#include "line_reader.hpp"
+#include "accounting/figures.hpp"
+#include "input/line_reader.hpp"
 #include "velostream/async/wait_queue.hpp"
 #include "velostream/kafka/producer.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "decimal.hpp"
+#include "input/decimal.hpp"
 
 #include <gtest/gtest.h>
 

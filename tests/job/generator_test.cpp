@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "generator.hpp"
+#include "input/generator.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-#include "csv.hpp"
+#include "input/csv.hpp"
 #include "order_line.hpp"
 
 namespace orders {

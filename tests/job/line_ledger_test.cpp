@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "line_ledger.hpp"
+#include "accounting/line_ledger.hpp"
 
 #include <gtest/gtest.h>
 

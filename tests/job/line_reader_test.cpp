@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "line_reader.hpp"
+#include "input/line_reader.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 
-#include "input_error.hpp"
+#include "input/input_error.hpp"
 
 namespace orders {
 

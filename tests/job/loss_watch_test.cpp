@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "loss_watch.hpp"
+#include "accounting/loss_watch.hpp"
 
 #include <gtest/gtest.h>
 

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "lines.hpp"
+#include "input/lines.hpp"
 #include "velostream/kafka/consumer.hpp"
 
 namespace orders {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "output_file.hpp"
+#include "program/output_file.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -11,14 +11,14 @@
 #include <memory>
 #include <optional>
 
-#include "figures.hpp"
+#include "accounting/figures.hpp"
+#include "input/lines.hpp"
 #include "job.hpp"
-#include "lines.hpp"
-#include "options.hpp"
-#include "output_file.hpp"
-#include "panel.hpp"
-#include "stop_signals.hpp"
-#include "topics.hpp"
+#include "program/cluster.hpp"
+#include "program/options.hpp"
+#include "program/output_file.hpp"
+#include "program/panel.hpp"
+#include "program/stop_signals.hpp"
 
 namespace orders {
 

@@ -10,7 +10,7 @@
 #include <optional>
 #include <thread>
 
-#include "lines.hpp"
+#include "input/lines.hpp"
 #include "velostream/async/wait_queue.hpp"
 #include "velostream/base/result.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "byte_source.hpp"
+#include "input/byte_source.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "input_error.hpp"
+#include "input/input_error.hpp"
 
 namespace orders {
 

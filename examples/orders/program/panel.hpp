@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "figures.hpp"
+#include "accounting/figures.hpp"
 
 namespace orders {
 

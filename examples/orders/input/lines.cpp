@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lines.hpp"
+#include "input/lines.hpp"
 
 #include <algorithm>
 #include <vector>
 
-#include "byte_source.hpp"
-#include "csv.hpp"
-#include "generator.hpp"
-#include "input_error.hpp"
+#include "input/byte_source.hpp"
+#include "input/csv.hpp"
+#include "input/generator.hpp"
+#include "input/input_error.hpp"
 #include "order_line.hpp"
 
 namespace orders {

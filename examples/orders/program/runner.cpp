@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runner.hpp"
+#include "program/runner.hpp"
 
 #include <unistd.h>
 

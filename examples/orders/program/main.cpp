@@ -9,13 +9,13 @@
 #include <string>
 #include <utility>
 
-#include "figures.hpp"
-#include "input_error.hpp"
-#include "lines.hpp"
-#include "options.hpp"
-#include "output_file.hpp"
-#include "runner.hpp"
-#include "stop_signals.hpp"
+#include "input/input_error.hpp"
+#include "input/lines.hpp"
+#include "program/options.hpp"
+#include "program/output_file.hpp"
+#include "program/report.hpp"
+#include "program/runner.hpp"
+#include "program/stop_signals.hpp"
 
 #ifndef ORDERS_DEFAULT_INPUT
 #error "ORDERS_DEFAULT_INPUT names the orders that come with the project"

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "figures.hpp"
+#include "program/report.hpp"
 
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
+#include "velostream/base/units.hpp"
+
 namespace orders {
 
 namespace {
-
-constexpr double bytes_per_mebibyte = 1024.0 * 1024.0;
-
-double mebibytes(std::uint64_t bytes) {
-    return static_cast<double>(bytes) / bytes_per_mebibyte;
-}
 
 std::string grouped_amount(Thousandths amount) {
     auto text = to_string(amount);
@@ -33,14 +29,8 @@ std::string grouped(std::uint64_t number) {
     return text;
 }
 
-std::vector<std::string> Figures::discrepancies() const {
-    std::vector<std::string> found;
-    if (lines != read) found.push_back(fmt::format("{} lines read, but {} processed", read, lines));
-    if (lines != valid + dead_letters_total())
-        found.push_back(fmt::format("{} lines, but {} valid + {} dead letters", lines, valid, dead_letters_total()));
-    if (totals_acknowledged != totals_sent)
-        found.push_back(fmt::format("{} totals sent, but {} acknowledged", totals_sent, totals_acknowledged));
-    return found;
+double mebibytes(std::uint64_t bytes) {
+    return static_cast<double>(bytes) / static_cast<double>(velostream::mebibyte);
 }
 
 std::string report_json(const Figures& figures) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "panel.hpp"
+#include "program/panel.hpp"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -10,15 +10,13 @@
 #include <cstdlib>
 #include <string>
 
+#include "program/report.hpp"
+
 namespace orders {
 
 namespace {
 
 constexpr int panel_rows = 5;
-
-double mebibytes(std::uint64_t bytes) {
-    return static_cast<double>(bytes) / 1024.0 / 1024.0;
-}
 
 std::string bar(std::optional<double> progress) {
     constexpr int width = 30;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "stop_signals.hpp"
+#include "program/stop_signals.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>

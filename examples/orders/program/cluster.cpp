@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "topics.hpp"
+#include "program/cluster.hpp"
 
 #include <chrono>
 #include <utility>

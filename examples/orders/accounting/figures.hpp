@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "decimal.hpp"
+#include "input/decimal.hpp"
 #include "velostream/base/observer.hpp"
 
 namespace orders {
@@ -64,14 +64,5 @@ struct Figures {
     /// every total sent was acknowledged.
     std::vector<std::string> discrepancies() const;
 };
-
-/// The report with its stable keys, and `error` if the run failed.
-std::string report_json(const Figures& figures);
-
-/// The summary for people.
-std::string summary(const Figures& figures);
-
-/// `1234567` as `1 234 567`.
-std::string grouped(std::uint64_t number);
 
 } // namespace orders

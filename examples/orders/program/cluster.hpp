@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "options.hpp"
+#include "program/options.hpp"
 #include "velostream/base/result.hpp"
 #include "velostream/kafka/mock_cluster.hpp"
 

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "options.hpp"
-#include "stop_signals.hpp"
+#include "program/options.hpp"
+#include "program/stop_signals.hpp"
 #include "velostream/base/result.hpp"
 
 namespace orders {

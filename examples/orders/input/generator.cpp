@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "generator.hpp"
+#include "input/generator.hpp"
 
 #include <algorithm>
 #include <array>

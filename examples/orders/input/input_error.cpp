@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "input_error.hpp"
+#include "input/input_error.hpp"
 
 namespace orders {
 

@@ -24,6 +24,13 @@ TEST(OrderGenerator, GivesTheSameLinesForTheSameSeedAndOthersForAnother) {
     EXPECT_NE(lines_of(1), lines_of(2));
 }
 
+TEST(OrderGenerator, GivesTheSameLinesWhateverCompilerMadeIt) {
+    OrderGenerator generator{8, 3, 1};
+
+    EXPECT_EQ(generator.next(),
+              R"(536365,22848,"JUMBO BAG ""PINK"" POLKADOT",17,2011-01-01 00:00:00,3.48,10000.0,France)");
+}
+
 TEST(OrderGenerator, HasEveryCustomerAndEveryKindOfDirt) {
     constexpr std::uint64_t customers = 1'000;
     OrderGenerator generator{40'000, customers, 3};

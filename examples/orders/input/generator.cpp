@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "input/generator.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -13,11 +15,6 @@ constexpr std::array descriptions{"WHITE METAL LANTERN",       "RED WOOLLY HOTTI
                                   "\"SET 7, BABUSHKA BOXES\"", "\"JUMBO BAG \"\"PINK\"\" POLKADOT\"",
                                   "REGENCY CAKESTAND 3 TIER",  "ALARM CLOCK BAKELIKE GREEN"};
 constexpr std::array countries{"United Kingdom", "Germany", "France", "EIRE", "Spain"};
-
-std::string two_digits(std::uint64_t value) {
-    auto text = std::to_string(value);
-    return value < 10 ? "0" + text : text;
-}
 
 } // namespace
 
@@ -52,26 +49,22 @@ std::string_view OrderGenerator::next() {
     const bool torn = spoilt(5'000);
     const bool clean = !anonymous && !no_number && !no_quantity && !free_of_charge && !adjustment && !torn;
 
-    line_ = (cancelled ? "C" : "") + std::to_string(536'365 + number / 20);
-    line_ += ',' + std::to_string(20'000 + below(4'000)) + ',' + descriptions[below(descriptions.size())] + ',';
-    if (no_number)
-        line_ += "many";
-    else if (no_quantity)
-        line_ += '0';
-    else
-        line_ += (cancelled ? "-" : "") + std::to_string(1 + below(24));
-    line_ += ",2011-" + two_digits(1 + hour * 12 / hours_in_a_year) + '-' + two_digits(1 + (hour / 24) % 28) + ' ' +
-             two_digits(hour % 24) + ":00:00";
+    // One random number a statement: their order must not be the compiler's.
+    const auto* const description = descriptions[below(descriptions.size())];
+    const auto stock = 20'000 + below(4'000);
+    auto quantity = std::string{no_number ? "many" : "0"};
+    if (!no_number && !no_quantity) quantity = (cancelled ? "-" : "") + std::to_string(1 + below(24));
+    line_ = fmt::format("{}{},{},{},{},2011-{:02}-{:02} {:02}:00:00", cancelled ? "C" : "", 536'365 + number / 20,
+                        stock, description, quantity, 1 + hour * 12 / hours_in_a_year, 1 + (hour / 24) % 28, hour % 24);
     ++made_;
     if (torn) return line_; // its end is missing
 
-    line_ += ',';
-    if (free_of_charge)
-        line_ += '0';
-    else if (adjustment)
-        line_ += "-11062.06";
-    else
-        line_ += std::to_string(below(20)) + '.' + two_digits(1 + below(99));
+    auto price = std::string{free_of_charge ? "0" : "-11062.06"};
+    if (!free_of_charge && !adjustment) {
+        const auto pence = 1 + below(99);
+        price = fmt::format("{}.{:02}", below(20), pence);
+    }
+    line_ += ',' + price;
     line_ += ',';
     if (!anonymous) line_ += std::to_string(first_customer + pick_customer(clean, all_for_new_customers)) + ".0";
     line_ += ',';

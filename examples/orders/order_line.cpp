@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "order_line.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
+#include "accounting/figures.hpp"
 #include "input/csv.hpp"
 #include "velostream/base/error_type.hpp"
 
@@ -23,21 +26,12 @@ class OrderFaultCategory final : public boost::system::error_category {
     }
 };
 
-const OrderFaultCategory& order_fault_category() {
-    static const OrderFaultCategory category;
-    return category;
-}
+const OrderFaultCategory order_fault_category;
 
 velostream::Error fault(OrderFault fault, std::string_view value, std::string_view rule) {
     constexpr std::size_t most_shown = 1'000;
-    std::string detail;
-    detail.reserve(128);
-    detail.append(to_string(fault))
-        .append(" is \"")
-        .append(value.substr(0, most_shown))
-        .append(value.size() > most_shown ? "...\": " : "\": ");
-    detail.append(rule);
-    return {make_error_code(fault), std::move(detail)};
+    return {make_error_code(fault), fmt::format("{} is \"{}{}\": {}", to_string(fault), value.substr(0, most_shown),
+                                                value.size() > most_shown ? "..." : "", rule)};
 }
 
 std::string_view customer_in(const RecordFields& fields) {
@@ -49,25 +43,15 @@ std::string_view customer_in(const RecordFields& fields) {
 } // namespace
 
 std::string_view to_string(OrderFault fault) {
-    switch (fault) {
-        case OrderFault::line:
-            return "line";
-        case OrderFault::customer_id:
-            return "CustomerID";
-        case OrderFault::quantity:
-            return "Quantity";
-        case OrderFault::unit_price:
-            return "UnitPrice";
-    }
-    return "line";
+    return dead_reason_words.at(static_cast<std::size_t>(fault) - 1);
 }
 
 boost::system::error_code make_error_code(OrderFault fault) {
-    return {static_cast<int>(fault), order_fault_category()};
+    return {static_cast<int>(fault), order_fault_category};
 }
 
 std::optional<OrderFault> fault_of(const velostream::Error& error) {
-    if (error.code().category() != order_fault_category()) return std::nullopt;
+    if (error.code().category() != order_fault_category) return std::nullopt;
     return static_cast<OrderFault>(error.code().value());
 }
 

@@ -14,8 +14,7 @@
 
 namespace orders {
 
-/// Why a line became a dead letter, in the order in which reports name it.
-enum class DeadReason : std::uint8_t { line, customer_id, quantity, unit_price, memory };
+/// Why a line became a dead letter: the faults of an order line in their order, then what no room was left for.
 inline constexpr std::array<std::string_view, 5> dead_reason_words{"line", "CustomerID", "Quantity", "UnitPrice",
                                                                    "memory"};
 

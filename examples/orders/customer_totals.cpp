@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "customer_totals.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
-#include <cstdio>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <ranges>
 #include <utility>
 
 namespace orders {
@@ -33,6 +36,10 @@ Bytes entry_size(const std::string& customer) {
     constexpr auto node = heap_size(sizeof(Node));
     const bool inside = customer.size() <= std::string{}.capacity();
     return inside ? node : node + heap_size(customer.size() + 1);
+}
+
+std::pair<Thousandths, std::string_view> rank(const CustomerTotals::Entry* entry) {
+    return {-entry->second.total, entry->first};
 }
 
 Bytes buckets_size(std::size_t buckets) {
@@ -77,35 +84,22 @@ Result<const CustomerTotals::Entry*> CustomerTotals::add(Order&& order) {
 }
 
 std::vector<CustomerFigure> CustomerTotals::top(std::size_t count) const {
-    std::vector<const Entry*> entries;
-    entries.reserve(table_.size());
-    for (const auto& entry : table_) entries.push_back(&entry);
-    const auto shown = static_cast<std::ptrdiff_t>(std::min(count, entries.size()));
-    std::partial_sort(entries.begin(), entries.begin() + shown, entries.end(),
-                      [](const Entry* one, const Entry* other) {
-                          return std::pair{-one->second.total, std::string_view{one->first}} <
-                                 std::pair{-other->second.total, std::string_view{other->first}};
-                      });
+    std::vector<const Entry*> entries(std::min(count, table_.size()));
+    const auto pointers = table_ | std::views::transform([](const Entry& entry) { return &entry; });
+    std::ranges::partial_sort_copy(pointers, entries, std::ranges::less{}, rank, rank);
     std::vector<CustomerFigure> top;
-    for (const auto* entry : std::vector(entries.begin(), entries.begin() + shown))
-        top.push_back({entry->first, entry->second.lines, entry->second.total});
+    for (const auto* entry : entries) top.push_back({entry->first, entry->second.lines, entry->second.total});
     return top;
 }
 
 void append_json(std::string& text, const CustomerTotals::Entry& entry) {
     const auto& [customer, figures] = entry;
-    const bool plain = std::ranges::all_of(
-        customer, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
-    text += R"({"customer":)";
-    if (plain)
-        text.append(1, '"').append(customer).append(1, '"');
-    else
-        text += nlohmann::json(customer).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    text += R"(,"lines":)";
-    text += std::to_string(figures.lines);
-    text += R"(,"total":")";
-    text += to_string(figures.total);
-    text += "\"}";
+    const bool is_number = customer.find_first_not_of("0123456789") == std::string::npos; // as nearly all are
+    const auto name = is_number
+                          ? '"' + customer + '"'
+                          : nlohmann::json(customer).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    fmt::format_to(std::back_inserter(text), R"({{"customer":{},"lines":{},"total":"{}"}})", name, figures.lines,
+                   to_string(figures.total));
 }
 
 } // namespace orders

@@ -8,10 +8,10 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <charconv>
 #include <utility>
 
 #include "accounting/loss_watch.hpp"
+#include "input/decimal.hpp"
 #include "passing_error.hpp"
 #include "velostream/kafka/admin.hpp"
 
@@ -58,23 +58,28 @@ velostream::Duration linger_of(const Options& options) {
     return is_limit_small(options) ? 2ms : 20ms;
 }
 
+kafka::ProducerConfig producer_config(const Options& options, const Cluster& cluster, velostream::Duration timeout) {
+    return {
+        .bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = timeout, .linger = linger_of(options)};
+}
+
 constexpr std::size_t usual_json = 96;
 constexpr std::size_t shown_customers = 5;
 
 std::optional<std::uint64_t> line_number_of(const kafka::ConsumedRecord& record) {
-    for (const auto [name, value] : record.headers()) {
-        if (name != line_number_header || !value) continue;
-        std::uint64_t number = 0;
-        const auto* const end = value->data() + value->size();
-        const auto parsed = std::from_chars(value->data(), end, number);
-        if (parsed.ec == std::errc{} && parsed.ptr == end) return number;
-    }
+    for (const auto [name, value] : record.headers())
+        if (name == line_number_header && value)
+            if (const auto number = parse_integer(*value)) return static_cast<std::uint64_t>(*number);
     return std::nullopt;
 }
 
-DeadReason reason_of(const Error& error) {
+std::size_t reason_of(const Error& error) {
     const auto fault = fault_of(error);
-    return fault ? static_cast<DeadReason>(static_cast<int>(*fault) - 1) : DeadReason::memory;
+    return fault ? static_cast<std::size_t>(*fault) - 1 : dead_reason_words.size() - 1;
+}
+
+asio::awaitable<Result<void>> done(Result<void> result) {
+    co_return result;
 }
 
 } // namespace
@@ -106,14 +111,10 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
       lines_ahead_(resources_.allocate_memory("lines ahead", reader_bytes(options) + source_bytes(options)).value()),
       breaker_("customer-totals", *config_.circuit_breaker, events_),
       retry_(*config_.retry_policy, events_),
-      orders_out_(
-          io.get_executor(),
-          {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 120s, .linger = linger_of(options)}),
-      totals_out_(
-          io.get_executor(),
-          {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 1s, .linger = linger_of(options)}),
+      orders_out_(io.get_executor(), producer_config(options, cluster, 120s)),
+      totals_out_(io.get_executor(), producer_config(options, cluster, *config_.retry_policy->attempt_timeout)),
       dead_letters_out_(io.get_executor(),
-                        {.bootstrap_servers = cluster.bootstrap_servers(), .linger = linger_of(options)},
+                        producer_config(options, cluster, config_.dead_letter_queue->delivery_timeout),
                         is_limit_small(options) ? velostream::MemoryAccount{} : resources_.traffic()),
       dead_letters_(*config_.dead_letter_queue, kafka::DeadLetterTopic{dead_letters_out_},
                     {.application = "orders_pipeline", .group = cluster.group()}),
@@ -137,7 +138,7 @@ asio::awaitable<Result<void>> Job::run() {
     auto consume = orders_in_.for_each(loop, handler);
     asio::co_spawn(io_, std::move(consume), [this, &consumed](std::exception_ptr thrown, Result<void> result) {
         consumed = thrown ? Error::from_exception(thrown) : std::move(result);
-        source_.stop();
+        source_.fail(Errc::cancelled);
         changed_.wake_all();
     });
 
@@ -211,10 +212,6 @@ asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) 
     return publish(**entry, *number);
 }
 
-asio::awaitable<Result<void>> Job::done(Result<void> result) {
-    co_return result;
-}
-
 // Each try sends the total as it is then. So whatever is tried again, what is written last for a customer is his newest
 // total: Kafka keeps the order of the sends, and none of them is older than one before it.
 asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry, std::uint64_t line) {
@@ -245,7 +242,7 @@ asio::awaitable<Result<void>> Job::bury(const kafka::ConsumedRecord& record, Err
         if (why != Errc::dead_letter_lost || !passes_with_time(*why.inner()))
             co_return at_line(line_number_of(record).value_or(0), why);
     }
-    ++figures_.dead_letters[static_cast<std::size_t>(reason_of(error))];
+    ++figures_.dead_letters[reason_of(error)];
     co_return Result<void>{};
 }
 

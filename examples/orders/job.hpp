@@ -51,7 +51,6 @@ class Job {
         const std::optional<velostream::Result<void>>& consumed);
     asio::awaitable<void> watch_for_lost_lines();
     asio::awaitable<velostream::Result<void>> process(const velostream::kafka::ConsumedRecord& record);
-    asio::awaitable<velostream::Result<void>> done(velostream::Result<void> result);
     asio::awaitable<velostream::Result<void>> publish(const CustomerTotals::Entry& entry, std::uint64_t line);
     asio::awaitable<velostream::Result<void>> bury(const velostream::kafka::ConsumedRecord& record,
                                                    velostream::Error error);

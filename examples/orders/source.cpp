@@ -2,7 +2,7 @@
 #include "source.hpp"
 
 #include <algorithm>
-#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
@@ -11,7 +11,6 @@
 #include "input/csv.hpp"
 #include "order_line.hpp"
 #include "passing_error.hpp"
-#include "velostream/async/time_source.hpp"
 
 namespace orders {
 
@@ -46,7 +45,8 @@ asio::awaitable<Result<void>> Source::run() {
         const auto sent = co_await send_batch(**batch);
         if (!sent) co_return sent;
     }
-    const auto drained = co_await wait_until(&Source::is_drained);
+    is_at_end_ = true;
+    const auto drained = co_await wait_until_ready();
     co_return drained;
 }
 
@@ -56,7 +56,7 @@ asio::awaitable<Result<void>> Source::send_batch(const LineBatch& batch) {
         auto customer = customer_of(line);
         needed_ = sizeof(Slot) + sizeof(velostream::kafka::Header) + line.size() + customer.size();
         if (!has_room_for(line.size())) {
-            const auto room = co_await wait_until(&Source::has_much_room);
+            const auto room = co_await wait_until_ready();
             if (!room) co_return room;
         }
         if (copy_ != nullptr && !(*copy_ << line << '\n'))
@@ -98,42 +98,34 @@ bool Source::has_room_for(std::size_t line_bytes) const {
            bytes_ahead_ + line_bytes <= most_bytes_ahead;
 }
 
-// Room for many lines: to wait for each of them would cost more than to send it.
-bool Source::has_much_room() const {
+// Before the end: room for many lines. To wait for each of them would cost more than to send it.
+bool Source::is_ready() const {
+    if (!failed_.empty()) return false;
+    if (is_at_end_) return in_flight() == 0;
     return in_flight() <= most_in_flight - most_in_flight / 8 && has_memory_for(std::max(needed_, most_bytes_ / 8)) &&
            bytes_ahead_ + RecordSplitter::longest_record <= most_bytes_ahead;
 }
 
-bool Source::is_drained() const {
-    return in_flight() == 0;
-}
-
-asio::awaitable<Result<void>> Source::wait_until(bool (Source::*ready)() const) {
-    awaited_ = ready;
-    while (!fatal_ && (!failed_.empty() || !(this->*ready)())) {
-        if (!failed_.empty()) {
+asio::awaitable<Result<void>> Source::wait_until_ready() {
+    is_waiting_ = true;
+    while (!fatal_ && !is_ready()) {
+        if (failed_.empty())
+            co_await changed_.async_wait(asio::use_awaitable);
+        else
             co_await send_failed_again();
-            continue;
-        }
-        boost::system::error_code cancelled;
-        auto token = asio::redirect_error(asio::use_awaitable, cancelled);
-        co_await changed_.async_wait(token);
-        if (cancelled) co_return Error{cancelled};
     }
-    awaited_ = nullptr;
+    is_waiting_ = false;
     if (fatal_) co_return *fatal_;
     co_return Result<void>{};
 }
 
-void Source::wake_if_ready() {
-    if (awaited_ && (fatal_ || !failed_.empty() || (this->*awaited_)())) changed_.wake_one();
+void Source::wake_if_needed() {
+    if (is_waiting_ && (fatal_ || !failed_.empty() || is_ready())) changed_.wake_one();
 }
 
 asio::awaitable<void> Source::send_failed_again() {
-    const auto executor = co_await asio::this_coro::executor;
-    velostream::SteadyTime time;
-    const auto at = time.now() + pause_before_sending_again;
-    co_await velostream::async_sleep_until(time, executor, at, asio::use_awaitable);
+    asio::steady_timer pause{co_await asio::this_coro::executor, pause_before_sending_again};
+    co_await pause.async_wait(asio::use_awaitable);
     const auto again = std::exchange(failed_, {});
     for (auto* slot : again) send(*slot);
 }
@@ -154,22 +146,18 @@ void Source::finish(Slot& slot, const Result<velostream::kafka::Delivery>& sent)
     } else {
         fatal_ = at_line(slot.line, error);
     }
-    wake_if_ready();
-}
-
-void Source::stop() {
-    fail(velostream::Errc::cancelled);
+    wake_if_needed();
 }
 
 void Source::fail(Error error) {
     reader_.stop();
     if (!fatal_) fatal_ = std::move(error);
-    wake_if_ready();
+    wake_if_needed();
 }
 
 void Source::on_consumed(std::size_t bytes) {
     bytes_ahead_ -= bytes;
-    wake_if_ready();
+    wake_if_needed();
 }
 
 } // namespace orders

@@ -34,10 +34,7 @@ class Source {
     /// waiting cures; that one names the line.
     asio::awaitable<velostream::Result<void>> run();
 
-    /// Nobody takes up lines any more: ends `run` early, with what was read not yet sent.
-    void stop();
-
-    /// The same, with an error that `run` ends with.
+    /// Nobody takes up lines any more: ends `run` early, with this error and what was read not yet sent.
     void fail(velostream::Error error);
 
     /// Lines that were sent and are not acknowledged.
@@ -54,13 +51,12 @@ class Source {
     };
 
     asio::awaitable<velostream::Result<void>> send_batch(const LineBatch& batch);
-    asio::awaitable<velostream::Result<void>> wait_until(bool (Source::*ready)() const);
+    asio::awaitable<velostream::Result<void>> wait_until_ready();
     Slot& free_slot();
     bool has_memory_for(velostream::Bytes bytes) const;
     bool has_room_for(std::size_t line_bytes) const;
-    bool has_much_room() const;
-    bool is_drained() const;
-    void wake_if_ready();
+    bool is_ready() const;
+    void wake_if_needed();
     asio::awaitable<void> send_failed_again();
     void send(Slot& slot);
     void finish(Slot& slot, const velostream::Result<velostream::kafka::Delivery>& sent);
@@ -73,13 +69,14 @@ class Source {
     std::ofstream* copy_;
     std::deque<Slot> slots_; // as many as were ever needed at once
     std::vector<Slot*> free_;
-    velostream::Bytes bytes_ = 0;               // of the slots that are not free
-    velostream::Bytes needed_ = 0;              // by the next line
-    std::vector<Slot*> failed_;                 // to be sent again, in no hurry
-    std::optional<velostream::Error> fatal_;    // why `run` must end
-    std::size_t bytes_ahead_ = 0;               // sent, and not yet taken up by the consumer
-    bool (Source::*awaited_)() const = nullptr; // what run() waits for
-    velostream::WaitQueue changed_;             // the only waiter is run()
+    velostream::Bytes bytes_ = 0;            // of the slots that are not free
+    velostream::Bytes needed_ = 0;           // by the next line
+    std::vector<Slot*> failed_;              // to be sent again, in no hurry
+    std::optional<velostream::Error> fatal_; // why `run` must end
+    std::size_t bytes_ahead_ = 0;            // sent, and not yet taken up by the consumer
+    bool is_at_end_ = false;                 // all lines were sent
+    bool is_waiting_ = false;                // run() waits until is_ready(), or for a failure
+    velostream::WaitQueue changed_;          // the only waiter is run()
 };
 
 } // namespace orders

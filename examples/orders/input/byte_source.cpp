@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <boost/endian/conversion.hpp>
 #include <cerrno>
 #include <cstdint>
 #include <string_view>
@@ -133,8 +134,9 @@ constexpr std::size_t magic_size = 4;
 
 bool is_zstd(std::string_view head) {
     if (head.size() < magic_size) return false;
-    std::uint32_t magic = 0;
-    for (std::size_t at = magic_size; at > 0; --at) magic = magic << 8U | static_cast<unsigned char>(head[at - 1]);
+    std::array<unsigned char, magic_size> bytes{};
+    std::ranges::copy(head, bytes.begin());
+    const auto magic = boost::endian::load_little_u32(bytes.data());
     return magic == ZSTD_MAGICNUMBER || (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
 }
 

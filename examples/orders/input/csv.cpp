@@ -26,21 +26,16 @@ std::optional<std::size_t> RecordSplitter::find_end() {
         if (const auto end = find_plain_end()) return end;
     for (auto at = begin_ + scanned_; at < buffer_.size(); ++at) {
         const char c = buffer_[at];
-        const bool ends_line = c == '\n' || c == '\r';
+        if ((c == '\n' || c == '\r') && state_ != State::quoted) return at;
         switch (state_) {
-            case State::field_start:
-                if (ends_line) return at;
-                state_ = c == '"' ? State::quoted : c == ',' ? State::field_start : State::unquoted;
-                break;
             case State::unquoted:
-                if (ends_line) return at;
                 if (c == ',') state_ = State::field_start;
                 break;
             case State::quoted:
                 if (c == '"') state_ = State::quote_in_quoted;
                 break;
+            case State::field_start:
             case State::quote_in_quoted:
-                if (ends_line) return at;
                 state_ = c == '"' ? State::quoted : c == ',' ? State::field_start : State::unquoted;
                 break;
         }
@@ -48,14 +43,6 @@ std::optional<std::size_t> RecordSplitter::find_end() {
     scanned_ = buffer_.size() - begin_;
     if (finished_ && scanned_ > 0) return buffer_.size();
     return std::nullopt;
-}
-
-void RecordSplitter::skip_line_end() {
-    if (begin_ < buffer_.size()) {
-        const bool carriage_return = buffer_[begin_] == '\r';
-        ++begin_;
-        skip_lf_ = carriage_return;
-    }
 }
 
 std::optional<std::string_view> RecordSplitter::next() {
@@ -71,7 +58,7 @@ std::optional<std::string_view> RecordSplitter::next() {
         }
         const auto record_begin = begin_;
         begin_ = *end;
-        skip_line_end();
+        if (begin_ < buffer_.size()) skip_lf_ = buffer_[begin_++] == '\r';
         scanned_ = 0;
         state_ = State::field_start;
         overlong_ = *end - record_begin > longest_record;

@@ -32,7 +32,6 @@ class RecordSplitter {
     // Position of the line end of the record at begin_.
     std::optional<std::size_t> find_end();
     std::optional<std::size_t> find_plain_end() const;
-    void skip_line_end();
 
     std::string buffer_;
     std::size_t begin_ = 0;   // of the record that comes next

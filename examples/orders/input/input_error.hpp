@@ -12,10 +12,20 @@ namespace orders {
 /// What is wrong with an input as a whole, in contrast to one of its lines.
 enum class InputErrc { unreadable = 1 };
 
-boost::system::error_code make_error_code(InputErrc code);
+inline boost::system::error_code make_error_code(InputErrc code) {
+    class Category final : public boost::system::error_category {
+      public:
+        const char* name() const noexcept override { return "orders.input"; }
+        std::string message(int) const override { return "unreadable input"; }
+    };
+    static const Category category;
+    return {static_cast<int>(code), category};
+}
 
 /// `unreadable input: NAME: WHY`
-velostream::Error unreadable(const std::string& name, const std::string& why);
+inline velostream::Error unreadable(const std::string& name, const std::string& why) {
+    return {make_error_code(InputErrc::unreadable), name + ": " + why};
+}
 
 } // namespace orders
 

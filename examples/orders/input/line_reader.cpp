@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "input/line_reader.hpp"
 
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 namespace orders {
 
 using velostream::Result;
-
-namespace {
-
-constexpr std::size_t batch_lines = 256;
-
-} // namespace
 
 LineReader::LineReader(std::unique_ptr<Lines> lines, std::size_t most_bytes)
     : lines_(std::move(lines)), most_bytes_(most_bytes), thread_([this] { run(); }) {}
@@ -32,20 +25,17 @@ void LineReader::stop() {
     room_.notify_one();
 }
 
-bool LineReader::has_room_for(const LineBatch& batch) const {
-    return batches_.empty() || bytes_ + batch.size_bytes() <= most_bytes_;
-}
-
 void LineReader::run() {
     for (bool more = true; more;) {
         LineBatch batch;
         std::optional<velostream::Error> failure;
-        const auto read = lines_->read_some(batch, batch_lines);
+        const auto read = lines_->read_some(batch, LineBatch::usual_size);
         if (!read) failure = read.error();
         more = read.has_value() && *read;
         {
             std::unique_lock lock{mutex_};
-            room_.wait(lock, [&] { return has_room_for(batch) || stopped_; });
+            room_.wait(lock,
+                       [&] { return stopped_ || batches_.empty() || bytes_ + batch.size_bytes() <= most_bytes_; });
             more = more && !stopped_;
             bytes_ += batch.size_bytes();
             if (batch.size() > 0) batches_.push_back(std::move(batch));
@@ -62,12 +52,8 @@ asio::awaitable<Result<std::optional<LineBatch>>> LineReader::next() {
         const std::lock_guard lock{mutex_};
         return !batches_.empty() || ended_;
     };
-    do {
-        boost::system::error_code cancelled;
-        auto token = asio::redirect_error(asio::use_awaitable, cancelled);
-        co_await available_.async_wait_unless(ready, token);
-        if (cancelled) co_return velostream::Error{cancelled};
-    } while (!ready());
+    do co_await available_.async_wait_unless(ready, asio::use_awaitable);
+    while (!ready());
 
     std::optional<LineBatch> batch;
     {

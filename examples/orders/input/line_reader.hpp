@@ -38,8 +38,6 @@ class LineReader {
   private:
     void run();
 
-    bool has_room_for(const LineBatch& batch) const;
-
     std::unique_ptr<Lines> lines_;
     const std::size_t most_bytes_;
     velostream::WaitQueue available_; // whoever waits for a batch or the end

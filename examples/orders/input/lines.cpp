@@ -16,7 +16,6 @@ using velostream::Result;
 
 namespace {
 
-constexpr std::size_t batch_lines = 256;
 constexpr std::size_t block_size = 256 * 1024;
 // A line, its key, which is a part of it, and what is read ahead then fit beside the totals: these may have three
 // quarters of the limit.
@@ -47,7 +46,7 @@ class FileLines final : public Lines {
         auto bytes = open_bytes(path_, [this] { return is_unwanted(); });
         if (!bytes) return bytes.error();
         bytes_ = std::move(*bytes);
-        auto header = next_line();
+        const auto header = next_line(true);
         if (!header) return header.error();
         if (*header && is_header(**header)) return {};
         if (!*header && is_unwanted()) return velostream::Error{velostream::Errc::cancelled};
@@ -55,23 +54,21 @@ class FileLines final : public Lines {
     }
 
     Result<bool> read_some(LineBatch& batch, std::size_t most) override {
-        auto line = next_line();
-        if (!line) return line.error();
-        if (!*line) return false;
-        batch.append(**line);
-        for (auto here = splitter_.next(); here; here = batch.size() < most ? splitter_.next() : std::nullopt) {
-            ++lines_;
-            if (here->size() > longest_) return too_long(lines_);
-            batch.append(*here);
+        while (batch.size() < most) {
+            const auto line = next_line(batch.size() == 0);
+            if (!line) return line.error();
+            if (!*line) break;
+            batch.append(**line);
         }
-        return true;
+        return batch.size() > 0;
     }
     std::optional<double> progress() const override { return bytes_->progress(); }
 
   private:
     bool is_unwanted() const { return is_stopped() || stop_.requested(); }
 
-    Result<std::optional<std::string_view>> next_line() {
+    // Nothing at the end, and where the next line has not come and `waits` is false.
+    Result<std::optional<std::string_view>> next_line(bool waits) {
         for (;;) {
             if (const auto record = splitter_.next()) {
                 ++lines_;
@@ -79,7 +76,7 @@ class FileLines final : public Lines {
                 return std::optional{*record};
             }
             if (splitter_.overlong()) return too_long(lines_ + 1);
-            if (ended_) return std::optional<std::string_view>{};
+            if (ended_ || !waits) return std::optional<std::string_view>{};
             auto got = bytes_->read(block_.data(), block_.size());
             if (!got && got.error() == velostream::Errc::cancelled)
                 return std::optional<std::string_view>{}; // mid-line
@@ -142,7 +139,7 @@ Result<std::uint64_t> count_lines(const Options& options, const StopSignals& sto
     std::uint64_t count = 0;
     while (!stop.requested()) {
         LineBatch batch;
-        const auto more = (*lines)->read_some(batch, batch_lines);
+        const auto more = (*lines)->read_some(batch, LineBatch::usual_size);
         if (!more) return more.error();
         if (!*more) return count;
         count += batch.size();

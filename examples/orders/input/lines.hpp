@@ -18,6 +18,8 @@ namespace orders {
 /// Some consecutive order lines in one piece of memory.
 class LineBatch {
   public:
+    static constexpr std::size_t usual_size = 256;
+
     void append(std::string_view line) {
         text_.append(line);
         ends_.push_back(text_.size());

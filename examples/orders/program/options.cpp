@@ -80,9 +80,9 @@ bool is_prefix(std::string_view text) {
 /// What the help says of an option, and the errors too.
 struct Words {
     std::string name;
-    std::string value; ///< what stands for its value: `N`; empty if it takes none
+    std::string value = {}; ///< what stands for its value: `N`; empty if it takes none
     std::string help;
-    std::string legal; ///< `a whole number from 1 to 9`; empty if any text is
+    std::string legal = {}; ///< `a whole number from 1 to 9`; empty if any text is
 };
 
 // Values come as text: CLI11's conversions read 010 as eight and take the next option for a missing value, and its
@@ -142,13 +142,12 @@ void add_options(CLI::App& app, Options& options) {
         {"--prefix", "NAME", "of topics and consumer group on a real cluster (default: a run id)",
          "1 to 200 of a-z A-Z 0-9 . _ -"},
         [&options](const std::string& text) { return is_prefix(options.prefix = text); });
-    add_flag(app, {"--clean", "", "delete the topics of a real cluster afterwards", ""}, options.clean);
-    add_text(app, {"--input", "FILE|-", "order lines (CSV, also packed by zstd), - for standard input", ""},
-             options.input);
-    add_number(app, {"--generate", "N", "N synthetic orders instead of a file", ""}, 1, most_lines, options.generate);
-    add_number(app, {"--customers", "N", "how many customers they have (default 4 000), at most as many as lines", ""},
-               1, most_lines, options.customers);
-    add_text(app, {"--write-orders", "FILE", "keep the lines that were used", ""}, options.write_orders);
+    add_flag(app, {.name = "--clean", .help = "delete the topics of a real cluster afterwards"}, options.clean);
+    add_text(app, {"--input", "FILE|-", "order lines (CSV, also packed by zstd), - for standard input"}, options.input);
+    add_number(app, {"--generate", "N", "N synthetic orders instead of a file"}, 1, most_lines, options.generate);
+    add_number(app, {"--customers", "N", "how many customers they have (default 4 000), at most as many as lines"}, 1,
+               most_lines, options.customers);
+    add_text(app, {"--write-orders", "FILE", "keep the lines that were used"}, options.write_orders);
     add(app,
         {"--outage", "AT+LENGTH", "the embedded brokers go down after AT of the lines",
          "AT+LENGTH such as 40%+3s or 200000+500ms: per cent of the lines or how many; up to a day"},
@@ -160,13 +159,13 @@ void add_options(CLI::App& app, Options& options) {
             return parsed.ec == std::errc{} && parsed.ptr == end && options.fail_rate >= 0 &&
                    options.fail_rate <= highest_fail_rate;
         });
-    add_number(app, {"--memory-mb", "M", "the memory limit in MiB (default 256)", ""}, 1, most_memory_mb,
+    add_number(app, {"--memory-mb", "M", "the memory limit in MiB (default 256)"}, 1, most_memory_mb,
                options.memory_mb);
-    add_number(app, {"--partitions", "N", "of each topic (default 8)", ""}, 1, most_partitions, options.partitions);
-    add_number(app, {"--seed", "N", "of synthetic orders and injected failures (default 1)", ""}, 0,
+    add_number(app, {"--partitions", "N", "of each topic (default 8)"}, 1, most_partitions, options.partitions);
+    add_number(app, {"--seed", "N", "of synthetic orders and injected failures (default 1)"}, 0,
                std::numeric_limits<std::uint64_t>::max(), options.seed);
-    add_text(app, {"--report", "FILE.json", "the summary as JSON", ""}, options.report);
-    add_flag(app, {"--quiet", "", "no progress, no summary", ""}, options.quiet);
+    add_text(app, {"--report", "FILE.json", "the summary as JSON"}, options.report);
+    add_flag(app, {.name = "--quiet", .help = "no progress, no summary"}, options.quiet);
 }
 
 constexpr auto purpose =

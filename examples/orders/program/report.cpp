@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "velostream/base/units.hpp"
@@ -11,22 +13,22 @@ namespace orders {
 
 namespace {
 
-std::string grouped_amount(Thousandths amount) {
-    auto text = to_string(amount);
-    const auto point = text.find('.');
-    const auto first = text.front() == '-' ? 1U : 0U;
-    for (auto at = point; at > first + 3; text.insert(at -= 3, " ")) {
+/// Spaces between the thousands of a whole number with or without what follows a point.
+std::string with_spaces(std::string text) {
+    const auto first = text.starts_with('-') ? 1U : 0U;
+    for (auto at = std::min(text.find('.'), text.size()); at > first + 3; text.insert(at -= 3, " ")) {
     }
     return text;
+}
+
+std::string grouped_amount(Thousandths amount) {
+    return with_spaces(to_string(amount));
 }
 
 } // namespace
 
 std::string grouped(std::uint64_t number) {
-    auto text = std::to_string(number);
-    for (auto at = text.size(); at > 3; text.insert(at -= 3, " ")) {
-    }
-    return text;
+    return with_spaces(std::to_string(number));
 }
 
 double mebibytes(std::uint64_t bytes) {

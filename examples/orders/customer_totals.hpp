@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory_resource>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -12,6 +13,7 @@
 #include "accounting/figures.hpp"
 #include "order_line.hpp"
 #include "velostream/base/result.hpp"
+#include "velostream/core/accounted_memory.hpp"
 #include "velostream/core/memory_account.hpp"
 
 namespace orders {
@@ -22,18 +24,25 @@ struct CustomerTotal {
     Thousandths total = 0;
 };
 
-/// The totals of all customers. Every byte that a new customer takes is reserved before he is added; where there is no
-/// room the new customer is refused and the others go on.
+/// The totals of all customers, in memory that is charged to an account; where it has no room a new customer is refused
+/// and the others go on.
 class CustomerTotals {
   public:
-    using Table = std::unordered_map<std::string, CustomerTotal>;
+    /// Finds customers by any kind of string.
+    struct Hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view customer) const noexcept {
+            return std::hash<std::string_view>{}(customer);
+        }
+    };
+    using Table = std::pmr::unordered_map<std::pmr::string, CustomerTotal, Hash, std::equal_to<>>;
     using Entry = Table::value_type;
 
     CustomerTotals(velostream::MemoryAccount memory, std::size_t max_groups);
 
     /// Adds an order to its customer and gives the entry, which stays where it is.
     /// Errors: `Errc::group_refused` for a new customer without room; the record is to blame, not a dependency.
-    velostream::Result<const Entry*> add(Order&& order);
+    velostream::Result<const Entry*> add(const Order& order);
 
     std::size_t customers() const { return table_.size(); }
     Thousandths grand_total() const { return grand_total_; }
@@ -41,11 +50,8 @@ class CustomerTotals {
     std::vector<CustomerFigure> top(std::size_t count) const;
 
   private:
-    velostream::Result<void> make_room_for(const std::string& customer);
-
-    Table table_;
-    velostream::MemoryAccount account_;
-    velostream::MemoryReservation memory_;
+    velostream::AccountedResource memory_;
+    Table table_{&memory_};
     std::size_t max_groups_;
     Thousandths grand_total_ = 0;
 };

@@ -206,7 +206,7 @@ asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) 
 
     auto order = parse_order(line);
     if (!order) return bury(record, order.error());
-    const auto entry = totals_.add(std::move(*order));
+    const auto entry = totals_.add(*order);
     if (!entry) return bury(record, entry.error());
     ++figures_.valid;
     return publish(**entry, *number);
@@ -215,7 +215,7 @@ asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) 
 // Each try sends the total as it is then. So whatever is tried again, what is written last for a customer is his newest
 // total: Kafka keeps the order of the sends, and none of them is older than one before it.
 asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry, std::uint64_t line) {
-    kafka::Record record{cluster_.totals(), entry.first, std::string{}};
+    kafka::Record record{cluster_.totals(), std::string{entry.first}, std::string{}};
     auto send = velostream::idempotent([&](velostream::CallContext& call) {
         record.value->clear();
         record.value->reserve(usual_json);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <memory_resource>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -98,7 +99,7 @@ TEST(CustomerTotals, GiveEverythingBack) {
 TEST(AppendJson, IsValidForEveryName) {
     for (const std::string name : {"17850", "with \"quotes\"", "umlaut ü", "bad \xFF byte", "line\nend"}) {
         std::string text;
-        append_json(text, {name, CustomerTotal{.lines = 12, .total = 54'210}});
+        append_json(text, {std::pmr::string{name}, CustomerTotal{.lines = 12, .total = 54'210}});
         const auto value = nlohmann::json::parse(text);
         EXPECT_EQ(value["lines"], 12);
         EXPECT_EQ(value["total"], "54.21");

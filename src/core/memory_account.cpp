@@ -109,6 +109,12 @@ void MemoryAccount::set_limit(std::optional<Bytes> limit) const noexcept {
     Tree::set_limit(*node_, limit.value_or(unlimited_units));
 }
 
+void MemoryAccount::set_overtaking(const Overtaking& allowed) const noexcept {
+    node_->overtakers.store(allowed.most, std::memory_order_relaxed);
+    node_->overtaking_units.store(allowed.most_bytes, std::memory_order_relaxed);
+    node_->tree.waiters().on_room(*node_);
+}
+
 Bytes MemoryAccount::available() const noexcept {
     auto room = unlimited_units;
     for (auto* level = node_; level != nullptr; level = level->parent.load()) {

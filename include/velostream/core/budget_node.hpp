@@ -108,6 +108,10 @@ struct alignas(64) BudgetNode {
     /// Who waits here: see `BudgetWaiters`. The queue belongs to who drains; `waiting` says how many are in it.
     typename BudgetWaiter<Atomics>::Queue queue;
     Atomic<std::uint64_t> waiting{0};
+    /// How many, with how many units together, may be granted here before the one who waits longest. relaxed: hints of
+    /// the user's.
+    Atomic<std::uint64_t> overtakers{0};
+    Atomic<std::uint64_t> overtaking_units{0};
     Atomic<bool> is_marked{false};
     BudgetNode* next_marked = nullptr;
 

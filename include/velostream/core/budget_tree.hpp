@@ -129,6 +129,8 @@ auto BudgetTree<Atomics>::place(Node* parent, std::string name, std::uint64_t li
     node.limit.store(std::min(limit, unlimited_units));
     node.peak.store(0);
     node.refusals.store(0);
+    node.overtakers.store(0);
+    node.overtaking_units.store(0);
     for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
         node.shard(index).quantum.store(0);
         node.shard(index).capacity.store(0);

@@ -65,6 +65,8 @@ class BudgetWaiter {
     // Of the thread that drains.
     Node* queued_at_ = nullptr;       // null while it is in no queue
     typename Queue::node_type place_; // empty while it is in one
+    std::uint64_t overtaken_by_ = 0;  // while it was the first
+    std::uint64_t overtaken_units_ = 0;
     // Of the thread whose `leave` was true, then of the one that drains.
     BudgetWaiter* next_departure_ = nullptr;
     std::shared_ptr<BudgetWaiter> held_by_departure_;

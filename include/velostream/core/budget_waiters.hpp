@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -69,6 +71,8 @@ class BudgetWaiters {
     static Item* take_in_order(Atomic<Item*>& list, Item* Item::* next) noexcept;
     void serve(Node& node) noexcept;
     bool serve_first(Node& node) noexcept;
+    void serve_overtakers(Node& node) noexcept;
+    bool grant(Waiter& waiter) noexcept;
     void end(Waiter& waiter) noexcept;
     void enter(Waiter& waiter, Node& node) noexcept;
     void exit(Waiter& waiter) noexcept;
@@ -177,6 +181,30 @@ Item* BudgetWaiters<Atomics>::take_in_order(Atomic<Item*>& list, Item* Item::* n
 template <class Atomics>
 void BudgetWaiters<Atomics>::serve(Node& node) noexcept {
     while (!node.queue.empty() && serve_first(node)) continue;
+    if (!node.queue.empty() && node.overtakers.load(std::memory_order_relaxed) != 0) serve_overtakers(node);
+}
+
+/// Grants to those behind the first one what he leaves, as often and as much as this node allows. Looks at no more of
+/// them than may overtake him at all, so that a long queue costs no more than a short one.
+template <class Atomics>
+void BudgetWaiters<Atomics>::serve_overtakers(Node& node) noexcept {
+    auto& first = *node.queue.begin()->second;
+    const auto most = node.overtakers.load(std::memory_order_relaxed);
+    const auto most_units = node.overtaking_units.load(std::memory_order_relaxed);
+    auto place = std::next(node.queue.begin());
+    for (std::uint64_t looks = 0; place != node.queue.end() && looks < most; ++looks) {
+        auto& waiter = *(place++)->second;
+        if (first.overtaken_by_ >= most) return;
+        if (waiter.has_ended() || waiter.units > most_units - std::min(most_units, first.overtaken_units_) ||
+            where_earlier_one_waits(waiter) != nullptr)
+            continue;
+        if (!tree_.take_announced(waiter.node, waiter.units).granted()) continue;
+        exit(waiter);
+        if (grant(waiter)) {
+            ++first.overtaken_by_;
+            first.overtaken_units_ += waiter.units;
+        }
+    }
 }
 
 /// False if the one who waits longest at this node must go on waiting.
@@ -196,13 +224,7 @@ bool BudgetWaiters<Atomics>::serve_first(Node& node) noexcept {
     const auto outcome = tree_.take_announced(waiter.node, waiter.units);
     if (outcome.granted()) {
         exit(waiter);
-        if (waiter.leave()) {
-            waiter.on_granted();
-        } else { // it left meanwhile
-            waiter.node.give(waiter.units);
-            mark(waiter.node);
-        }
-        end(waiter);
+        grant(waiter);
         return true;
     }
     auto& refused_by = *const_cast<Node*>(outcome.refused_by);
@@ -217,6 +239,20 @@ bool BudgetWaiters<Atomics>::serve_first(Node& node) noexcept {
     enter(waiter, refused_by);
     mark(refused_by); // that node was not announced when it refused
     return true;
+}
+
+/// Hands over what was taken for a waiter that is in no queue any more; false if it left meanwhile.
+template <class Atomics>
+bool BudgetWaiters<Atomics>::grant(Waiter& waiter) noexcept {
+    const bool is_wanted = waiter.leave();
+    if (is_wanted) {
+        waiter.on_granted();
+    } else {
+        waiter.node.give(waiter.units);
+        mark(waiter.node);
+    }
+    end(waiter);
+    return is_wanted;
 }
 
 /// A level of its way, other than that of its queue, where somebody waits who came before.

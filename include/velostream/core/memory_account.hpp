@@ -87,6 +87,12 @@ class MemoryReservation {
     Bytes bytes_ = 0;
 };
 
+/// How far those who wait may overtake the one who waits longest at an account. By default not at all.
+struct Overtaking {
+    std::uint64_t most = 0; ///< how many may be granted before him
+    Bytes most_bytes = 0;   ///< and how much they may have together
+};
+
 /// A level in a tree of memory limits: the process, a query, an operator. A reservation counts here and at every level
 /// above, and is granted only if all of them have room; so what is reserved never exceeds any limit, at any instant,
 /// for any number of threads.
@@ -169,6 +175,10 @@ class MemoryAccount {
 
     /// Calls of this account that were refused, whichever level refused them.
     std::uint64_t refusals() const noexcept { return node_->refusals.load(std::memory_order_relaxed); }
+
+    /// Lets small requests that wait here pass a large one that does not fit yet, so far and no further: then it is its
+    /// turn, whatever fits. Calls that do not wait never overtake.
+    void set_overtaking(const Overtaking& allowed) const noexcept;
 
     /// How many requests wait in this account's own queue: those that found room below it, but none here.
     std::size_t waiting() const noexcept { return node_->waiting.load(); }

@@ -161,6 +161,70 @@ TEST(MemoryWaiter, WhoLeavesTheFrontMakesWayForThoseBehind) {
     EXPECT_FALSE(MemoryWaiter::leave(small));
 }
 
+TEST(MemoryWaiter, MayBeOvertakenAsOftenAsIsAllowed) {
+    const MemoryAccount account{"process", 100};
+    account.set_overtaking({.most = 2, .most_bytes = 100});
+    auto held = account.try_reserve(90);
+    std::vector<std::string> order;
+    const auto large = ask(account, 80, &order, "large");
+    const auto first = ask(account, 3, &order, "first");
+    const auto second = ask(account, 3, &order, "second");
+    const auto third = ask(account, 3, &order, "third");
+
+    EXPECT_EQ(order, (std::vector<std::string>{"first", "second"}));
+    EXPECT_FALSE(account.try_reserve(1)) << "a call that does not wait overtakes nobody";
+    first->give_back();
+    EXPECT_TRUE(third->is_waiting());
+    held->release();
+
+    EXPECT_EQ(order, (std::vector<std::string>{"first", "second", "large", "third"}));
+}
+
+TEST(MemoryWaiter, MayBeOvertakenByNoMoreBytesThanAreAllowed) {
+    const MemoryAccount account{"process", 100};
+    account.set_overtaking({.most = 10, .most_bytes = 5});
+    auto held = account.try_reserve(90);
+    const auto large = ask(account, 80);
+    const auto six = ask(account, 6);
+    const auto three = ask(account, 3);
+    const auto two = ask(account, 2);
+    const auto one = ask(account, 1);
+
+    EXPECT_TRUE(six->is_waiting());
+    EXPECT_TRUE(three->is_granted());
+    EXPECT_TRUE(two->is_granted());
+    EXPECT_TRUE(one->is_waiting());
+}
+
+TEST(MemoryWaiter, TheNextOneInFrontMayBeOvertakenAnew) {
+    const MemoryAccount account{"process", 100};
+    account.set_overtaking({.most = 1, .most_bytes = 100});
+    auto held = account.try_reserve(90);
+    const auto large = ask(account, 80);
+    const auto small = ask(account, 5);
+    ASSERT_TRUE(small->is_granted());
+    const auto also_large = ask(account, 70);
+    const auto also_small = ask(account, 5);
+    ASSERT_TRUE(also_small->is_waiting());
+
+    EXPECT_TRUE(MemoryWaiter::leave(large));
+
+    EXPECT_TRUE(also_large->is_waiting());
+    EXPECT_TRUE(also_small->is_granted());
+}
+
+TEST(MemoryWaiter, OvertakingCanBeSwitchedOnWhileSomeWait) {
+    const MemoryAccount account{"process", 100};
+    auto held = account.try_reserve(90);
+    const auto large = ask(account, 80);
+    const auto small = ask(account, 5);
+    ASSERT_TRUE(small->is_waiting());
+
+    account.set_overtaking({.most = 1, .most_bytes = 5});
+
+    EXPECT_TRUE(small->is_granted());
+}
+
 TEST(MemoryWaiter, OneThatWaitsForItsQueryHoldsUpNoOtherQuery) {
     const MemoryAccount process{"process", 1000};
     const auto query = process.child("query", 100);

@@ -50,8 +50,10 @@ std::shared_ptr<Observer> sink_for(const StreamingConfig& config, const Resource
 
 void check(const StreamingConfig& config, const ResourceManagerOptions& options) {
     auto problems = validate(config);
-    if (!(options.state_share > 0 && options.state_share <= 1))
-        problems.push_back({"state_share", std::to_string(options.state_share), "must be > 0 and ≤ 1"});
+    for (const auto& [field, share] :
+         {std::pair{"state_share", options.state_share}, std::pair{"traffic_share", options.traffic_share}}) {
+        if (!(share > 0 && share <= 1)) problems.push_back({field, std::to_string(share), "must be > 0 and ≤ 1"});
+    }
     throw_if_any(problems);
 }
 
@@ -62,7 +64,7 @@ struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
     Shared(const StreamingConfig& config, const ResourceManagerOptions& options, std::function<TimePoint()> clock)
         : process("process", limit_of(config)),
           state(process.child("state", share_of(limit_of(config), options.state_share))),
-          traffic(process.child("traffic")),
+          traffic(process.child("traffic", share_of(limit_of(config), options.traffic_share))),
           names{{"state", state}, {"traffic", traffic}},
           filter(std::make_shared<FilteringObserver>(config, sink_for(config, options))),
           observer(filter),
@@ -253,7 +255,9 @@ void Allocation::shrink(Bytes fewer) noexcept {
 
 ManagedMemory::ManagedMemory(const StreamingConfig& config, const ResourceManagerOptions& options,
                              std::function<TimePoint()> coarse_now)
-    : state_share_(options.state_share), queries_("queries", config.effective_limits().max_concurrent_queries) {
+    : state_share_(options.state_share),
+      traffic_share_(options.traffic_share),
+      queries_("queries", config.effective_limits().max_concurrent_queries) {
     check(config, options);
     shared_ = std::make_shared<Allocation::Shared>(config, options, std::move(coarse_now));
 }
@@ -303,7 +307,8 @@ Result<QueryScope> ManagedMemory::admitted(const QueryLimits& limits, Result<Mem
     const auto& process = shared_->process;
     auto smallest = limit;
     if (const auto all = process.limit()) smallest = std::min(smallest.value_or(*all), *all);
-    return QueryScope{process.child(limits.name, limit), share_of(smallest, state_share_), std::move(*place)};
+    return QueryScope{process.child(limits.name, limit), share_of(smallest, state_share_),
+                      share_of(smallest, traffic_share_), std::move(*place)};
 }
 
 MemoryAccount ManagedMemory::account(std::string_view name) {

@@ -56,9 +56,11 @@ struct ResourceManagerOptions {
     /// any flag nothing is.
     std::shared_ptr<Observer> observer = nullptr;
 
-    /// The part of the limit that long-lived state (windows, groups) may hold, so that it cannot starve what passes
-    /// through. Legal: 0 < x ≤ 1. Default 0.75.
+    /// The parts of the limit that long-lived state (windows, groups) and what passes through (buffers, sends, retries)
+    /// may hold, of the process and of each query. Together at most 1, so that neither starves the other; more where
+    /// that may happen. Legal: 0 < x ≤ 1. Default 0.75 and 0.25.
     double state_share = 0.75;
+    double traffic_share = 0.25;
 
     /// Where the kernel says how much memory there is.
     SystemMemoryFiles system_files = {};
@@ -129,7 +131,7 @@ class ManagedMemory {
     const MemoryAccount& memory() const noexcept;
     /// For what stays: windows, groups. Its limit is `state_share` of the whole.
     const MemoryAccount& state() const noexcept;
-    /// For what passes through: buffers, sends, retries. It may use all that is left.
+    /// For what passes through: buffers, sends, retries. Its limit is `traffic_share` of the whole.
     const MemoryAccount& traffic() const noexcept;
 
     /// Opens a query: one of `max_concurrent_queries`, with accounts of its own.
@@ -182,7 +184,7 @@ class ManagedMemory {
 
   private:
     std::shared_ptr<Allocation::Shared> shared_;
-    double state_share_;
+    double state_share_, traffic_share_;
     MemoryAccount queries_;
 };
 

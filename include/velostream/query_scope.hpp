@@ -35,12 +35,13 @@ class QueryScope {
     const MemoryAccount& memory() const noexcept { return memory_; }
     /// For what stays: windows, groups. Its limit is `state_share` of what the query may hold.
     const MemoryAccount& state() const noexcept { return state_; }
-    /// For what passes through: buffers, sends, retries.
+    /// For what passes through: buffers, sends, retries. Its limit is `traffic_share` of it.
     const MemoryAccount& traffic() const noexcept { return traffic_; }
 
   private:
     friend class ManagedMemory;
-    QueryScope(MemoryAccount memory, std::optional<Bytes> state_limit, MemoryReservation place);
+    QueryScope(MemoryAccount memory, std::optional<Bytes> state_limit, std::optional<Bytes> traffic_limit,
+               MemoryReservation place);
 
     MemoryAccount memory_, state_, traffic_;
     MemoryReservation place_;

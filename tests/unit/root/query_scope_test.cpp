@@ -69,7 +69,7 @@ TEST_F(QueryScopeTest, HoldsNoMoreThanItsOwnLimit) {
     const auto query = resources.open_query({.name = "small", .max_memory_mb = 10});
     ASSERT_TRUE(query);
 
-    auto most = query->traffic().try_reserve(10 * mebibyte);
+    auto most = query->memory().try_reserve(10 * mebibyte);
     EXPECT_TRUE(most);
     const auto refused = query->traffic().try_reserve(1);
 
@@ -81,20 +81,22 @@ TEST_F(QueryScopeTest, HoldsNoMoreThanItsOwnLimit) {
 TEST_F(QueryScopeTest, WithoutOneOfItsOwnTheLimitIsThatOfTheProcess) {
     const auto query = resources.open_query();
 
-    const auto most = query->traffic().try_reserve(100 * mebibyte);
+    const auto most = query->memory().try_reserve(100 * mebibyte);
 
     EXPECT_TRUE(most);
     EXPECT_FALSE(query->traffic().try_reserve(1));
 }
 
-TEST_F(QueryScopeTest, ItsStateCannotStarveItsTraffic) {
+TEST_F(QueryScopeTest, ItsStateAndItsTrafficCannotStarveEachOther) {
     const auto query = resources.open_query({.name = "small", .max_memory_mb = 8});
 
     const auto groups = query->state().try_reserve(6 * mebibyte);
     ASSERT_TRUE(groups);
     EXPECT_FALSE(query->state().try_reserve(1));
 
-    EXPECT_TRUE(query->traffic().try_reserve(2 * mebibyte));
+    const auto sends = query->traffic().try_reserve(2 * mebibyte);
+    EXPECT_TRUE(sends);
+    EXPECT_FALSE(query->traffic().try_reserve(1));
 }
 
 TEST_F(QueryScopeTest, WhatItHoldsCountsUntilItComesBack) {

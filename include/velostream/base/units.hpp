@@ -18,6 +18,13 @@ using Duration = std::chrono::nanoseconds;
 /// A moment on the monotonic clock. Wall-clock time decides nothing in this library.
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 
+/// `from + by`, or the last or first moment there is where that lies beyond: `Duration::max()` means never.
+constexpr TimePoint saturating_add(TimePoint from, Duration by) noexcept {
+    if (by > Duration::zero() && from > TimePoint::max() - by) return TimePoint::max();
+    if (by < Duration::zero() && from < TimePoint::min() - by) return TimePoint::min();
+    return from + by;
+}
+
 inline namespace literals {
 
 constexpr Bytes operator""_KiB(unsigned long long count) noexcept {

@@ -30,6 +30,7 @@
 #include "support/suite.hpp"
 #include "velostream/async/wait_queue.hpp"
 #include "velostream/kafka/producer.hpp"
+#include "velostream/pipeline.hpp"
 
 namespace velostream::bench {
 
@@ -197,10 +198,12 @@ void send_next(Sender& sender) {
     });
 }
 
-asio::awaitable<void> send_in_turns(Sender& sender, WaitQueue& rounds) {
+/// `send` is what is awaited for each message.
+template <class Send>
+asio::awaitable<void> send_in_turns(Sender& sender, WaitQueue& rounds, Send send) {
     for (;;) {
         while (sender.take_turn()) {
-            const auto sent = co_await sender.producer().send(sender.record());
+            const auto sent = co_await send();
             sender.count(sent);
         }
         co_await rounds.async_wait(asio::use_awaitable);
@@ -216,7 +219,7 @@ void measure_sends(benchmark::State& state, Sender& sender, Start start) {
     if (sender.failed() > 0) state.SkipWithError("a message was not delivered");
 }
 
-// In both, a first window of sends that is not measured makes what all later ones use again.
+// In all of them, a first window of sends that is not measured makes what all later ones use again.
 
 void send_callback(benchmark::State& state) {
     Sender sender;
@@ -227,14 +230,31 @@ void send_callback(benchmark::State& state) {
     measure_sends(state, sender, start);
 }
 
-void send_coroutine(benchmark::State& state) {
-    WaitQueue rounds; // outlives the coroutines, which end with the sender's context
-    Sender sender;
+template <class Send>
+void measure_coroutines(benchmark::State& state, Sender& sender, WaitQueue& rounds, Send send) {
     sender.run(window, [&] {
         for (std::int64_t chain = 0; chain < window; ++chain)
-            asio::co_spawn(sender.io(), send_in_turns(sender, rounds), asio::detached);
+            asio::co_spawn(sender.io(), send_in_turns(sender, rounds, send), asio::detached);
     });
     measure_sends(state, sender, [&rounds] { rounds.wake_all(); });
+}
+
+// What the coroutines use stands before the sender: they end with its context.
+
+void send_coroutine(benchmark::State& state) {
+    WaitQueue rounds;
+    Sender sender;
+    measure_coroutines(state, sender, rounds, [&sender] { return sender.producer().send(sender.record()); });
+}
+
+void send_guarded(benchmark::State& state) {
+    RetryExecutor<> retry{RetryConfig{}};
+    CircuitBreaker<> breaker{"sends", CircuitBreakerConfig{}};
+    const Pipeline guarded{retry, breaker};
+    WaitQueue rounds;
+    Sender sender;
+    auto send = idempotent([&sender](CallContext& call) { return sender.producer().send(sender.record(), call); });
+    measure_coroutines(state, sender, rounds, [&guarded, send] { return guarded.execute(send); });
 }
 
 } // namespace
@@ -243,6 +263,7 @@ void declare(Suite& suite) {
     suite.add("floor/librdkafka_bare", librdkafka_bare, measure(suite));
     suite.add("kafka/send_callback", send_callback, measure(suite));
     suite.add("kafka/send_coroutine", send_coroutine, measure(suite));
+    suite.add("kafka/send_guarded", send_guarded, measure(suite));
 }
 
 } // namespace velostream::bench

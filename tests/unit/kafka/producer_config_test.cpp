@@ -69,5 +69,26 @@ TEST(ProducerConfig, ContradictionsThatOnlyTheClientSeesAreRefusedToo) {
     EXPECT_NE(refusal_of({.bootstrap_servers = "b:1", .properties = {{"acks", "1"}}}).find("acks"), std::string::npos);
 }
 
+TEST(ProducerConfig, WhatThisLibraryReliesOnCannotBeSet) {
+    for (const auto* name : {"delivery.report.only.error", "enabled_events", "log.queue", "transactional.id"}) {
+        const auto problems = validate(ProducerConfig{.bootstrap_servers = "b:1", .properties = {{name, "0"}}});
+
+        ASSERT_EQ(problems.size(), 1U) << name;
+        EXPECT_EQ(problems.front().field, std::string{"properties."} + name);
+        EXPECT_EQ(problems.front().legal, "is set by this library");
+    }
+}
+
+// The client library takes no linger as long as its time for a record, which cannot be read from it.
+TEST(ProducerConfig, TheClientGivesARecordUpALittleBeforeTheDeliveryTimeout) {
+    const auto refusal = [](Duration delivery_timeout, Duration linger) {
+        return refusal_of({.bootstrap_servers = "b:1", .delivery_timeout = delivery_timeout, .linger = linger});
+    };
+    EXPECT_NE(refusal(1s, 900ms).find("message.timeout.ms"), std::string::npos) << refusal(1s, 900ms);
+    EXPECT_EQ(refusal(1s, 899ms), "accepted");
+    EXPECT_NE(refusal(60s, 59s).find("message.timeout.ms"), std::string::npos) << refusal(60s, 59s);
+    EXPECT_EQ(refusal(60s, 58'999ms), "accepted");
+}
+
 } // namespace
 } // namespace velostream::kafka

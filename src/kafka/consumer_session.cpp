@@ -42,7 +42,7 @@ ClientConf conf_of(const ConsumerConfig& config) {
     at_least("fetch_wait", config.fetch_wait, milliseconds{1});
     const auto kibibytes = config.fetch_queue_bytes / kibibyte;
     conf.check(kibibytes >= 1 && kibibytes <= most_kibibytes, "fetch_queue_bytes",
-               std::to_string(config.fetch_queue_bytes), "must be 1 KiB to 2 TiB");
+               std::to_string(config.fetch_queue_bytes), "must be ≥ 1 KiB and < 2 GiB");
     if (!conf.problems().empty()) return conf;
 
     conf.set("group.id", config.group_id);

@@ -44,7 +44,7 @@ struct ConsumerConfig {
     Duration fetch_wait = std::chrono::milliseconds{100};
 
     /// Bytes fetched ahead, over all partitions. Fetching stops above it, so it may be passed by one fetch. Legal:
-    /// 1 KiB to 2 TiB. Default 64 MiB.
+    /// ≥ 1 KiB and < 2 GiB. Default 64 MiB.
     Bytes fetch_queue_bytes = 64 * mebibyte;
 
     /// Notes where partitions end, for `Consumer::end_reached`. Default false: it costs one event at each end.

@@ -71,5 +71,19 @@ TEST(ConsumerConfig, TheBrokersWaitForRecordsAsLongAsItSays) {
     EXPECT_EQ(problems.front().value, "300001");
 }
 
+TEST(ConsumerConfig, TheFetchQueueHoldsOneKibibyteOrMoreAndLessThanTwoGibibytes) {
+    constexpr Bytes two_gibibytes = 2048 * mebibyte;
+    const auto legal_of = [](Bytes bytes) {
+        auto settings = config();
+        settings.fetch_queue_bytes = bytes;
+        const auto problems = validate(settings);
+        return problems.empty() ? "accepted" : problems.front().field + " " + problems.front().legal;
+    };
+    EXPECT_EQ(legal_of(1024), "accepted");
+    EXPECT_EQ(legal_of(two_gibibytes - 1), "accepted");
+    EXPECT_EQ(legal_of(1023), "fetch_queue_bytes must be ≥ 1 KiB and < 2 GiB");
+    EXPECT_EQ(legal_of(two_gibibytes), "fetch_queue_bytes must be ≥ 1 KiB and < 2 GiB");
+}
+
 } // namespace
 } // namespace velostream::kafka

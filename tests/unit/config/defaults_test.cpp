@@ -71,6 +71,15 @@ TEST(Defaults, KafkaPoolHasOneProducerAndDeadLettersStaySevenDays) {
                 dead_letters.include_stack_trace);
 }
 
+TEST(StreamingConfig, TheLimitsInForceAreThoseGivenOrElseTheDefaults) {
+    const StreamingConfig plain;
+    const StreamingConfig given{.resource_limits = ResourceLimitsConfig{.max_concurrent_queries = 7}};
+
+    EXPECT_EQ(plain.effective_limits().max_concurrent_queries, 100U);
+    EXPECT_EQ(given.effective_limits().max_concurrent_queries, 7U);
+    EXPECT_EQ(given.effective_limits().connection_pool_size, 20U);
+}
+
 TEST(StreamingConfig, PoolSizeFallsBackToTheResourceLimit) {
     const StreamingConfig config{.resource_limits = ResourceLimitsConfig{.connection_pool_size = 7},
                                  .connection_pool = ConnectionPoolConfig{.connection_timeout = 1s}};

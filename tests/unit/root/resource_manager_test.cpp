@@ -190,6 +190,18 @@ TEST_F(ResourceManagerTest, AnAllocationGivesItsBytesBackOnceAlsoWhenMovedGrownA
     EXPECT_EQ(resources.get_memory_usage().bytes_used, 0u);
 }
 
+TEST_F(ResourceManagerTest, WhatIsAvailableIsTheRestOfTheLimitOrWhatTheMachineLeaves) {
+    auto with_limit = limited(2);
+    auto without = manager({});
+
+    const auto held = with_limit.allocate_memory("windows", 1_MiB + 1);
+    const auto also_held = without.allocate_memory("windows", 1_MiB + 1);
+
+    ASSERT_TRUE(held && also_held);
+    EXPECT_EQ(with_limit.get_memory_stats().available_bytes, 1_MiB - 1);
+    EXPECT_EQ(without.get_memory_stats().available_bytes, 6144 * mebibyte); // MemAvailable of the fixture
+}
+
 TEST_F(ResourceManagerTest, AnAllocationMayOutliveItsManager) {
     std::optional<Allocation> allocation;
     {

@@ -38,9 +38,10 @@ class PoolOfLeases {
 
 } // namespace detail
 
-/// A connection that is lent out, until this object ends. Move-only. It may outlive its pool.
+/// A connection that is lent out, until this object ends. Move-only.
 ///
-/// Threads: belongs to one coroutine at a time.
+/// Threads:  belongs to one coroutine at a time.
+/// Lifetime: it may outlive its pool, and the execution context of that as well, if the connection itself may.
 template <class Connection>
 class ConnectionLease {
   public:

@@ -7,7 +7,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
@@ -18,7 +17,8 @@
 #include <utility>
 #include <vector>
 
-#include "velostream/async/deadline_wheel.hpp"
+#include "velostream/async/alarm.hpp"
+#include "velostream/async/context_tie.hpp"
 #include "velostream/async/hand_over_queue.hpp"
 #include "velostream/async/time_source.hpp"
 #include "velostream/config/connection_pool_config.hpp"
@@ -105,13 +105,10 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
     State(asio::any_io_executor executor, const ConnectionPoolConfig& config, Factory factory, MemoryAccount places,
           Time time)
         : config_(config),
-          executor_(std::move(executor)),
           factory_(std::move(factory)),
           places_(std::move(places)),
-          time_(time),
-          strand_(asio::make_strand(executor_)),
-          timer_(strand_, std::move(time)),
-          alarm_(*this) {}
+          time_(std::move(time)),
+          tie_(std::move(executor)) {}
 
     static asio::awaitable<Result<Lease>> get_connection(std::shared_ptr<State> self) {
         std::optional<TimePoint> deadline; // no clock is read unless it must wait
@@ -174,13 +171,6 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
   private:
     using Queue = HandOverQueue<Lease>;
     using Operation = asio::awaitable<void>;
-
-    // The deadline of the one who waits longest: all wait equally long, so it is the next.
-    struct Alarm : Deadline {
-        explicit Alarm(State& owner) noexcept
-            : Deadline([](Deadline& due) { static_cast<Alarm&>(due).state.expire(); }), state(owner) {}
-        State& state;
-    };
 
     ConnectionPoolStats locked_stats() const {
         return {active_, idle_.size(), total_, connecting_, queue_->locked_size()};
@@ -325,61 +315,65 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
     }
 
     CallContext new_call() const { return CallContext{time_.now() + config_.connection_timeout}; }
-    void start(Operation operation) { asio::co_spawn(executor_, std::move(operation), asio::detached); }
 
-    // The alarm is set and stopped on the strand; `watched_` says that it is set, or about to be.
-    void locked_watch() {
-        if (watched_ == (queue_->locked_size() != 0)) return;
-        watched_ = !watched_;
-        asio::post(strand_, [self = this->shared_from_this()] { self->set_alarm(); });
+    // Posted: no code of the factory runs inside of a call that gives back. Without the context nothing is done.
+    void start(Operation operation) {
+        tie_.with_executor([&operation](const asio::any_io_executor& executor) {
+            asio::post(executor, [executor, started = std::move(operation)]() mutable {
+                asio::co_spawn(executor, std::move(started), asio::detached);
+            });
+        });
     }
 
-    void set_alarm() {
-        std::optional<TimePoint> at;
-        {
-            const std::scoped_lock lock{queue_->mutex()};
-            at = queue_->locked_front_deadline();
-            watched_ = at.has_value();
+    // The alarm rings for the one who waits longest: all wait equally long, so nobody's deadline is earlier. It may
+    // ring too early, but is then set again.
+    void locked_watch() {
+        const auto deadline = queue_->locked_front_deadline();
+        if (!deadline) {
+            alarm_at_ = TimePoint::max();
+            alarm_.stop();
+        } else if (alarm_at_ == TimePoint::max()) {
+            alarm_at_ = *deadline;
+            auto ring = [weak = this->weak_from_this()](AlarmEnd end) {
+                const auto self = weak.lock();
+                if (self && end == AlarmEnd::rang) self->expire();
+            };
+            tie_.with_executor([&](const asio::any_io_executor& executor) {
+                alarm_.set(time_, executor, alarm_at_, std::move(ring));
+            });
         }
-        if (at) return timer_.arm(alarm_, *at);
-        timer_.disarm(alarm_);
-        timer_.rest();
     }
 
     void expire() {
-        {
-            typename Queue::Completed completed;
-            const std::scoped_lock lock{queue_->mutex()};
-            const auto now = time_.now();
-            while (const auto deadline = queue_->locked_front_deadline()) {
-                if (*deadline > now) break;
-                const auto waited = now - *deadline + config_.connection_timeout;
-                Result<Lease> answer = detail::pool_timeout(config_, locked_stats(), waited, last_connect_error_);
-                queue_->locked_hand_over(answer, completed);
-            }
+        typename Queue::Completed completed;
+        const std::scoped_lock lock{queue_->mutex()};
+        alarm_at_ = TimePoint::max();
+        const auto now = time_.now();
+        while (const auto deadline = queue_->locked_front_deadline()) {
+            if (*deadline > now) break;
+            const auto waited = now - *deadline + config_.connection_timeout;
+            Result<Lease> answer = detail::pool_timeout(config_, locked_stats(), waited, last_connect_error_);
+            queue_->locked_hand_over(answer, completed);
         }
-        set_alarm();
+        locked_watch();
     }
 
     static constexpr Duration idle_without_check = std::chrono::milliseconds{500};
     static constexpr std::size_t connect_limit = 4;
 
     const ConnectionPoolConfig config_;
-    const asio::any_io_executor executor_;
     Factory factory_;
     const MemoryAccount places_;
     const Time time_;
+    ContextTie tie_;
 
     const std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
     // Guarded by the queue's mutex.
     std::vector<std::unique_ptr<Pooled>> idle_;
     std::size_t active_ = 0, connecting_ = 0, total_ = 0;
     std::optional<Error> last_connect_error_;
-    bool closed_ = false, watched_ = false;
-
-    // On the strand.
-    const asio::any_io_executor strand_;
-    DeadlineTimer<Time> timer_;
+    bool closed_ = false;
+    TimePoint alarm_at_ = TimePoint::max(); // max: it is not set
     Alarm alarm_;
 };
 

@@ -132,6 +132,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
             lease.give_back();
             const auto cancellation = co_await asio::this_coro::cancellation_state;
             if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled};
+            if (const auto now = self->time_.now(); *deadline <= now) co_return self->timed_out(*deadline, now);
             place = Queue::Place::first; // its turn had come
         }
     }
@@ -325,14 +326,15 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         });
     }
 
-    // The alarm rings for the one who waits longest: all wait equally long, so nobody's deadline is earlier. It may
-    // ring too early, but is then set again.
+    // The alarm rings for the one who waits longest: all wait equally long, so nobody's deadline is earlier. When he
+    // is served it stays as it is, and rings too early for the next; but who comes back from a failed check may be due
+    // before the one it was set for.
     void locked_watch() {
         const auto deadline = queue_->locked_front_deadline();
         if (!deadline) {
             alarm_at_ = TimePoint::max();
             alarm_.stop();
-        } else if (alarm_at_ == TimePoint::max()) {
+        } else if (*deadline < alarm_at_) {
             alarm_at_ = *deadline;
             auto ring = [weak = this->weak_from_this()](AlarmEnd end) {
                 const auto self = weak.lock();
@@ -344,6 +346,15 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         }
     }
 
+    Error locked_timed_out(TimePoint deadline, TimePoint now) const {
+        const auto waited = now - deadline + config_.connection_timeout;
+        return detail::pool_timeout(config_, locked_stats(), waited, last_connect_error_);
+    }
+    Error timed_out(TimePoint deadline, TimePoint now) const {
+        const std::scoped_lock lock{queue_->mutex()};
+        return locked_timed_out(deadline, now);
+    }
+
     void expire() {
         typename Queue::Completed completed;
         const std::scoped_lock lock{queue_->mutex()};
@@ -351,8 +362,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         const auto now = time_.now();
         while (const auto deadline = queue_->locked_front_deadline()) {
             if (*deadline > now) break;
-            const auto waited = now - *deadline + config_.connection_timeout;
-            Result<Lease> answer = detail::pool_timeout(config_, locked_stats(), waited, last_connect_error_);
+            Result<Lease> answer = locked_timed_out(*deadline, now);
             queue_->locked_hand_over(answer, completed);
         }
         locked_watch();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
@@ -41,7 +42,10 @@ class HandOverQueue : public std::enable_shared_from_this<HandOverQueue<T>> {
   public:
     using Signature = void(Result<T>);
 
-    enum class Place { last, first };
+    enum class Place {
+        last,  ///< behind all
+        first, ///< its turn had come: only those are before it whose deadline is earlier
+    };
 
     std::mutex& mutex() const noexcept { return mutex_; }
 
@@ -83,6 +87,9 @@ class HandOverQueue : public std::enable_shared_from_this<HandOverQueue<T>> {
     std::size_t locked_size() const noexcept { return waiters_.size(); }
 
   private:
+    struct Waiter;
+    using Waiters = std::list<std::shared_ptr<Waiter>>;
+
     struct Waiter final : ContextMember {
         template <class Handler>
         Waiter(std::shared_ptr<HandOverQueue> in, asio::any_io_executor on, Handler&& then, TimePoint until)
@@ -108,7 +115,7 @@ class HandOverQueue : public std::enable_shared_from_this<HandOverQueue<T>> {
         // Guarded by the mutex from here on. Whoever makes `queued` false owns executor and handler.
         asio::any_io_executor executor;
         asio::any_completion_handler<Signature> handler;
-        typename std::list<std::shared_ptr<Waiter>>::iterator place; // valid while queued
+        typename Waiters::iterator place; // valid while queued
         bool queued = false;
     };
 
@@ -127,13 +134,17 @@ class HandOverQueue : public std::enable_shared_from_this<HandOverQueue<T>> {
             decided = decide();
             if (!decided) {
                 if (!waiter->membership.join(waiter->executor, waiter)) return; // its context is ending: so does it
-                const auto before = at == Place::first ? queue.waiters_.begin() : queue.waiters_.end();
-                waiter->place = queue.waiters_.insert(before, waiter);
+                waiter->place = queue.waiters_.insert(queue.locked_place(at, waiter->deadline), waiter);
                 waiter->queued = true;
                 return;
             }
         }
         post(*waiter, std::move(*decided));
+    }
+
+    typename Waiters::iterator locked_place(Place place, TimePoint deadline) {
+        if (place == Place::last) return waiters_.end();
+        return std::ranges::find_if(waiters_, [deadline](const auto& other) { return other->deadline >= deadline; });
     }
 
     std::shared_ptr<Waiter> locked_take(Waiter& waiter) noexcept {
@@ -165,7 +176,7 @@ class HandOverQueue : public std::enable_shared_from_this<HandOverQueue<T>> {
     }
 
     mutable std::mutex mutex_;
-    std::list<std::shared_ptr<Waiter>> waiters_; // guarded by mutex_
+    Waiters waiters_; // guarded by mutex_
 };
 
 template <class T>
@@ -180,7 +191,7 @@ class HandOverQueue<T>::Completed {
 
   private:
     friend class HandOverQueue;
-    std::list<std::shared_ptr<Waiter>> waiters_;
+    Waiters waiters_;
 };
 
 } // namespace velostream

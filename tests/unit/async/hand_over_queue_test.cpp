@@ -69,6 +69,18 @@ TEST_F(HandOverQueueTest, HandsThingsOverInTheOrderOfArrivalThroughTheWaitersExe
     EXPECT_EQ(size(), 1u);
 }
 
+TEST_F(HandOverQueueTest, ThoseWhoseTurnHadComeAreServedInTheOrderOfTheirDeadlines) {
+    wait(waiter("new"), t0 + 3s);
+    wait(waiter("a"), t0 + 1s, Queue::Place::first);
+    wait(waiter("b"), t0 + 2s, Queue::Place::first);
+
+    hand_over(1);
+    hand_over(2);
+    hand_over(3);
+
+    EXPECT_EQ(run(), (Turns{"a: 1", "b: 2", "new: 3"}));
+}
+
 TEST_F(HandOverQueueTest, LeavesTheThingWithTheGiverIfNobodyWaits) {
     Result<Thing> handed = std::make_unique<int>(7);
     Queue::Completed completed;

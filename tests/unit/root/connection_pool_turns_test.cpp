@@ -37,5 +37,42 @@ TEST_F(ConnectionPoolTest, WhoGotAStaleConnectionKeepsItsTurn) {
     EXPECT_FALSE(newcomer.has_connection());
 }
 
+TEST_F(ConnectionPoolTest, AFailedCheckProlongsNobodysWait) {
+    make_pool(1);
+    borrow().give_back();
+    run();
+    pass(1s);
+    factory.delay_checks(10s);
+    factory.fail_next_checks(Errc::operation_failed);
+    factory.delay_opens(1h);
+    auto& checking = borrow();
+    pass(5s);
+    auto& newcomer = borrow();
+    pass(5s);
+    EXPECT_EQ(pool->get_stats().waiting, 2u);
+
+    pass(20s);
+
+    EXPECT_EQ(checking.error(), Errc::pool_timeout);
+    EXPECT_FALSE(newcomer.answer);
+}
+
+TEST_F(ConnectionPoolTest, ACheckThatTakesAllTheTimeIsTheLast) {
+    make_pool(2);
+    auto& first = borrow();
+    borrow().give_back();
+    first.give_back();
+    run();
+    pass(1s);
+    factory.delay_checks(1h);
+    auto& checking = borrow();
+
+    pass(30s);
+
+    EXPECT_EQ(checking.error(), Errc::pool_timeout);
+    EXPECT_EQ(factory.counts().checks, 1u);
+    EXPECT_EQ(pool->get_stats().idle, 1u);
+}
+
 } // namespace
 } // namespace velostream

@@ -116,7 +116,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         for (;;) {
             auto borrowed = self->try_borrow(place);
             if (!deadline && (!borrowed || (*borrowed && (**borrowed).pooled_->needs_check)))
-                deadline = self->time_.now() + self->config_.connection_timeout;
+                deadline = saturating_add(self->time_.now(), self->config_.connection_timeout);
             if (!borrowed) {
                 auto decide = [state = self.get(), place] { return state->locked_borrow(place); };
                 auto then = [state = self] { state->look_after_waiters(); };
@@ -315,7 +315,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         look_after_waiters();
     }
 
-    CallContext new_call() const { return CallContext{time_.now() + config_.connection_timeout}; }
+    CallContext new_call() const { return CallContext{saturating_add(time_.now(), config_.connection_timeout)}; }
 
     // Posted: no code of the factory runs inside of a call that gives back. Without the context nothing is done.
     void start(Operation operation) {

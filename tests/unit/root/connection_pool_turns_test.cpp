@@ -57,6 +57,18 @@ TEST_F(ConnectionPoolTest, AFailedCheckProlongsNobodysWait) {
     EXPECT_FALSE(newcomer.answer);
 }
 
+TEST_F(ConnectionPoolTest, TheLongestTimeoutThereIsMeansNever) {
+    factory.delay_opens(1h);
+    pool.emplace(io.get_executor(), ConnectionPoolConfig{.max_size = 1, .connection_timeout = Duration::max()}, factory,
+                 MemoryAccount{}, time);
+    auto& borrower = borrow();
+    EXPECT_FALSE(borrower.answer);
+
+    pass(1h);
+
+    EXPECT_TRUE(borrower.has_connection());
+}
+
 TEST_F(ConnectionPoolTest, ACheckThatTakesAllTheTimeIsTheLast) {
     make_pool(2);
     auto& first = borrow();

@@ -26,6 +26,7 @@
 #include "velostream/connection_factory.hpp"
 #include "velostream/connection_lease.hpp"
 #include "velostream/core/memory_account.hpp"
+#include "velostream/core/memory_waiter.hpp"
 
 namespace velostream {
 
@@ -64,7 +65,7 @@ class ConnectionPool {
     using Lease = ConnectionLease<Connection>;
 
     /// `places`: one unit of it is taken for each connection; pools that are given accounts of one tree share its
-    /// limit.
+    /// limit, and stand in line for a place that comes free.
     ///
     /// Throws `std::invalid_argument` that lists every problem of `config`.
     ConnectionPool(asio::any_io_executor executor, const ConnectionPoolConfig& config, Factory factory,
@@ -154,14 +155,16 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
 
     void close() noexcept {
         std::vector<std::unique_ptr<Pooled>> unused; // ends last: without the mutex
-        typename Queue::Completed completed;
-        const std::scoped_lock lock{queue_->mutex()};
-        closed_ = true;
-        total_ -= idle_.size();
-        unused.swap(idle_);
-        for (Result<Lease> answer = detail::pool_closed(); queue_->locked_hand_over(answer, completed);)
-            answer = detail::pool_closed();
-        locked_watch();
+        {
+            typename Queue::Completed completed;
+            const std::scoped_lock lock{queue_->mutex()};
+            closed_ = true;
+            total_ -= idle_.size();
+            unused.swap(idle_);
+            for (Result<Lease> answer = detail::pool_closed(); queue_->locked_hand_over(answer, completed);)
+                answer = detail::pool_closed();
+        }
+        look_after_waiters(); // there are none: so it ends what is done for them
     }
 
     ConnectionPoolStats get_stats() const {
@@ -204,22 +207,88 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         co_return !lease.broken_;
     }
 
+    // Stands in line among the pools that share places. What it gets is taken by the executor.
+    class PlaceRequest final : public MemoryWaiter, public std::enable_shared_from_this<PlaceRequest> {
+      public:
+        explicit PlaceRequest(State& owner) : MemoryWaiter(owner.places_, 1), owner_(owner.weak_from_this()) {}
+
+      private:
+        void on_end(Result<MemoryReservation> place) noexcept override {
+            const auto owner = owner_.lock();
+            if (!owner) return;
+            owner->tie_.with_executor([&](const asio::any_io_executor& executor) {
+                auto take = [owner, request = this->shared_from_this(), place = std::move(place)]() mutable {
+                    owner->place_came(*request, std::move(place));
+                };
+                asio::post(executor, std::move(take));
+            });
+        }
+
+        const std::weak_ptr<State> owner_;
+    };
+
     // Connects for those who wait and have no connect under way, and watches their deadlines.
+    // No account is touched under the mutex: what is freed on the way may call other pools.
     void look_after_waiters() {
-        std::vector<MemoryReservation> places;
+        while (claim_connect()) {
+            const auto request = std::make_shared<PlaceRequest>(*this);
+            auto place = request->try_now();
+            if (place && *place) {
+                start(connect(this->shared_from_this(), std::move(**place)));
+            } else {
+                const bool may_wait = !place; // else there will never be a place
+                return give_up_claim(may_wait ? request : nullptr);
+            }
+        }
+    }
+
+    bool locked_wants_connect() const {
+        return !closed_ && connecting_ < queue_->locked_size() && connecting_ < connect_limit &&
+               total_ < config_.max_size;
+    }
+
+    // True if a connect is wanted, and counted now, for which a place is not being waited for.
+    bool claim_connect() {
+        std::shared_ptr<PlaceRequest> unneeded;
         {
             const std::scoped_lock lock{queue_->mutex()};
-            while (!closed_ && connecting_ < queue_->locked_size() && connecting_ < connect_limit &&
-                   total_ < config_.max_size) {
-                auto place = places_.try_reserve(1);
-                if (!place) break; // the other pools have them all
-                places.push_back(std::move(*place));
+            locked_watch();
+            if (locked_wants_connect()) {
+                if (place_request_) return false;
+                ++connecting_;
+                ++total_;
+                return true;
+            }
+            unneeded.swap(place_request_);
+        }
+        if (unneeded) MemoryWaiter::leave(unneeded);
+        return false;
+    }
+
+    void give_up_claim(const std::shared_ptr<PlaceRequest>& request) {
+        {
+            const std::scoped_lock lock{queue_->mutex()};
+            --connecting_;
+            --total_;
+            if (!request || place_request_ || !locked_wants_connect()) return;
+            place_request_ = request;
+        }
+        MemoryWaiter::wait(request);
+    }
+
+    void place_came(const PlaceRequest& request, Result<MemoryReservation> place) {
+        bool is_wanted = false;
+        {
+            const std::scoped_lock lock{queue_->mutex()};
+            if (place_request_.get() == &request) place_request_.reset();
+            is_wanted = place && locked_wants_connect();
+            if (is_wanted) {
                 ++connecting_;
                 ++total_;
             }
-            locked_watch();
         }
-        for (auto& place : places) start(connect(this->shared_from_this(), std::move(place)));
+        if (is_wanted) start(connect(this->shared_from_this(), std::move(*place)));
+        look_after_waiters();
     }
 
     static Operation connect(std::shared_ptr<State> self, MemoryReservation place) {
@@ -235,7 +304,6 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
             auto pooled = std::make_unique<Pooled>(std::move(**opened), self->places_, std::move(place));
             self->connected();
             self->hand_out(std::move(pooled));
-            self->look_after_waiters();
         } else {
             place.release();
             self->connect_failed(opened->error());
@@ -300,10 +368,10 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
                     Result<Lease> handed = Lease{this->shared_from_this(), std::move(pooled)};
                     queue_->locked_hand_over(handed, completed);
                 }
-                locked_watch();
             }
         }
-        if (pooled) drop(std::move(pooled));
+        if (pooled) return drop(std::move(pooled));
+        look_after_waiters();
     }
 
     void drop(std::unique_ptr<Pooled> pooled) noexcept {
@@ -356,16 +424,18 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
     }
 
     void expire() {
-        typename Queue::Completed completed;
-        const std::scoped_lock lock{queue_->mutex()};
-        alarm_at_ = TimePoint::max();
-        const auto now = time_.now();
-        while (const auto deadline = queue_->locked_front_deadline()) {
-            if (*deadline > now) break;
-            Result<Lease> answer = locked_timed_out(*deadline, now);
-            queue_->locked_hand_over(answer, completed);
+        {
+            typename Queue::Completed completed;
+            const std::scoped_lock lock{queue_->mutex()};
+            alarm_at_ = TimePoint::max();
+            const auto now = time_.now();
+            while (const auto deadline = queue_->locked_front_deadline()) {
+                if (*deadline > now) break;
+                Result<Lease> answer = locked_timed_out(*deadline, now);
+                queue_->locked_hand_over(answer, completed);
+            }
         }
-        locked_watch();
+        look_after_waiters();
     }
 
     static constexpr Duration idle_without_check = std::chrono::milliseconds{500};
@@ -383,7 +453,8 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
     std::size_t active_ = 0, connecting_ = 0, total_ = 0;
     std::optional<Error> last_connect_error_;
     bool closed_ = false;
-    TimePoint alarm_at_ = TimePoint::max(); // max: it is not set
+    std::shared_ptr<PlaceRequest> place_request_; // while it stands in line
+    TimePoint alarm_at_ = TimePoint::max();       // max: it is not set
     Alarm alarm_;
 };
 

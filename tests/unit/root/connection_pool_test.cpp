@@ -167,7 +167,8 @@ TEST_F(ConnectionPoolTest, SeveralPoolsTogetherNeverHaveMoreThanTheLimitTheyShar
     (*second.answer)->mark_broken();
     second.give_back();
     run();
-    EXPECT_EQ(places.used(), 2u);
+    EXPECT_TRUE(waiter.has_connection());
+    EXPECT_EQ(places.used(), 3u);
     EXPECT_EQ(factory.counts().most_alive, 3u);
 }
 

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <boost/asio/cancellation_type.hpp>
+#include <optional>
+
+#include "connection_pool_fixture.hpp"
+
+namespace velostream {
+namespace {
+
+// A pool that shares its places with this test.
+class SharedPlacesTest : public ConnectionPoolTest {
+  protected:
+    MemoryReservation take_place() { return std::move(*places.try_reserve(1)); }
+
+    const MemoryAccount places{"connections", 2};
+};
+
+TEST_F(SharedPlacesTest, APlaceThatAnotherPoolFreesGoesToWhoWaits) {
+    make_pool(2, places.child("first"));
+    Pool other{io.get_executor(), {.max_size = 2, .connection_timeout = 30s}, factory, places.child("other"), time};
+    auto& holder = borrow();
+    borrow();
+    auto& waiter = borrow(other);
+    EXPECT_FALSE(waiter.answer);
+
+    (*holder.answer)->mark_broken();
+    holder.give_back();
+    run();
+
+    EXPECT_TRUE(waiter.has_connection());
+    EXPECT_EQ(factory.counts().most_alive, 2u);
+}
+
+TEST_F(SharedPlacesTest, EveryPlaceThatComesFreeIsUsed) {
+    make_pool(5, places);
+    auto first = take_place();
+    auto second = take_place();
+    borrow();
+    borrow();
+    borrow();
+
+    first.release();
+    run();
+    EXPECT_EQ(pool->get_stats().active, 1u);
+    second.release();
+    run();
+
+    EXPECT_EQ(pool->get_stats().active, 2u);
+    EXPECT_EQ(pool->get_stats().waiting, 1u);
+    EXPECT_EQ(pool->get_stats().connecting, 0u);
+}
+
+TEST_F(SharedPlacesTest, ACancelledWaiterStandsInLineNoMore) {
+    make_pool(1, places);
+    auto first = take_place();
+    const auto second = take_place();
+    auto& waiter = borrow();
+    waiter.cancel.emit(asio::cancellation_type::terminal);
+    run();
+
+    first.release();
+
+    EXPECT_EQ(places.used(), 1u);
+}
+
+TEST_F(SharedPlacesTest, WhoTimedOutStandsInLineNoMore) {
+    make_pool(1, places);
+    auto first = take_place();
+    const auto second = take_place();
+    auto& waiter = borrow();
+    pass(30s);
+    EXPECT_EQ(waiter.error(), Errc::pool_timeout);
+
+    first.release();
+
+    EXPECT_EQ(places.used(), 1u);
+}
+
+TEST_F(SharedPlacesTest, WhoGotAReturnedConnectionStandsInLineNoMore) {
+    make_pool(2, places);
+    auto taken = take_place();
+    auto& holder = borrow();
+    auto& waiter = borrow();
+    holder.give_back();
+    run();
+    EXPECT_TRUE(waiter.has_connection());
+
+    taken.release();
+
+    EXPECT_EQ(places.used(), 1u);
+}
+
+TEST_F(SharedPlacesTest, APlaceThatComesTooLateIsGivenBack) {
+    make_pool(1, places);
+    auto first = take_place();
+    const auto second = take_place();
+    auto& waiter = borrow();
+    first.release(); // on its way
+    EXPECT_EQ(places.used(), 2u);
+    waiter.cancel.emit(asio::cancellation_type::terminal);
+
+    run();
+
+    EXPECT_EQ(waiter.error(), Errc::cancelled);
+    EXPECT_EQ(places.used(), 1u + pool->get_stats().total);
+}
+
+TEST_F(SharedPlacesTest, ThePoolsEndEndsItsPlaceInLine) {
+    make_pool(1, places);
+    auto first = take_place();
+    const auto second = take_place();
+    auto& waiter = borrow();
+    pool.reset();
+
+    first.release();
+
+    EXPECT_EQ(places.used(), 1u);
+    run();
+    EXPECT_EQ(waiter.error(), Errc::pool_closed);
+}
+
+TEST_F(SharedPlacesTest, APlaceOnItsWayWhenThePoolEndsIsGivenBack) {
+    make_pool(1, places);
+    auto first = take_place();
+    const auto second = take_place();
+    borrow();
+    first.release();
+    pool.reset();
+
+    run();
+
+    EXPECT_EQ(places.used(), 1u);
+    EXPECT_EQ(factory.counts().opens, 0u);
+}
+
+} // namespace
+} // namespace velostream

@@ -265,6 +265,33 @@ TEST_F(ForEachTest, ARecordLargerThanALimitEndsTheLoopAndIsNamedWithIt) {
     });
 }
 
+TEST_F(ForEachTest, ARecordAsLargeAsTheLimitWaitsUntilAllOfItIsFree) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(1);
+        Consumer consumer{io.get_executor(), config()};
+        const MemoryAccount memory{"in flight", Record{"t", std::nullopt, "0"}.size_bytes()};
+        auto taken = memory.try_reserve(1);
+        int handled = 0;
+        auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            ++handled;
+            consumer.stop();
+            co_return;
+        };
+        const ForEachOptions options{.memory = memory};
+        std::optional<Result<void>> ended;
+        asio::co_spawn(io, consumer.for_each(options, handler),
+                       [&](const std::exception_ptr&, Result<void> result) { ended = std::move(result); });
+        EXPECT_TRUE(co_await eventually([&] { return memory.refusals() > 0; }));
+
+        taken->release();
+
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
+        EXPECT_TRUE(ended && *ended);
+        EXPECT_EQ(handled, 1);
+        co_await consumer.close();
+    });
+}
+
 TEST_F(ForEachTest, TheFirstErrorEndsTheLoopAndItsRecordIsNotDone) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(400);
@@ -398,6 +425,24 @@ TEST_F(ForEachTest, AConsumerHasOneLoopAtATime) {
         consumer.stop();
         EXPECT_TRUE(co_await std::move(first));
         co_await consumer.close();
+    });
+}
+
+TEST_F(ForEachTest, ALoopOfAConsumerThatWasStoppedEndsAtOnce) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Consumer consumer{io.get_executor(), config()};
+        consumer.stop();
+        auto handler = [](const ConsumedRecord&) -> asio::awaitable<void> { co_return; };
+        const ForEachOptions options;
+        std::optional<Result<void>> ended;
+        asio::co_spawn(io, consumer.for_each(options, handler),
+                       [&](const std::exception_ptr&, Result<void> result) { ended = std::move(result); });
+
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }, 5s));
+
+        EXPECT_TRUE(ended && *ended);
+        co_await consumer.close();
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
     });
 }
 

@@ -3,6 +3,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/asio/use_awaitable.hpp>
@@ -13,6 +14,7 @@
 #include "background.hpp"
 #include "client_conf.hpp"
 #include "failure_cause.hpp"
+#include "velostream/async/time_source.hpp"
 #include "velostream/async/wait_queue.hpp"
 
 namespace velostream::kafka {
@@ -39,8 +41,10 @@ using Topic = std::unique_ptr<rd_kafka_topic_t, Destroy<rd_kafka_topic_destroy>>
 using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Destroy<rd_kafka_metadata_destroy>>;
 using Topics = std::span<const rd_kafka_topic_result_t* const>;
 
+// At most what the client library takes.
 int to_milliseconds(Duration duration) {
-    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
+    const auto at_most = std::min<Duration>(duration, std::chrono::hours{1});
+    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(at_most).count());
 }
 
 // What a topic that is as wanted already answers tells less than any other failure.
@@ -68,10 +72,9 @@ using Unwanted = std::atomic<bool>;
 constexpr auto look_up = std::chrono::milliseconds{100};
 
 // The answer, or null. What the client complains of meanwhile is noted.
-Event wait_for_answer(rd_kafka_t* client, rd_kafka_queue_t* queue, Duration timeout, const Unwanted& is_unwanted) {
-    const auto end = std::chrono::steady_clock::now() + timeout;
+Event wait_for_answer(rd_kafka_t* client, rd_kafka_queue_t* queue, TimePoint end, const Unwanted& is_unwanted) {
     Event answer;
-    while (!answer && !is_unwanted && std::chrono::steady_clock::now() < end) {
+    while (!answer && !is_unwanted && SteadyTime{}.now() < end) {
         answer.reset(rd_kafka_queue_poll(queue, to_milliseconds(look_up)));
         rd_kafka_poll(client, 0);
     }
@@ -96,7 +99,8 @@ Result<void> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Durat
     const auto result_of = ask_for(client.get(), options.get(), queue.get());
 
     constexpr auto answer_margin = std::chrono::seconds{2}; // the library itself answers at its timeout, not exactly
-    const auto event = wait_for_answer(client.get(), queue.get(), timeout + answer_margin, is_unwanted);
+    const auto end = saturating_add(saturating_add(SteadyTime{}.now(), timeout), answer_margin);
+    const auto event = wait_for_answer(client.get(), queue.get(), end, is_unwanted);
     const auto code = event ? rd_kafka_event_error(event.get()) : RD_KAFKA_RESP_ERR__TIMED_OUT;
     const auto in_time = "no answer within " + in_milliseconds(timeout);
     if (code == RD_KAFKA_RESP_ERR__TIMED_OUT) {
@@ -155,14 +159,14 @@ Result<void> remove(const AdminConfig& config, const std::vector<std::string>& n
 template <class Call>
 rd_kafka_resp_err_t call_until(TimePoint end, const Unwanted& is_unwanted, Call call) {
     auto code = RD_KAFKA_RESP_ERR__TIMED_OUT;
-    while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && !is_unwanted && std::chrono::steady_clock::now() < end)
+    while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && !is_unwanted && SteadyTime{}.now() < end)
         code = call(to_milliseconds(look_up));
     return code;
 }
 
 Result<std::vector<OffsetRange>> offsets(const AdminConfig& config, const std::string& topic, Duration timeout,
                                          const Unwanted& is_unwanted) {
-    const auto end = std::chrono::steady_clock::now() + timeout;
+    const auto end = saturating_add(SteadyTime{}.now(), timeout);
     const Client client{conf_of(config).open(RD_KAFKA_PRODUCER)};
     const auto failed = [&](rd_kafka_resp_err_t code) {
         return Error{make_error_code(KafkaErrc{code}), "offsets of topic " + topic};

@@ -67,7 +67,7 @@ bool Consumer::end_reached() const {
 asio::awaitable<void> Consumer::close(Duration at_most) {
     const auto core = core_;
     const auto departure = core->begin_close();
-    core->wake_departure_at(SteadyTime{}.now() + at_most);
+    core->wake_departure_at(saturating_add(SteadyTime{}.now(), at_most));
     const auto is_over = [leaving = departure.get()]() noexcept { return leaving->is_over.load(); };
     co_await departure->waiters.async_wait_unless(is_over, asio::use_awaitable);
     core->forget_departure();

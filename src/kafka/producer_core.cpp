@@ -391,7 +391,7 @@ void ProducerCore::reopen_when_empty() {
 void ProducerCore::begin_close(Duration grace) {
     if (state_ != State::open) return;
     state_ = State::closing;
-    timer_.arm(close_deadline_, timer_.now() + grace);
+    timer_.arm(close_deadline_, saturating_add(timer_.now(), grace));
     after_progress();
 }
 

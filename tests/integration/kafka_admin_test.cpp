@@ -106,6 +106,28 @@ TEST(AdminTest, SaysWhatThePartitionsHold) {
     });
 }
 
+TEST(AdminTest, ACallMayWaitForever) {
+    asio::io_context io{1};
+    MockCluster cluster{1}; // has no admin interface: nobody answers, unless it is about offsets
+    cluster.create_topic("t", 1).value();
+    run(io, [&]() -> asio::awaitable<void> {
+        const Admin admin{{.bootstrap_servers = cluster.bootstrap_servers()}};
+        const std::vector<std::string> names{"t"};
+        asio::cancellation_signal signal;
+        bool is_over = false;
+        asio::co_spawn(io, admin.delete_topics(names, Duration::max()),
+                       asio::bind_cancellation_slot(
+                           signal.slot(), [&](const std::exception_ptr&, const Result<void>&) { is_over = true; }));
+
+        const auto held = co_await admin.offsets("t", Duration::max());
+
+        EXPECT_TRUE(held);
+        EXPECT_FALSE(co_await eventually([&] { return is_over; }, 500ms));
+        signal.emit(asio::cancellation_type::terminal);
+        EXPECT_TRUE(co_await eventually([&] { return is_over; }));
+    });
+}
+
 TEST(AdminTest, ATopicThatCannotBeIsRefusedAtOnce) {
     asio::io_context io{1};
     run(io, [&]() -> asio::awaitable<void> {

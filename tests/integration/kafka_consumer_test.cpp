@@ -293,6 +293,23 @@ TEST_F(ConsumerTest, AfterStopNobodyGetsARecord) {
     });
 }
 
+// It commits on the way, which takes the brokers a while.
+TEST_F(ConsumerTest, ACloseMayWaitForever) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(10, 0);
+        auto settings = config();
+        settings.commit_interval = 10s;
+        Consumer consumer{io.get_executor(), settings};
+        co_await read(consumer, 10);
+        cluster.set_round_trip_time(300ms);
+        const auto begin = now();
+
+        co_await consumer.close(Duration::max());
+
+        EXPECT_GE(now() - begin, 300ms);
+    });
+}
+
 TEST_F(ConsumerTest, RecordsMayOutliveTheirConsumer) {
     std::optional<RecordBatch> kept;
     run(io, [&]() -> asio::awaitable<void> {

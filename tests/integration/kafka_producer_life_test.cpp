@@ -122,6 +122,20 @@ TEST_F(ProducerLifeTest, WhileNothingIsInProgressItDoesNotKeepTheContextRunning)
     EXPECT_EQ(producer.get_stats().sent, 1U);
 }
 
+TEST_F(ProducerLifeTest, ACloseMayWaitForever) {
+    cluster.set_round_trip_time(50ms);
+    const auto records = numbered("t", 1);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        outcomes.send(producer, records);
+        co_await producer.close(Duration::max());
+        EXPECT_TRUE(outcomes.are_complete());
+    });
+
+    EXPECT_EQ(outcomes.failures(), 0U);
+}
+
 TEST_F(ProducerLifeTest, CloseWaitsForWhatIsInFlightAndRefusesTheRest) {
     const auto records = numbered("t", 1000);
     Outcomes outcomes;

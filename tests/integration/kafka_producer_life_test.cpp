@@ -364,17 +364,15 @@ TEST_F(ProducerLifeTest, AFatalErrorOfTheClientReplacesItAndGoesOn) {
     }
 }
 
-/// Brokers that give no idempotent producer its id, which is fatal for a client.
-class RefusingCluster {
+/// Brokers that fail in ways of which `MockCluster` has none.
+class FailingBrokers {
   public:
-    RefusingCluster()
+    explicit FailingBrokers(int brokers)
         : host_(silent_client(), rd_kafka_destroy),
-          cluster_(rd_kafka_mock_cluster_new(host_.get(), 1), rd_kafka_mock_cluster_destroy) {
-        constexpr std::int16_t init_producer_id = 22;
-        std::vector answers(1000, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
-        rd_kafka_mock_push_request_errors_array(cluster_.get(), init_producer_id, answers.size(), answers.data());
-    }
+          cluster_(rd_kafka_mock_cluster_new(host_.get(), brokers), rd_kafka_mock_cluster_destroy) {}
+
     std::string bootstrap_servers() const { return rd_kafka_mock_cluster_bootstraps(cluster_.get()); }
+    rd_kafka_mock_cluster_t* cluster() const { return cluster_.get(); }
 
   private:
     static rd_kafka_t* silent_client() {
@@ -386,6 +384,62 @@ class RefusingCluster {
     std::unique_ptr<rd_kafka_t, void (*)(rd_kafka_t*)> host_;
     std::unique_ptr<rd_kafka_mock_cluster_t, void (*)(rd_kafka_mock_cluster_t*)> cluster_;
 };
+
+/// Brokers that give no idempotent producer its id, which is fatal for a client.
+class RefusingCluster : public FailingBrokers {
+  public:
+    RefusingCluster() : FailingBrokers(1) {
+        constexpr std::int16_t init_producer_id = 22;
+        std::vector answers(1000, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
+        rd_kafka_mock_push_request_errors_array(cluster(), init_producer_id, answers.size(), answers.data());
+    }
+};
+
+/// Two brokers, each of which has the partition with the number before its own. A produce request to the second one is
+/// answered late, and one to the first refused in a way that is fatal for the client.
+class LateAndFatalBrokers : public FailingBrokers {
+  public:
+    LateAndFatalBrokers() : FailingBrokers(2) {
+        rd_kafka_mock_topic_create(cluster(), "t", 2, 1);
+        for (const int partition : {0, 1}) rd_kafka_mock_partition_set_leader(cluster(), "t", partition, partition + 1);
+        rd_kafka_mock_broker_push_request_error_rtts(cluster(), 1, produce, 1,
+                                                     RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, 0);
+        rd_kafka_mock_broker_push_request_error_rtts(cluster(), 2, produce, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 60'000);
+    }
+
+    bool has_late_request() const {
+        std::size_t left = 0;
+        rd_kafka_mock_broker_error_stack_cnt(cluster(), 2, produce, &left);
+        return left == 0;
+    }
+
+  private:
+    static constexpr std::int16_t produce = 0;
+};
+
+TEST_F(ProducerLifeTest, WhatWasWithABrokerWhenItsClientFailedIsPerhapsWrittenForThatReason) {
+    const LateAndFatalBrokers brokers;
+    auto settings = config();
+    settings.bootstrap_servers = brokers.bootstrap_servers();
+    auto late = numbered("t", 1);
+    late.front().partition = 1;
+    const auto refused = numbered("t", 1);
+    Outcomes outcomes;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), settings};
+        outcomes.send(producer, late);
+        EXPECT_TRUE(co_await eventually([&] { return brokers.has_late_request(); }));
+
+        outcomes.send(producer, refused);
+
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }));
+        EXPECT_EQ(producer.get_stats().reopened, 1U);
+    });
+
+    const auto& unknown = outcomes.results.front();
+    EXPECT_EQ(unknown.error(), Errc::send_outcome_unknown) << unknown.error();
+    EXPECT_TRUE(unknown.error().inner() && *unknown.error().inner() == ErrorType::fatal) << unknown.error();
+}
 
 // A client fails on its own a moment after it was opened, and says so to the first record that it is given then.
 TEST_F(ProducerLifeTest, ARecordThatAFailedClientDoesNotTakeIsNotCharged) {

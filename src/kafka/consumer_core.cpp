@@ -224,7 +224,7 @@ void ConsumerCore::serve() {
     is_serve_posted_ = false;
     const auto keep = self(); // a handler may destroy the consumer
     if (loop_) return loop_->serve();
-    if (batch_waiters_.size() > 0 && (failure_ || front())) batch_waiters_.wake_one();
+    if (batch_waiters_.size() > 0 && (front() || failure_)) batch_waiters_.wake_one();
 }
 
 void ConsumerCore::serve_later() {

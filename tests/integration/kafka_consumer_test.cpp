@@ -293,6 +293,30 @@ TEST_F(ConsumerTest, AfterStopNobodyGetsARecord) {
     });
 }
 
+// It comes where a record would have come, and nothing comes after it.
+TEST_F(ConsumerTest, AnErrorThatDoesNotPassByItselfEndsAWaitForRecordsAtOnce) {
+    cluster.create_topic("one", 1).value();
+    auto settings = config();
+    settings.topics = {"one"};
+    settings.offset_reset = OffsetReset::fail; // and the group has committed nothing
+    settings.commit_interval = 10s;            // on its own the consumer looks around once a second
+    run(io, [&]() -> asio::awaitable<void> {
+        Consumer consumer{io.get_executor(), settings};
+        std::optional<Result<RecordBatch>> ended;
+        asio::co_spawn(io, consumer.next_batch(),
+                       [&](const std::exception_ptr&, Result<RecordBatch> batch) { ended = std::move(batch); });
+        EXPECT_TRUE(co_await eventually([&] { return !consumer.get_stats().last_problem.empty(); }));
+
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }, 100ms));
+
+        if (ended) {
+            EXPECT_EQ(ended->error(), KafkaErrc{RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET}) << ended->error();
+        }
+        co_await consumer.close();
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
+    });
+}
+
 // It commits on the way, which takes the brokers a while.
 TEST_F(ConsumerTest, ACloseMayWaitForever) {
     run(io, [&]() -> asio::awaitable<void> {
@@ -307,6 +331,30 @@ TEST_F(ConsumerTest, ACloseMayWaitForever) {
         co_await consumer.close(Duration::max());
 
         EXPECT_GE(now() - begin, 300ms);
+    });
+}
+
+// The member that was there keeps what nobody takes from it, and where it was.
+TEST_F(ConsumerTest, AGroupMayRebalanceCooperatively) {
+    auto settings = config();
+    settings.properties = {{"partition.assignment.strategy", "cooperative-sticky"}, {"heartbeat.interval.ms", "20"}};
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(40);
+        Consumer first{io.get_executor(), settings};
+        EXPECT_TRUE(co_await eventually([&] { return first.assignment().size() == partitions; }));
+        if (first.assignment().empty()) co_return;
+        co_await read(first, 40);
+
+        Consumer second{io.get_executor(), settings};
+        EXPECT_TRUE(
+            co_await eventually([&] { return first.assignment().size() == 2 && second.assignment().size() == 2; }));
+
+        for (const auto& position : first.assignment()) EXPECT_EQ(position.next, 10);
+        co_await write(40);
+        co_await read(second, 20);
+        co_await read(first, 20);
+        co_await first.close();
+        co_await second.close();
     });
 }
 

@@ -2,6 +2,7 @@
 #include "job.hpp"
 
 #include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
@@ -136,11 +137,12 @@ asio::awaitable<Result<void>> Job::run() {
     const kafka::ForEachOptions loop{
         .max_in_flight = most_in_flight, .memory = resources_.traffic(), .handler_bytes = handler_bytes};
     auto consume = orders_in_.for_each(loop, handler);
-    asio::co_spawn(io_, std::move(consume), [this, &consumed](std::exception_ptr thrown, Result<void> result) {
+    auto ended = [this, &consumed](std::exception_ptr thrown, Result<void> result) {
         consumed = thrown ? Error::from_exception(thrown) : std::move(result);
         source_.fail(Errc::cancelled);
         changed_.wake_all();
-    });
+    };
+    asio::co_spawn(io_, std::move(consume), asio::bind_cancellation_slot(giving_up_.slot(), std::move(ended)));
 
     asio::co_spawn(io_, watch_for_lost_lines(), asio::detached);
 
@@ -259,6 +261,12 @@ void Job::begin_outage_if_due() {
 void Job::interrupt() {
     figures_.interrupted = true;
     reader_.stop();
+}
+
+// The handlers must end before the job: their guards write into its breaker, its retries and its dead letters.
+void Job::give_up() {
+    source_.fail(Errc::cancelled);
+    giving_up_.emit(asio::cancellation_type::terminal);
 }
 
 const Figures& Job::figures() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
@@ -36,6 +37,8 @@ class Job {
 
     /// Ends the input early; what was read is still finished.
     void interrupt();
+    /// Ends `run` soon, with what was read unfinished: no more waiting for brokers.
+    void give_up();
 
     /// What was counted so far. Threads: the io thread only.
     const Figures& figures();
@@ -81,6 +84,7 @@ class Job {
     bool is_watching_ = true;               // it has not ended
     std::optional<velostream::Error> lost_; // what it found
     velostream::WaitQueue changed_;         // the only waiter is run()
+    asio::cancellation_signal giving_up_;   // ends the handlers in progress
 };
 
 } // namespace orders

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <semaphore>
@@ -23,11 +25,11 @@ using velostream::Result;
 
 class JobTest : public testing::Test {
   protected:
-    void start(std::vector<HandedOut::Batch> batches) {
+    void start(std::vector<HandedOut::Batch> batches, std::optional<std::uint64_t> outage_at_line = std::nullopt) {
         asio::co_spawn(io, cluster.create_topics(), [](std::exception_ptr, Result<void> created) { created.value(); });
         io.run();
         auto lines = std::make_unique<HandedOut>(std::move(batches), allowed);
-        job.emplace(io, options, cluster, std::move(lines), std::nullopt, nullptr);
+        job.emplace(io, options, cluster, std::move(lines), outage_at_line, nullptr);
         asio::co_spawn(io, job->run(), [this](std::exception_ptr thrown, Result<void> result) {
             outcome = thrown ? Error::from_exception(thrown) : std::move(result);
         });
@@ -40,7 +42,7 @@ class JobTest : public testing::Test {
         return run_until(io, [&] { return outcome.has_value(); }) && outcome->has_value();
     }
 
-    const Options options{.partitions = 1};
+    const Options options{.outage = Outage{.length = std::chrono::hours{1}}, .partitions = 1};
     asio::io_context io{1};
     Cluster cluster{options};
     std::counting_semaphore<> allowed{0};
@@ -88,6 +90,20 @@ TEST_F(JobTest, DoesNotEndBeforeEveryLineIsTakenUp) {
     ASSERT_TRUE(ends());
 
     EXPECT_EQ(job->figures().lines, 1U);
+}
+
+// The handlers in progress end before the job: their guards write into it.
+TEST_F(JobTest, WhenItGivesUpItEndsThoughTheBrokersAreDown) {
+    start({HandedOut::Batch(20, order_line("first"))}, 1);
+    allowed.release();
+    ASSERT_TRUE(run_until(io, [&] { return job->figures().opened > 0; }));
+
+    job->give_up();
+    allowed.release();
+
+    ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
+    EXPECT_FALSE(outcome->has_value());
+    EXPECT_EQ(job->figures().totals_acknowledged, 0U);
 }
 
 TEST_F(JobTest, AtItsEndNoMemoryIsHeldForLinesAhead) {

@@ -25,6 +25,12 @@ namespace {
 // With the clients leaving, below the half minute that supervisors commonly leave before they kill.
 constexpr std::chrono::seconds longest_end{15};
 
+Error unfinished(const Figures& figures) {
+    return {boost::system::errc::make_error_code(boost::system::errc::timed_out),
+            std::to_string(figures.unfinished()) + " of " + std::to_string(figures.read) + " lines are not finished " +
+                std::to_string(longest_end.count()) + " s after the signal"};
+}
+
 } // namespace
 
 Runner::Runner(const Options& options, const StopSignals& stop, std::unique_ptr<Lines> lines,
@@ -66,7 +72,7 @@ asio::awaitable<Result<void>> Runner::whole_run() {
     if (stop_.requested()) co_return Result<void>{}; // nothing was read: nothing to finish
     if (!created) co_return created;
     auto ended = co_await run_job();
-    if (options_.clean) {
+    if (options_.clean && !has_given_up_) {
         const auto deleted = co_await cluster_.delete_topics();
         if (ended && !deleted) ended = deleted;
     }
@@ -92,6 +98,8 @@ asio::awaitable<Result<void>> Runner::run_job() {
     began_ = std::chrono::steady_clock::now();
     auto ended = co_await job_->run();
     finished_ = std::chrono::steady_clock::now();
+    patience_.cancel();
+    if (has_given_up_) ended = unfinished(job_->figures());
     co_return ended;
 }
 
@@ -123,12 +131,9 @@ void Runner::on_signal() {
 void Runner::give_up_in_time() {
     patience_.expires_after(longest_end);
     patience_.async_wait([this](boost::system::error_code cancelled) {
-        if (cancelled) return;
-        const auto& figures = job_->figures();
-        outcome_ = Error{boost::system::errc::make_error_code(boost::system::errc::timed_out),
-                         std::to_string(figures.unfinished()) + " of " + std::to_string(figures.read) +
-                             " lines are not finished " + std::to_string(longest_end.count()) + " s after the signal"};
-        io_.stop();
+        if (cancelled || finished_) return;
+        has_given_up_ = true;
+        job_->give_up();
     });
 }
 

@@ -56,6 +56,7 @@ class Runner {
     std::unique_ptr<Job> job_; // once the topics are there
     Panel panel_;
     asio::steady_timer tick_, patience_;
+    bool has_given_up_ = false;
     asio::posix::stream_descriptor signals_;
     asio::cancellation_signal starting_; // ends what comes before the job
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

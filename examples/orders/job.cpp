@@ -53,6 +53,12 @@ bool is_limit_small(const Options& options) {
     return options.memory_mb < small_mb;
 }
 
+// With less, the producer of dead letters would send a few at a time, or refuse them while lines in progress have all.
+bool are_dead_letters_charged(const Options& options) {
+    constexpr std::uint64_t enough_mb = 64;
+    return options.memory_mb >= enough_mb;
+}
+
 // How long a record waits for company. With a small limit few are in progress at once, and waiting is all they would
 // do.
 velostream::Duration linger_of(const Options& options) {
@@ -109,14 +115,14 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
       config_(config_of(options, cluster)),
       events_(std::make_shared<Events>(figures_)),
       resources_(io.get_executor(), config_),
-      lines_ahead_(resources_.allocate_memory("lines ahead", reader_bytes(options) + source_bytes(options)).value()),
+      lines_ahead_(resources_.traffic().try_reserve(reader_bytes(options) + source_bytes(options)).value()),
       breaker_("customer-totals", *config_.circuit_breaker, events_),
       retry_(*config_.retry_policy, events_),
       orders_out_(io.get_executor(), producer_config(options, cluster, 120s)),
       totals_out_(io.get_executor(), producer_config(options, cluster, *config_.retry_policy->attempt_timeout)),
       dead_letters_out_(io.get_executor(),
                         producer_config(options, cluster, config_.dead_letter_queue->delivery_timeout),
-                        is_limit_small(options) ? velostream::MemoryAccount{} : resources_.traffic()),
+                        are_dead_letters_charged(options) ? resources_.traffic() : velostream::MemoryAccount{}),
       dead_letters_(*config_.dead_letter_queue, kafka::DeadLetterTopic{dead_letters_out_},
                     {.application = "orders_pipeline", .group = cluster.group()}),
       orders_in_(io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(),
@@ -135,7 +141,7 @@ asio::awaitable<Result<void>> Job::run() {
     std::optional<Result<void>> consumed;
     auto handler = [this](const kafka::ConsumedRecord& record) { return process(record); };
     const kafka::ForEachOptions loop{
-        .max_in_flight = most_in_flight, .memory = resources_.traffic(), .handler_bytes = handler_bytes};
+        .max_in_flight = most_in_flight, .memory = records_account(), .handler_bytes = handler_bytes};
     auto consume = orders_in_.for_each(loop, handler);
     auto ended = [this, &consumed](std::exception_ptr thrown, Result<void> result) {
         consumed = thrown ? Error::from_exception(thrown) : std::move(result);
@@ -157,6 +163,13 @@ asio::awaitable<Result<void>> Job::run() {
     co_await orders_in_.close();
     if (!*consumed) co_return *consumed;
     co_return complete;
+}
+
+// The lines in progress must not take what their own dead letters, which are about as large, need in order to leave.
+velostream::MemoryAccount Job::records_account() const {
+    const auto& traffic = resources_.traffic();
+    if (!are_dead_letters_charged(options_)) return traffic;
+    return traffic.child("lines in progress", (*traffic.lowest_limit() - lines_ahead_.bytes()) / 2);
 }
 
 asio::awaitable<Result<void>> Job::everything_taken_up(const std::optional<Result<void>>& consumed) {

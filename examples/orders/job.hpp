@@ -58,6 +58,7 @@ class Job {
     asio::awaitable<velostream::Result<void>> bury(const velostream::kafka::ConsumedRecord& record,
                                                    velostream::Error error);
     void begin_outage_if_due();
+    velostream::MemoryAccount records_account() const;
 
     asio::io_context& io_;
     Options options_;
@@ -68,7 +69,7 @@ class Job {
     std::shared_ptr<Events> events_;
 
     velostream::ResourceManager<> resources_;
-    velostream::Allocation lines_ahead_; // what reader_ and source_ may hold
+    velostream::MemoryReservation lines_ahead_; // what reader_ and source_ may hold
     velostream::CircuitBreaker<> breaker_;
     velostream::RetryExecutor<> retry_;
     velostream::Pipeline<velostream::RetryExecutor<>, velostream::CircuitBreaker<>> guarded_{retry_, breaker_};

@@ -317,6 +317,13 @@ class Results(Job):
         self.assertEqual((report["lines"], report["customers"], report["top"]), (0, 0, []))
         self.assertEqual(report["grand_total"], "0.00")
 
+    def test_the_real_orders_fit_into_little_memory_whatever_is_in_flight(self):
+        for limit in (2, 16):  # dead letters are charged with the second
+            with self.subTest(limit):
+                self.run_job("--memory-mb", limit, "--report", self.report, "--quiet")
+                self.assertEqual(self.read_report()["dead_letters"]["by_reason"]["memory"], 0)
+                self.assert_recomputed(ORDERS)
+
     def test_a_small_memory_limit_refuses_groups_and_is_kept(self):
         orders = self.path("orders.csv")
         self.run_job("--memory-mb", "1", "--generate", "200000", "--customers", "100000", "--write-orders", orders,

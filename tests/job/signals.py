@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the orders job does when it is asked to stop, in every phase of a run. Run by end_to_end.py."""
+import fcntl
 import os
 import select
 import signal
@@ -127,6 +128,26 @@ class Signals(Job):
                 errors = job.communicate(timeout=TIMEOUT)[1]
                 self.assertEqual(job.returncode, 0, errors)
                 self.assertLess(self.read_report()["lines"], 541909)
+
+    def test_a_signal_is_heard_though_nobody_reads_the_output(self):
+        reading, writing = os.pipe()
+        size = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+        os.write(writing, b"x" * size)  # full: the progress has no room
+        job = subprocess.Popen([JOB, "--generate", "3000000", "--report", self.report], stdin=subprocess.DEVNULL,
+                               stdout=writing, stderr=subprocess.PIPE)
+        self.addCleanup(job.kill)
+        os.close(writing)
+        time.sleep(4)  # a plain line is due after two seconds
+        job.send_signal(signal.SIGTERM)
+        self.assertTrue(select.select([job.stderr], [], [], 30)[0], "the signal was not heard")
+        shown = b""
+        while block := os.read(reading, 65536):
+            shown += block
+        os.close(reading)
+        self.assertEqual(job.wait(timeout=TIMEOUT), 0)
+        self.assertIn(b"asked to stop", job.communicate()[1])
+        self.assertIn(b"Orders per customer (interrupted", shown[size:])
+        self.assertGreater(self.read_report()["lines"], 0)
 
     def wait_for_handler(self, pid, number):
         caught = 0

@@ -2,6 +2,7 @@
 #include "program/panel.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -42,12 +43,20 @@ std::size_t terminal_columns() {
     return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : usual;
 }
 
-void put(const std::string& text) {
+// Whoever reads the output may stop reading, and the loop that calls this must go on: for signals, for one.
+bool put(const std::string& text) {
+    if (!is_writable(STDOUT_FILENO)) return false;
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
+    return true;
 }
 
 } // namespace
+
+bool is_writable(int descriptor) {
+    pollfd output{.fd = descriptor, .events = POLLOUT, .revents = 0};
+    return ::poll(&output, 1, 0) == 1 && (output.revents & POLLOUT) != 0;
+}
 
 std::string cut_to_columns(std::string_view row, std::size_t columns) {
     std::string cut;
@@ -104,8 +113,7 @@ void Panel::draw_panel(const Figures& figures, std::optional<double> progress, d
                               mebibytes(figures.memory_limit)));
     row("breaker", fmt::format("{}, opened {} times, {} retries", state, figures.opened, grouped(figures.retries)));
     row("dead letters", fmt::format("{}  {}", grouped(figures.dead_letters_total()), dead_letter_reasons(figures)));
-    put(text);
-    drawn_ = true;
+    drawn_ = put(text) || drawn_;
 }
 
 void Panel::print_line(const Figures& figures, std::optional<double> progress, double rate, double seconds) {

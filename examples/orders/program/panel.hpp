@@ -15,6 +15,9 @@ namespace orders {
 /// As much of `row` as fits into so many columns of a terminal. ASCII; colour escapes take none.
 std::string cut_to_columns(std::string_view row, std::size_t columns);
 
+/// Whether a line can be written to this descriptor without waiting for whoever reads it.
+bool is_writable(int descriptor);
+
 /// Shows how the job is doing: a small live panel on a terminal, a plain line every few seconds elsewhere.
 class Panel {
   public:
@@ -24,7 +27,8 @@ class Panel {
     /// How often `show` wants to be called.
     std::chrono::milliseconds interval() const;
 
-    /// Draws the figures; `progress` is 0 to 1 where the input's length is known, `elapsed` since the start.
+    /// Draws the figures, unless that would wait for whoever reads the output; `progress` is 0 to 1 where the input's
+    /// length is known, `elapsed` since the start.
     void show(const Figures& figures, std::optional<double> progress, std::chrono::nanoseconds elapsed);
 
     /// Takes the live panel away, so that something else can be printed.

@@ -122,7 +122,8 @@ void Runner::wait_for_signal() {
 void Runner::on_signal() {
     if (!job_) return starting_.emit(asio::cancellation_type::terminal);
     panel_.clear();
-    std::fprintf(stderr, "orders_pipeline: %s, finishing what was read (again to stop at once)\n", stop_.what());
+    if (is_writable(STDERR_FILENO))
+        std::fprintf(stderr, "orders_pipeline: %s, finishing what was read (again to stop at once)\n", stop_.what());
     job_->interrupt();
     give_up_in_time();
 }

@@ -303,7 +303,7 @@ Figures Job::final_figures() {
 std::optional<double> Job::progress() const {
     const auto read = reader_.progress();
     if (!read || figures_.read == 0) return read;
-    return *read * static_cast<double>(figures_.valid + figures_.dead_letters_total()) /
+    return *read * static_cast<double>(figures_.totals_acknowledged + figures_.dead_letters_total()) /
            static_cast<double>(figures_.read);
 }
 

@@ -17,5 +17,11 @@ TEST(Panel, CountsNoColumnForColoursAndEndsThemBehindTheEdge) {
     EXPECT_EQ(cut_to_columns("breaker \x1b[1;31mopen\x1b[0m", 10), "breaker \x1b[1;31mop\x1b[0m");
 }
 
+TEST(Panel, SaysAHundredPerCentOfWhatIsDoneOnly) {
+    EXPECT_EQ(whole_percent(0), 0);
+    EXPECT_EQ(whole_percent(0.999), 99);
+    EXPECT_EQ(whole_percent(1), 100);
+}
+
 } // namespace
 } // namespace orders

@@ -24,8 +24,8 @@ std::string bar(std::optional<double> progress) {
     if (!progress) return {};
     const auto fraction = std::clamp(*progress, 0.0, 1.0);
     const auto filled = static_cast<std::size_t>(fraction * width);
-    return fmt::format("[{}{}] {:>3.0f} %  ", std::string(filled, '#'), std::string(width - filled, '.'),
-                       fraction * 100);
+    return fmt::format("[{}{}] {:>3} %  ", std::string(filled, '#'), std::string(width - filled, '.'),
+                       whole_percent(fraction));
 }
 
 std::string dead_letter_reasons(const Figures& figures) {
@@ -56,6 +56,11 @@ bool put(const std::string& text) {
 bool is_writable(int descriptor) {
     pollfd output{.fd = descriptor, .events = POLLOUT, .revents = 0};
     return ::poll(&output, 1, 0) == 1 && (output.revents & POLLOUT) != 0;
+}
+
+int whole_percent(double fraction) {
+    constexpr double whole = 100;
+    return static_cast<int>(fraction * whole);
 }
 
 std::string cut_to_columns(std::string_view row, std::size_t columns) {
@@ -117,7 +122,7 @@ void Panel::draw_panel(const Figures& figures, std::optional<double> progress, d
 }
 
 void Panel::print_line(const Figures& figures, std::optional<double> progress, double rate, double seconds) {
-    const auto share = progress ? fmt::format("{:.0f} %, ", *progress * 100) : std::string{};
+    const auto share = progress ? fmt::format("{} %, ", whole_percent(*progress)) : std::string{};
     put(
         fmt::format("{:.1f} s: {}{} lines ({}/s), {} totals, {} customers, {:.1f} of {:.0f} MiB, breaker {}, {} "
                     "retries, {} dead letters\n",

@@ -18,6 +18,9 @@ std::string cut_to_columns(std::string_view row, std::size_t columns);
 /// Whether a line can be written to this descriptor without waiting for whoever reads it.
 bool is_writable(int descriptor);
 
+/// 0 to 1 in per cent, rounded down: 100 is said of what is done only.
+int whole_percent(double fraction);
+
 /// Shows how the job is doing: a small live panel on a terminal, a plain line every few seconds elsewhere.
 class Panel {
   public:

@@ -97,8 +97,7 @@ struct Job::Events final : velostream::Observer {
     void on_circuit_state_changed(const velostream::CircuitStateChanged& change) noexcept override {
         const auto at = std::chrono::steady_clock::now() - began;
         figures.transitions.push_back({at, change.from, change.to, std::string{change.why}});
-        if (change.to == velostream::CircuitState::open && change.from == velostream::CircuitState::closed)
-            ++figures.opened;
+        if (change.to == velostream::CircuitState::open) ++figures.opened;
     }
     void on_retry_scheduled(const velostream::RetryScheduled&) noexcept override { ++figures.retries; }
 

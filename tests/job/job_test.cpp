@@ -92,6 +92,26 @@ TEST_F(JobTest, DoesNotEndBeforeEveryLineIsTakenUp) {
     EXPECT_EQ(job->figures().lines, 1U);
 }
 
+// The brokers go down as the first line is taken up, before its total is sent.
+TEST_F(JobTest, WhileTheBrokersAreDownItHoldsTheTotalsAndCountsEveryOpening) {
+    HandedOut::Batch lines(20, order_line("first"));
+    const auto count = lines.size();
+    start({lines}, 1);
+    const auto openings = [this] {
+        return std::ranges::count(job->figures().transitions, velostream::CircuitState::open, &BreakerTransition::to);
+    };
+    allowed.release(2);
+    ASSERT_TRUE(run_until(io, [&] { return openings() > 1; }));
+    EXPECT_LT(job->progress().value_or(0), 1.0) << "no total has arrived";
+
+    cluster.embedded().all_brokers_up();
+
+    ASSERT_TRUE(ends());
+    EXPECT_EQ(job->figures().opened, static_cast<std::uint64_t>(openings()));
+    EXPECT_EQ(job->figures().totals_acknowledged, count);
+    EXPECT_EQ(job->progress(), 1.0);
+}
+
 // The handlers in progress end before the job: their guards write into it.
 TEST_F(JobTest, WhenItGivesUpItEndsThoughTheBrokersAreDown) {
     start({HandedOut::Batch(20, order_line("first"))}, 1);

@@ -126,6 +126,39 @@ TEST_F(JobTest, WhenItGivesUpItEndsThoughTheBrokersAreDown) {
     EXPECT_EQ(job->figures().totals_acknowledged, 0U);
 }
 
+TEST_F(JobTest, ADeadLetterThatIsRefusedForGoodEndsIt) {
+    constexpr kafka::KafkaErrc passes{0}, topic_authorization_failed{29};
+    start({{"1,A"}});
+    cluster.embedded().fail_next_produce_requests({passes, topic_authorization_failed, topic_authorization_failed,
+                                                   topic_authorization_failed, topic_authorization_failed});
+
+    allowed.release(2);
+
+    ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
+    ASSERT_FALSE(outcome->has_value());
+    EXPECT_EQ(outcome->error(), velostream::Errc::dead_letter_lost);
+    EXPECT_EQ(job->figures().dead_letters_total(), 0U);
+}
+
+// All in one partition: the foreign record is read before the second line.
+TEST_F(JobTest, ARecordThatItDidNotWriteEndsIt) {
+    start({{order_line("first")}, {order_line("second")}});
+    allowed.release();
+    ASSERT_TRUE(run_until(io, [&] { return job->figures().totals_acknowledged == 1; }));
+    kafka::Producer other{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+    kafka::Record foreign{cluster.orders(), "17", order_line("third")};
+    foreign.headers.emplace_back(std::string{line_number_header}, "2"); // there are 0 and 1
+    bool is_written = false;
+    other.async_send(foreign, [&](const Result<kafka::Delivery>& sent) { is_written = sent.has_value(); });
+    ASSERT_TRUE(run_until(io, [&] { return is_written; }));
+
+    allowed.release(2);
+
+    ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
+    EXPECT_FALSE(outcome->has_value());
+    EXPECT_EQ(job->figures().lines, 1U);
+}
+
 TEST_F(JobTest, AtItsEndNoMemoryIsHeldForLinesAhead) {
     start({{order_line("first")}});
     allowed.release(2);

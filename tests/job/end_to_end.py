@@ -339,6 +339,10 @@ class Results(Job):
 
 
 class Behaviour(Job):
+    def test_few_generated_orders_have_dirt_too(self):
+        self.run_job("--generate", "1000", "--report", self.report, "--quiet")
+        self.assertGreater(self.read_report()["dead_letters"]["total"], 100)
+
     def test_a_terminal_shows_a_live_panel_that_gives_way_to_the_summary(self):
         own, terminal = pty.openpty()
         job = subprocess.Popen([JOB, "--generate", "60000", "--customers", "100"], stdin=subprocess.DEVNULL, stdout=terminal,

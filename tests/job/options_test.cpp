@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdint>
+#include <vector>
 
 namespace orders {
 namespace {
@@ -28,6 +30,19 @@ TEST(ParseOutage, RefusesEverythingElse) {
     for (const auto* text : {"", "40%", "+3s", "40%+", "101%+3s", "x%+3s", "40%+3", "40%+3m", "40%+0s", "-1+3s",
                              "40%+-3s", "40%+3s ", "40%+99999999999s", "40%+3s+2s"})
         EXPECT_FALSE(parse_outage(text)) << text;
+}
+
+std::uint64_t customers_of(std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "orders_pipeline");
+    return parse_options(static_cast<int>(arguments.size()), arguments.data(), "").options.customers;
+}
+
+TEST(ParseOptions, LeavesRoomForDirtUnlessCustomersAreAskedFor) {
+    EXPECT_EQ(customers_of({"--generate", "1"}), 1U);
+    EXPECT_EQ(customers_of({"--generate", "4000"}), 800U);
+    EXPECT_EQ(customers_of({"--generate", "20000"}), 4'000U);
+    EXPECT_EQ(customers_of({"--generate", "1000000"}), 4'000U);
+    EXPECT_EQ(customers_of({"--generate", "10", "--customers", "10"}), 10U);
 }
 
 } // namespace

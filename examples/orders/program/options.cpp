@@ -145,7 +145,7 @@ void add_options(CLI::App& app, Options& options) {
     add_flag(app, {.name = "--clean", .help = "delete the topics of a real cluster afterwards"}, options.clean);
     add_text(app, {"--input", "FILE|-", "order lines (CSV, also packed by zstd), - for standard input"}, options.input);
     add_number(app, {"--generate", "N", "N synthetic orders instead of a file"}, 1, most_lines, options.generate);
-    add_number(app, {"--customers", "N", "how many customers they have (default 4 000), at most as many as lines"}, 1,
+    add_number(app, {"--customers", "N", "how many customers they have (default 4 000, or a fifth of N), at most N"}, 1,
                most_lines, options.customers);
     add_text(app, {"--write-orders", "FILE", "keep the lines that were used"}, options.write_orders);
     add(app,
@@ -167,6 +167,9 @@ void add_options(CLI::App& app, Options& options) {
     add_text(app, {"--report", "FILE.json", "the summary as JSON"}, options.report);
     add_flag(app, {.name = "--quiet", .help = "no progress, no summary"}, options.quiet);
 }
+
+// By default: dirt gives way where every line must bring a new customer.
+constexpr std::uint64_t lines_a_customer = 5;
 
 constexpr auto purpose =
     "Sums up orders per customer through Kafka, under a memory limit, a circuit breaker, retries and a dead letter\n"
@@ -230,7 +233,9 @@ ParsedOptions parse_options(int argc, const char* const* argv, const std::string
         return parsed;
     }
     if (options.prefix.empty()) options.prefix = run_id();
-    if (options.generate) options.customers = std::min(options.customers, *options.generate);
+    if (options.generate && app.count("--customers") == 0)
+        options.customers =
+            std::min(options.customers, std::max<std::uint64_t>(*options.generate / lines_a_customer, 1));
     return parsed;
 }
 

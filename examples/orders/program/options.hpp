@@ -23,7 +23,7 @@ struct Options {
     bool clean = false;                 ///< delete the topics afterwards
     std::string input;                  ///< a file, or `-`
     std::optional<std::uint64_t> generate;
-    std::uint64_t customers = 4'000; ///< at most `generate`
+    std::uint64_t customers = 4'000; ///< at most `generate`; a fifth of it where that is less and none were asked for
     std::optional<std::string> write_orders;
     std::optional<Outage> outage;
     double fail_rate = 0;

@@ -73,10 +73,12 @@ velostream::Result<Order> parse_order(std::string_view line) {
                      "must not be longer than " + std::to_string(longest_customer) + " bytes");
     const auto quantity = parse_integer(fields[quantity_column]);
     if (!quantity || *quantity == 0)
-        return fault(OrderFault::quantity, fields[quantity_column], "must be a whole number other than 0");
+        return fault(OrderFault::quantity, fields[quantity_column],
+                     "must be a whole number other than 0, within 64 bits");
     const auto price = parse_price(fields[unit_price_column]);
     if (!price || price->sign <= 0)
-        return fault(OrderFault::unit_price, fields[unit_price_column], "must be a number above 0");
+        return fault(OrderFault::unit_price, fields[unit_price_column],
+                     "must be a number above 0, below 9223372036854775.808");
     return Order{std::string{customer}, Thousandths{*quantity} * price->thousandths};
 }
 

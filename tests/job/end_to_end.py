@@ -246,13 +246,19 @@ class Results(Job):
                 "3,C,,-1,x,1e2, 77 ,UK\r"
                 "4,D,,9223372036854775807,x,999999999999.999,77.0,UK\n"
                 "5,E,,0,x,1,1,UK\n6,F,,1.5,x,1,1,UK\n7,G,,1,x,-1,1,UK\n8,H,,1,x,1,,UK\n9,I,,1,x,1,1\n10,J,,1,x,1,1,UK,extra\n"
-                "11,K,,1,x,0.0001,1,UK\n12,L,,1,x,1,5,UK")
+                "11,K,,1,x,0.0001,1,UK\n"
+                # what does not fit into 64 bits, beside what just does
+                "13,M,,9223372036854775808,x,1,6,UK\n14,N,,-9223372036854775808,x,1,6,UK\n15,O,,99999999999999999999,x,1,6,UK\n"
+                "16,P,,1,x,9e18,7,UK\n17,Q,,1,x,9223372036854775.807,7,UK\n18,R,,1,x,9223372036854775.808,7,UK\n"
+                "19,S,,1,x,1e99999999999999999999,7,UK\n20,T,,1,x,1e999999999999999999,7,UK\n"
+                f"21,U,,1,x,0.{'0' * 3000}1e3001,8,UK\n22,V,,1,x,1e-99999999999999999999,8,UK\n"
+                "12,L,,1,x,1,5,UK")
         for options in (["--input", self.write("odd.csv", text)], ["--input", "-"]):
             with self.subTest(options), open(self.path("odd.csv"), "rb") as file:
                 self.run_job(*options, "--report", self.report, "--quiet", stdin=file)
                 self.assert_recomputed(self.path("odd.csv"))
                 self.assertEqual(self.read_report()["dead_letters"]["by_reason"],
-                                 {"line": 2, "CustomerID": 1, "Quantity": 2, "UnitPrice": 1, "memory": 0})
+                                 {"line": 2, "CustomerID": 1, "Quantity": 4, "UnitPrice": 6, "memory": 0})
 
     def test_packed_or_not_is_told_by_the_content_and_not_by_the_name(self):
         text = (HEADER + "\n" + "1,A,x,2,x,1.50,17,UK\n" * 3).encode()

@@ -23,11 +23,11 @@ TEST(ParseOrder, MultipliesQuantityAndPriceExactly) {
 
 TEST(ParseOrder, NamesTheFirstBadColumnAndItsValue) {
     EXPECT_EQ(verdict("1,2,3,abc,5,0,,8"), "CustomerID is \"\": must not be empty");
-    EXPECT_EQ(verdict("1,2,3,abc,5,0,7,8"), "Quantity is \"abc\": must be a whole number other than 0");
-    EXPECT_EQ(verdict("1,2,3,0,5,1,7,8"), "Quantity is \"0\": must be a whole number other than 0");
-    EXPECT_EQ(verdict("1,2,3,4.0,5,1,7,8"), "Quantity is \"4.0\": must be a whole number other than 0");
-    EXPECT_EQ(verdict("1,2,3,4,5,0,7,8"), "UnitPrice is \"0\": must be a number above 0");
-    EXPECT_EQ(verdict("1,2,3,4,5,-2,7,8"), "UnitPrice is \"-2\": must be a number above 0");
+    EXPECT_EQ(verdict("1,2,3,abc,5,0,7,8"), "Quantity is \"abc\": must be a whole number other than 0, within 64 bits");
+    EXPECT_EQ(verdict("1,2,3,0,5,1,7,8"), "Quantity is \"0\": must be a whole number other than 0, within 64 bits");
+    EXPECT_EQ(verdict("1,2,3,4.0,5,1,7,8"), "Quantity is \"4.0\": must be a whole number other than 0, within 64 bits");
+    EXPECT_EQ(verdict("1,2,3,4,5,0,7,8"), "UnitPrice is \"0\": must be a number above 0, below 9223372036854775.808");
+    EXPECT_EQ(verdict("1,2,3,4,5,-2,7,8"), "UnitPrice is \"-2\": must be a number above 0, below 9223372036854775.808");
     EXPECT_EQ(verdict("1,2,3"), R"(line is "1,2,3": must have 8 fields, not 3)");
     EXPECT_EQ(verdict("1,2,3,4,5,6,7,8,9"), R"(line is "1,2,3,4,5,6,7,8,9": must have 8 fields, not 9)");
 }

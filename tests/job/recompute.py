@@ -18,6 +18,8 @@ import sys
 THOUSAND = 1000
 LONGEST_CUSTOMER = 64 * 1024  # bytes: what fits into Kafka's records with everything around it
 csv.field_size_limit(1 << 30)
+if hasattr(sys, "set_int_max_str_digits"):
+    sys.set_int_max_str_digits(0)
 SPACE = " \t\n\r\f\v"  # ASCII, as the digits: what Python calls a space or a digit otherwise is a letter in an order line
 INTEGER = re.compile(r"[+-]?[0-9]+")
 PRICE = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?")
@@ -31,14 +33,23 @@ def read(path):
     return csv.reader(io.StringIO(data.decode("utf-8-sig", "surrogateescape"), newline=""))
 
 
+def is_within_64_bits(number):
+    return -(1 << 63) <= number < 1 << 63
+
+
 def price_in_thousandths(text):
-    """(sign of the exact value, thousandths cut towards zero), or None if it is no number."""
+    """(sign of the exact value, thousandths cut towards zero), or None if it is no number, or beyond 64 bits."""
     match = PRICE.fullmatch(text.strip(SPACE))
     if not match or not (match[2] or match[3]):
         return None
-    digits, places = int((match[2] or "") + (match[3] or "")), len(match[3] or "")
-    scale = 3 + int(match[4] or 0) - places
+    digits, places, exponent = int((match[2] or "") + (match[3] or "")), len(match[3] or ""), int(match[4] or 0)
+    if not is_within_64_bits(exponent):
+        return None
+    length = len(match[2] or "") + places + 100  # an exponent beyond it changes nothing more
+    scale = 3 + min(max(exponent, -length), length) - places
     thousandths = digits * 10**scale if scale >= 0 else digits // 10**-scale
+    if not is_within_64_bits(thousandths):
+        return None
     sign = 0 if digits == 0 else -1 if match[1] == "-" else 1
     return sign, thousandths * (sign or 1)
 
@@ -54,7 +65,7 @@ def judge(row):
     if len(customer.encode("utf-8", "surrogateescape")) > LONGEST_CUSTOMER:
         return "CustomerID", None, 0
     quantity = row[3].strip(SPACE)
-    if not INTEGER.fullmatch(quantity) or int(quantity) == 0:
+    if not INTEGER.fullmatch(quantity) or int(quantity) == 0 or not is_within_64_bits(int(quantity)):
         return "Quantity", None, 0
     price = price_in_thousandths(row[5])
     if price is None or price[0] <= 0:

@@ -44,7 +44,8 @@ std::optional<Price> parse_price(std::string_view text) {
         text.remove_prefix(mantissa.size() + 1);
         const auto exponent = parse_integer(text);
         if (!exponent || text != trim(text)) return std::nullopt;
-        constexpr std::int64_t largest = 1'000; // beyond it the value is zero thousandths or does not fit
+        // Beyond it the value is zero thousandths or does not fit.
+        const auto largest = static_cast<std::int64_t>(digits.size()) + 1'000;
         kept += std::clamp(*exponent, -largest, largest);
     }
     if (digits.find_first_not_of('0') == std::string::npos) return Price{0, 0};

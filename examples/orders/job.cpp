@@ -296,6 +296,7 @@ const Figures& Job::figures() {
 Figures Job::final_figures() {
     auto figures = this->figures();
     figures.top = totals_.top(shown_customers);
+    figures.outage_due = outage_at_line_;
     return figures;
 }
 

@@ -345,6 +345,12 @@ class Results(Job):
 
 
 class Behaviour(Job):
+    def test_an_outage_that_never_came_is_said(self):
+        for options in ([], ["--quiet"]):
+            run = self.run_job("--generate", "1000", "--outage", "1001+1s", *options)
+            self.assertEqual(run.stderr, "orders_pipeline: the outage never came: it was due after line 1 001, "
+                                         "and the input had 1 000\n")
+
     def test_few_generated_orders_have_dirt_too(self):
         self.run_job("--generate", "1000", "--report", self.report, "--quiet")
         self.assertGreater(self.read_report()["dead_letters"]["total"], 100)

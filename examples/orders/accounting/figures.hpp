@@ -49,7 +49,8 @@ struct Figures {
     std::uint64_t memory_used = 0, memory_peak = 0, memory_limit = 0;
     double seconds = 0;
     bool interrupted = false;
-    std::string error; ///< why the run failed; empty if it did not
+    std::optional<std::uint64_t> outage_due; ///< the line of an outage that did not come; nothing if it came
+    std::string error;                       ///< why the run failed; empty if it did not
 
     /// Lines that were read, and neither reached a total nor the dead letters.
     std::uint64_t unfinished() const { return read - valid - dead_letters_total(); }

@@ -115,7 +115,11 @@ int tell(End end, const Options& options, OutputFile& report) {
         complain(failed_run, "--report " + *options.report + ": cannot be written");
         if (code == success) return failed_run;
     }
-    return code == success ? success : complain(code, figures.error);
+    if (code != success) return complain(code, figures.error);
+    if (figures.outage_due)
+        complain(success, "the outage never came: it was due after line " + grouped(*figures.outage_due) +
+                              ", and the input had " + grouped(figures.read));
+    return success;
 }
 
 } // namespace

@@ -84,20 +84,27 @@ std::string summary(const Figures& figures) {
         text += fmt::format("  {:<14}{:>10}{:>18}\n", customer, grouped(lines), grouped_amount(total));
     text += '\n';
     const bool all_acknowledged = figures.totals_sent == figures.totals_acknowledged;
-    row("totals sent", fmt::format("{}, all acknowledged: {}", grouped(figures.totals_sent),
-                                   all_acknowledged ? "yes" : "NO, only " + grouped(figures.totals_acknowledged)));
+    row("totals sent", grouped(figures.totals_sent) + (figures.totals_sent == 0 ? ""
+                                                       : all_acknowledged       ? ", all acknowledged: yes"
+                                                                                : ", all acknowledged: NO, only " +
+                                                                                grouped(figures.totals_acknowledged)));
     row("retries", grouped(figures.retries));
     if (figures.repeated > 0)
         row("repeated", fmt::format("{} records came twice and were counted once", grouped(figures.repeated)));
     row("breaker", fmt::format("{}, opened {} time{}", to_string(figures.breaker), figures.opened,
                                figures.opened == 1 ? "" : "s"));
-    constexpr std::size_t shown = 12;
-    for (std::size_t at = 0; at < figures.transitions.size() && at < shown; ++at) {
+    constexpr std::size_t shown_of_each_end = 6;
+    const auto count = figures.transitions.size();
+    const auto left_out = count > 2 * shown_of_each_end ? count - 2 * shown_of_each_end : 0;
+    for (std::size_t at = 0; at < count; ++at) {
+        if (left_out > 0 && at == shown_of_each_end) {
+            row("", fmt::format("{:>10}  {} more", "...", left_out));
+            at += left_out;
+        }
         const auto& [when, from, to, why] = figures.transitions[at];
         row("", fmt::format("{:>8.3f} s  {} -> {}{}", std::chrono::duration<double>(when).count(), to_string(from),
                             to_string(to), why.empty() ? "" : "  (" + why + ")"));
     }
-    if (figures.transitions.size() > shown) row("", fmt::format("and {} more", figures.transitions.size() - shown));
     row("peak memory",
         fmt::format("{:.2f} MiB of {:.0f} MiB", mebibytes(figures.memory_peak), mebibytes(figures.memory_limit)));
     const auto rate = figures.seconds > 0 ? static_cast<double>(figures.lines) / figures.seconds : 0.0;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "order_line.hpp"
+#include "velostream/kafka/error.hpp"
 
 namespace orders {
 
@@ -84,6 +85,10 @@ asio::awaitable<Result<void>> Runner::create_topics() {
     auto token = asio::bind_cancellation_slot(starting_.slot(), asio::as_tuple(asio::use_awaitable));
     auto [thrown, created] = co_await asio::co_spawn(io_, cluster_.create_topics(), token);
     if (thrown) co_return Error::from_exception(thrown);
+    if (options_.brokers && created.has_error() &&
+        created.error() == velostream::kafka::KafkaErrc::topic_already_exists)
+        co_return Error{created.error().code(),
+                        "topics of --prefix " + options_.prefix + ": delete them, or give another prefix"};
     if (created && options_.brokers && !options_.quiet)
         std::printf("topics %s, %s and %s\n", cluster_.orders().c_str(), cluster_.totals().c_str(),
                     cluster_.dead_letters().c_str());

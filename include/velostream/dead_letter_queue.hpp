@@ -202,7 +202,7 @@ class DeadLetterQueue {
         const auto executor = co_await asio::this_coro::executor;
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         for (std::uint32_t delivery = 1;; ++delivery) {
-            CallContext call{time_.now() + config_.delivery_timeout};
+            CallContext call{saturating_add(time_.now(), config_.delivery_timeout)};
             call.begin_attempt(delivery, CallContext::no_deadline);
             call.set_cancellation_slot(cancellation.slot());
             call.set_idempotent(true);
@@ -227,8 +227,8 @@ class DeadLetterQueue {
                 co_return detail::dead_letter_lost(config_, delivery, std::move(delivery_error));
             }
             if (options_.observer) options_.observer->on_dead_letter_delayed({config_.topic, delivery, delivery_error});
-            const auto [interrupted] = co_await async_sleep_until(time_, executor, time_.now() + config_.retry_delay,
-                                                                  asio::as_tuple(asio::use_awaitable));
+            const auto [interrupted] = co_await async_sleep_until(
+                time_, executor, saturating_add(time_.now(), config_.retry_delay), asio::as_tuple(asio::use_awaitable));
             if (interrupted) co_return Error{Errc::cancelled};
         }
     }

@@ -117,10 +117,7 @@ class RetryExecutor {
 
     static void count(Count& which) noexcept { which.fetch_add(1, std::memory_order_relaxed); }
 
-    TimePoint attempt_deadline() const noexcept {
-        const auto now = time_.now();
-        return *attempt_timeout_ > TimePoint::max() - now ? TimePoint::max() : now + *attempt_timeout_;
-    }
+    TimePoint attempt_deadline() const noexcept { return saturating_add(time_.now(), *attempt_timeout_); }
 
     Verdict after_failure(CallContext& call, std::uint32_t attempts, Duration& previous_delay, Error& error) {
         const auto now = time_.now();
@@ -139,7 +136,7 @@ class RetryExecutor {
         previous_delay = decision.delay;
         count(retries_);
         if (observer_) observer_->on_retry_scheduled({attempts, decision.delay, error});
-        return Verdict::again_at(decision.delay > TimePoint::max() - now ? TimePoint::max() : now + decision.delay);
+        return Verdict::again_at(saturating_add(now, decision.delay));
     }
 
     void give_up(RetryChoice choice, std::uint32_t attempts, Error& error) {

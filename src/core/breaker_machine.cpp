@@ -10,11 +10,6 @@ namespace {
 
 using Lock = std::lock_guard<std::mutex>;
 
-// now + by, or the end of time.
-TimePoint later(TimePoint now, Duration by) noexcept {
-    return by > TimePoint::max() - std::max(now, TimePoint{}) ? TimePoint::max() : now + by;
-}
-
 BreakerCause cause_of(BreakerRule rule) noexcept {
     switch (rule) {
         case BreakerRule::failure_count:
@@ -158,7 +153,7 @@ void BreakerMachine::change(const BreakerWord& from, CircuitState to, BreakerCau
     // All that belongs to the new state is written before the control word publishes it.
     const auto counts = window_.counts();
     if (to == CircuitState::open)
-        open_until_.store(later(at, timeout_).time_since_epoch().count(), std::memory_order_relaxed);
+        open_until_.store(saturating_add(at, timeout_).time_since_epoch().count(), std::memory_order_relaxed);
     if (to == CircuitState::closed || to == CircuitState::metrics_only) window_.begin_era(from.next(to).epoch);
     control_.change(from.epoch, to, probes);
     note_change({from.state, to, cause, at, counts, error ? *error : Error{}});
@@ -217,13 +212,13 @@ void BreakerMachine::remove_probe(TimePoint started) {
 }
 
 TimePoint BreakerMachine::overdue_at() const noexcept {
-    return later(TimePoint{Duration{oldest_probe_.load(std::memory_order_relaxed)}}, max_half_open_);
+    return saturating_add(TimePoint{Duration{oldest_probe_.load(std::memory_order_relaxed)}}, max_half_open_);
 }
 
 CircuitState BreakerMachine::effective(const BreakerWord& word, TimePoint now) const noexcept {
     if (word.state == CircuitState::open) return now < open_end() ? CircuitState::open : CircuitState::half_open;
     if (word.state == CircuitState::half_open && is_overdue(word, now))
-        return now < later(overdue_at(), timeout_) ? CircuitState::open : CircuitState::half_open;
+        return now < saturating_add(overdue_at(), timeout_) ? CircuitState::open : CircuitState::half_open;
     return word.state;
 }
 
@@ -254,7 +249,7 @@ std::optional<TimePoint> BreakerMachine::next_change(TimePoint now) const {
     auto at = TimePoint::min();
     if (word.state == CircuitState::open) at = open_end();
     if (word.state == CircuitState::half_open && word.in_flight > 0)
-        at = is_overdue(word, now) ? later(overdue_at(), timeout_) : overdue_at();
+        at = is_overdue(word, now) ? saturating_add(overdue_at(), timeout_) : overdue_at();
     return at > now ? std::optional{at} : std::nullopt;
 }
 
@@ -275,7 +270,7 @@ BreakerMachine::Snapshot BreakerMachine::snapshot(TimePoint now) const {
                       .throttled = throttled_.load(std::memory_order_relaxed),
                       .opened = opened_};
     if (state == CircuitState::open)
-        snapshot.open_until = word.state == CircuitState::open ? open_end() : later(overdue_at(), timeout_);
+        snapshot.open_until = word.state == CircuitState::open ? open_end() : saturating_add(overdue_at(), timeout_);
     return snapshot;
 }
 

@@ -121,6 +121,11 @@ bool is_failure(const Value& value) noexcept {
         return false;
 }
 
+template <class Time>
+bool is_in_time(const CallContext& call, const Time& time) noexcept {
+    return call.call_deadline() == CallContext::no_deadline || time.now() < call.call_deadline();
+}
+
 // Sleeps; false if the caller cancels, or did so before. A coroutine of its own: few calls sleep, and every suspension
 // point in `guarded_call` makes all calls slower.
 template <TimeSource Time>
@@ -161,8 +166,7 @@ asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, Ca
         bool told = false;
         try {
             std::optional<Decision> stopped;
-            if (call.call_deadline() != CallContext::no_deadline && time_of(policies...).now() >= call.call_deadline())
-                [[unlikely]]
+            if (!is_in_time(call, time_of(policies...))) [[unlikely]]
                 stopped = Decision::refuse(Errc::deadline_exceeded);
             else
                 guards.enter(call, next, reached, stopped);
@@ -230,7 +234,12 @@ asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, Ca
             } catch (const boost::system::system_error&) {
                 // the first await after a cancellation throws
             }
-            if (slept) break;
+            if (slept && is_in_time(call, time_of(policies...))) break;
+            if (slept) { // woken too late: the guard that wanted another try hears the failure again, with no time left
+                again.reset();
+                next = guards.leave_with_failure(call, next + 1, *error, again);
+                continue;
+            }
             error = Error{Errc::cancelled}.with_attempts(call.attempt());
             again.reset();
             next = guards.leave_with_failure(call, next, *error, again);

@@ -93,6 +93,28 @@ TEST(DeadlineWheel, ADeadlineInThePastExpiresAtTheNextTick) {
     EXPECT_EQ(probe.calls, 1);
 }
 
+TEST(DeadlineWheel, ADeadlineInThePastThatIsArmedInsideACallWaitsForTheNextTick) {
+    struct Again : Deadline {
+        explicit Again(DeadlineWheel& its_wheel)
+            : Deadline([](Deadline& deadline) {
+                  auto& self = static_cast<Again&>(deadline);
+                  if (++self.calls < 10) self.wheel.arm(self, t0);
+              }),
+              wheel(its_wheel) {}
+        DeadlineWheel& wheel;
+        int calls = 0;
+    };
+    DeadlineWheel wheel{t0};
+    Again again{wheel};
+    wheel.arm(again, t0 + 1s);
+
+    wheel.expire(t0 + 1s);
+    EXPECT_EQ(again.calls, 1);
+    wheel.expire(t0 + 1s + DeadlineWheel::default_tick);
+
+    EXPECT_EQ(again.calls, 2);
+}
+
 TEST(DeadlineWheel, MayBeArmedAgainInsideTheCall) {
     struct Ticker : Deadline {
         explicit Ticker(DeadlineWheel& owner)

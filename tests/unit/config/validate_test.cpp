@@ -26,6 +26,9 @@ TEST(Validate, EachBreakerFieldHasItsRange) {
     EXPECT_EQ(problems_of(CircuitBreakerConfig{.failure_threshold = 101}),
               "failure_threshold = 101: must be 1 to sliding_window_size (100)\n");
     EXPECT_EQ(problems_of(CircuitBreakerConfig{.success_threshold = 0}), "success_threshold = 0: must be 1 to 65535\n");
+    EXPECT_EQ(problems_of(CircuitBreakerConfig{.sliding_window_size = 1'000'000}), "");
+    EXPECT_EQ(problems_of(CircuitBreakerConfig{.sliding_window_size = 1'000'001}),
+              "sliding_window_size = 1000001: must be 1 to 1000000\n");
     EXPECT_EQ(problems_of(CircuitBreakerConfig{.timeout = 0s}), "timeout = 0 ns: must be > 0\n");
     EXPECT_EQ(problems_of(CircuitBreakerConfig{.timeout = -1500ms}), "timeout = -1500 ms: must be > 0\n");
     EXPECT_EQ(problems_of(CircuitBreakerConfig{.minimum_throughput = 101}),

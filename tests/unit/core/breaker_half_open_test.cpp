@@ -117,6 +117,21 @@ TEST_F(HalfOpenMachineTest, AnOverdueResultDecidesNothing) {
     EXPECT_EQ(machine.snapshot(t0 + 30s).late, 1u);
 }
 
+TEST_F(HalfOpenMachineTest, WhoeverFindsAProbeOverdueSaysThatTheStateChanged) {
+    EXPECT_TRUE(machine.try_acquire(t0 + 30s).changed);
+
+    const auto next = acquire(machine, t0 + 40s);
+    transitions(machine);
+    EXPECT_EQ(machine.abandon(next, t0 + 70s), BreakerEffect::state_changed);
+    EXPECT_EQ(transitions(machine), (Transitions{{CircuitState::open, BreakerCause::probe_overdue}}));
+}
+
+TEST_F(HalfOpenMachineTest, NothingChangesByItselfWhileNoProbeIsOut) {
+    machine.abandon(probe, t0 + 1s);
+
+    EXPECT_EQ(machine.next_change(t0 + 1s), std::nullopt);
+}
+
 TEST_F(HalfOpenMachineTest, ProbesFarApartStillClose) {
     machine.record(probe, CallOutcomeKind::success, At{t0 + 29s});
     succeed(machine, t0 + 1000s);

@@ -53,6 +53,7 @@ class DeadLetterQueueTest : public ::testing::Test {
     std::shared_ptr<RecordingObserver> observer = std::make_shared<RecordingObserver>();
     DeadLetterQueueConfig config{.topic = "bad-orders", .max_retries = 3, .retry_delay = 60s, .delivery_timeout = 5s};
     Queue queue{config, sink, {.application = "totals", .group = "billing", .observer = observer}, time};
+    std::optional<Queue> never_in_time;
     RecordView record{.topic = "orders", .partition = 3, .offset = 41, .key = "17850", .value = "6 lamps"};
     Error bad_record{boost::system::errc::make_error_code(boost::system::errc::invalid_argument), "Quantity"};
     const std::string large = std::string(100'000, 'x');
@@ -404,6 +405,21 @@ TEST(DeadLetterQueue, DeducesSinkAndTime) {
     DeadLetterQueue queue{config, InMemoryDeadLetters{}};
     static_assert(std::same_as<decltype(queue), DeadLetterQueue<InMemoryDeadLetters, SteadyTime>>);
     EXPECT_EQ(queue.config().topic, "failed-records");
+}
+
+TEST_F(DeadLetterQueueTest, TimesThatMeanNeverDoNotWrapAround) {
+    config.retry_delay = config.delivery_timeout = Duration::max();
+    auto& patient = never_in_time.emplace(config, sink, DeadLetterQueueOptions{}, time);
+    sink.fail_next(Errc::broker_unreachable);
+
+    const auto& receipt = send(patient, bad_record);
+    time.advance(24h * 365);
+    run();
+
+    EXPECT_FALSE(receipt) << "waits for ever";
+    EXPECT_EQ(patient.get_stats().in_flight, 1u);
+    ASSERT_EQ(sink.deliveries().size(), 1u);
+    EXPECT_EQ(sink.deliveries().front().deadline, TimePoint::max());
 }
 
 } // namespace

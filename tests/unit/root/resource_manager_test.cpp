@@ -277,6 +277,26 @@ TEST_F(ResourceManagerTest, StatsShowTheWholeAndEachName) {
     EXPECT_EQ(of("windows").refusals, 0u);
 }
 
+TEST_F(ResourceManagerTest, ARefusalJudgesPressureAnew) {
+    auto resources = limited(100);
+    const auto quiet = resources.account("quiet").try_reserve(90_MiB); // no event tells of it
+    EXPECT_EQ(resources.pressure(), PressureLevel::normal);
+
+    EXPECT_FALSE(resources.allocate_memory("sends", 20_MiB));
+
+    EXPECT_EQ(resources.pressure(), PressureLevel::high);
+}
+
+TEST_F(ResourceManagerTest, ShrinkingByMoreThanThereIsReleasesWhatThereIs) {
+    ResourceManager resources{io.get_executor(), {.max_memory_mb = 1, .log_resource_allocations = true}, options()};
+    auto allocation = resources.allocate_memory("batch", 1000);
+
+    allocation->shrink(5000);
+
+    EXPECT_EQ(allocation->bytes(), 0u);
+    EXPECT_EQ(observer->take(), (Events{"allocated batch 1000, used 1000", "released batch 1000, used 0"}));
+}
+
 TEST_F(ResourceManagerTest, WithoutALimitRefusesNothingAndShowsWhatTheMachineLeaves) {
     auto resources = manager({});
 

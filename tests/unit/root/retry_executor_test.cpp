@@ -207,6 +207,23 @@ TEST_F(RetryExecutorTest, EndsNowWithTheLastErrorIfTheNextTryWouldBeTooLate) {
     EXPECT_EQ(observer->given_up().back().why, "no time before the deadline");
 }
 
+TEST_F(RetryExecutorTest, WokenAfterTheDeadlineItEndsWithTheLastErrorToo) {
+    auto retry = with({.backoff_strategy = FixedInterval{50ms}});
+    operation.fails(network);
+    const auto call = testing::start(io, retry.execute_with_retry(operation, {.deadline = start + 100ms}));
+
+    time.advance(120ms);
+    io.restart();
+    io.poll();
+
+    ASSERT_TRUE(call.ended());
+    EXPECT_EQ(call.value().error(), Errc::connect_failed);
+    EXPECT_EQ(call.value().error().attempts(), 1u);
+    EXPECT_EQ(operation.calls(), 1u);
+    EXPECT_EQ(retry.get_stats().given_up, 1u);
+    EXPECT_EQ(retry.get_stats().cancelled, 0u);
+}
+
 TEST_F(RetryExecutorTest, DoesNotCallAfterTheDeadline) {
     auto retry = with({});
     operation.returns(1);

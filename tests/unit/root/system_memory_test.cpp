@@ -122,6 +122,21 @@ TEST_F(SystemMemoryTest, ReadsStallsOfTheGroupElseOfTheMachine) {
     EXPECT_EQ(read_system_memory(files()).stalled_fraction, 0.5);
 }
 
+TEST_F(SystemMemoryTest, TakesNothingButAnAverageForStalls) {
+    write("proc/pressure/memory", "some total=99 avg60=1.00\n");
+
+    EXPECT_EQ(read_system_memory(files()).stalled_fraction, 0);
+}
+
+TEST_F(SystemMemoryTest, ALimitAsLargeAsTheMachineIsALimit) {
+    write_machine();
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "8589934592\n");
+    write("cgroup/service/memory.current", "1073741824\n");
+
+    EXPECT_EQ(read_system_memory(files()).cgroup_limit, 8_GiB);
+}
+
 TEST_F(SystemMemoryTest, SurvivesFilesThatAreMissingOrMakeNoSense) {
     EXPECT_EQ(read_system_memory(files()).available(), 0u);
 

@@ -2,6 +2,7 @@
 // What cannot be read from a client is seen in what the client library refuses: settings that contradict it.
 #include "velostream/kafka/consumer_config.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <boost/asio/io_context.hpp>

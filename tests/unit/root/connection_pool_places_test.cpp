@@ -12,7 +12,7 @@ namespace {
 // A pool that shares its places with this test.
 class SharedPlacesTest : public ConnectionPoolTest {
   protected:
-    MemoryReservation take_place() { return std::move(*places.try_reserve(1)); }
+    MemoryReservation take_place() { return *places.try_reserve(1); }
 
     const MemoryAccount places{"connections", 2};
 };

@@ -181,7 +181,7 @@ void Allocation::Shared::judge_pressure(double percentage, Bytes used) {
         filter->on_pressure_changed({change->from, change->to, percentage});
         tell_listeners();
     }
-    if (percentage < 100 * threshold) return;
+    if (percentage < 100 * threshold || used == 0) return; // not ours to free
     // Just below the threshold, whichever of the inputs is above it.
     const auto target = static_cast<long double>(used) * static_cast<long double>(100 * threshold / percentage);
     reclaims->request(static_cast<Bytes>(std::ceil(target)) - 1);
@@ -273,7 +273,7 @@ Result<Allocation> ManagedMemory::allocated(const MemoryAccount& account, Bytes 
                                             Result<MemoryReservation> reserved) {
     if (!reserved) {
         const auto error = reserved.error();
-        shared_->on_refused(account, bytes, error);
+        if (error != Errc::cancelled) shared_->on_refused(account, bytes, error); // who left was refused nothing
         return error;
     }
     Allocation allocation{shared_, account, std::move(*reserved)};

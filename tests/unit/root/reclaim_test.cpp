@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -181,6 +183,27 @@ TEST_F(ReclaimTest, AnAllocationThatWaitsIsGrantedWhatWasFreed) {
 
     ASSERT_TRUE(allocation && *allocation);
     EXPECT_GE(calls.size(), 2u);
+}
+
+TEST_F(ReclaimTest, AWaitThatIsCancelledIsNoRefusalAndAsksForNothingMore) {
+    auto held = resources.allocate_memory("windows", 70 * mebibyte);
+    auto reclaimer = cache(ReclaimKind::spill, 5, 5);
+    asio::cancellation_signal signal;
+    std::optional<Result<Allocation>> allocation;
+    resources.async_allocate_memory(
+        "sends", 50 * mebibyte, TimePoint::max(),
+        asio::bind_cancellation_slot(signal.slot(),
+                                     asio::bind_executor(io.get_executor(), [&](Result<Allocation> result) {
+                                         allocation.emplace(std::move(result));
+                                     })));
+    auto registered = add(reclaimer); // so late that only the end of the wait could ask it
+    signal.emit(asio::cancellation_type::terminal);
+    run();
+
+    ASSERT_TRUE(allocation);
+    EXPECT_EQ(allocation->error(), Errc::cancelled);
+    EXPECT_EQ(resources.get_reclaim_stats().reclaims, 0u);
+    EXPECT_TRUE(calls.empty());
 }
 
 TEST_F(ReclaimTest, ARegistrationThatEndsIsNotAsked) {

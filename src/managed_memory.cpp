@@ -288,12 +288,13 @@ Result<QueryScope> ManagedMemory::open_query(const QueryLimits& limits) {
 Result<QueryScope> ManagedMemory::admitted(const QueryLimits& limits, Result<MemoryReservation> place) {
     if (!place) {
         const auto error = place.error();
-        if (error != Errc::memory_limit_exceeded) return error;
+        if (error == Errc::cancelled) return error;
         const auto waiting = queries_.waiting();
         auto text = "query '" + limits.name + "': " + std::to_string(queries_.used()) +
                     " of max_concurrent_queries = " + std::to_string(*queries_.limit()) + " are open";
         if (waiting != 0) text += ", " + std::to_string(waiting) + " wait";
-        return Error{Errc::admission_refused, std::move(text)};
+        const Error refusal{Errc::admission_refused, std::move(text)};
+        return error == Errc::deadline_exceeded ? error.with_inner(refusal) : refusal;
     }
     std::optional<Bytes> limit;
     if (limits.max_memory_mb) {

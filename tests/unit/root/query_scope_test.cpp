@@ -160,6 +160,8 @@ TEST_F(QueryScopeTest, AWaitForAPlaceEndsAtItsDeadlineOrWhenItIsCancelled) {
 
     ASSERT_TRUE(late && cancelled);
     EXPECT_EQ(late->error(), Errc::deadline_exceeded);
+    ASSERT_TRUE(late->error().inner());
+    EXPECT_EQ(*late->error().inner(), Errc::admission_refused);
     EXPECT_EQ(cancelled->error(), Errc::cancelled);
     EXPECT_EQ(resources.queries().waiting(), 0u);
 }

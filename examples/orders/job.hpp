@@ -42,7 +42,7 @@ class Job {
 
     /// What was counted so far. Threads: the io thread only.
     const Figures& figures();
-    /// The same with the top customers, which are looked for now.
+    /// The same, with the top customers of this moment and the outage that never came.
     Figures final_figures();
     /// How much of the input is done, 0 to 1; nothing where its length is unknown.
     std::optional<double> progress() const;

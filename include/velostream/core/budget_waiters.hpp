@@ -26,7 +26,7 @@ namespace velostream {
 /// else: takes, returns, departures go on.)
 ///
 /// No wake-up is lost. A node with a queue is announced like a decider, so that nothing below lies or goes into a
-/// shard: every unit that comes back goes past them, through `on_given`. Who queues stores `waiting`, then looks for
+/// shard: every unit that comes back goes past them, through `on_room`. Who queues stores `waiting`, then looks for
 /// room; who gives adds to `given`, then loads `waiting`. Both are seq_cst: one of them sees the other.
 ///
 /// Threads: safe. Lock-free, but for the end of an account whose last handle a waiter had.

@@ -25,6 +25,8 @@
 #include <thread>
 #include <utility>
 
+#include "support/held_bytes.hpp"
+
 namespace velostream {
 namespace {
 
@@ -32,27 +34,13 @@ using namespace std::chrono_literals;
 constexpr Bytes limit = 1000;
 constexpr Bytes query_limit = 600;
 
-// What is held, counted from after a grant until before it is given back.
-class Held {
-  public:
-    void add(Bytes bytes, Bytes most) {
-        if (bytes_.fetch_add(bytes) + bytes > most) exceeded_ = true;
-    }
-    void subtract(Bytes bytes) { bytes_.fetch_sub(bytes); }
-    bool exceeded() const { return exceeded_; }
-
-  private:
-    std::atomic<Bytes> bytes_{0};
-    std::atomic<bool> exceeded_{false};
-};
-
 TEST(AsyncReserveStress, NoLimitIsPassedAndEverybodyComesToItsTurn) {
     constexpr int coroutines = 200;
     constexpr int rounds = 100;
     const MemoryAccount process{"process", limit};
     const std::array queries{process.child("left", query_limit), process.child("right", query_limit)};
-    Held in_process;
-    std::array<Held, 2> in_query;
+    testing::HeldBytes in_process;
+    std::array<testing::HeldBytes, 2> in_query;
     std::atomic<int> granted{0};
     asio::thread_pool pool{4};
     auto work = [&](unsigned seed) -> asio::awaitable<void> {

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/held_bytes.hpp"
+
 namespace velostream {
 namespace {
 
@@ -34,25 +36,11 @@ void on_every_thread(Work work) {
     }
 }
 
-// What the threads hold, counted by themselves: after a reservation was granted, and before it is given back.
-class Held {
-  public:
-    void add(Bytes bytes, Bytes most) {
-        if (bytes_.fetch_add(bytes) + bytes > most) exceeded_ = true;
-    }
-    void subtract(Bytes bytes) { bytes_.fetch_sub(bytes); }
-    bool exceeded() const { return exceeded_; }
-
-  private:
-    std::atomic<Bytes> bytes_{0};
-    std::atomic<bool> exceeded_{false};
-};
-
 TEST(MemoryAccountStress, NoLevelEverHoldsMoreThanItsLimitAndAllComesBack) {
     const MemoryAccount process{"process", limit};
     const std::array queries{process.child("left", query_limit), process.child("right", query_limit)};
-    Held in_process;
-    std::array<Held, 2> in_query;
+    testing::HeldBytes in_process;
+    std::array<testing::HeldBytes, 2> in_query;
     std::atomic<std::uint64_t> granted{0};
 
     on_every_thread([&](int thread) {
@@ -161,7 +149,7 @@ TEST(MemoryAccountStress, ReservationsAreGivenBackWhileTheLastHandleIsDropped) {
 TEST(MemoryAccountStress, LimitsChangeWhileTheTreeIsInUse) {
     const MemoryAccount process{"process", limit};
     const auto query = process.child("query");
-    Held held;
+    testing::HeldBytes held;
 
     on_every_thread([&](int thread) {
         std::minstd_rand random{static_cast<std::uint32_t>(thread + 1)};

@@ -228,15 +228,7 @@ class BudgetScenarios {
   private:
     static testing::ExplorationReport explore(Memory memory, std::uint64_t limit,
                                               const std::function<void(Run&, World&)>& threads) {
-        return testing::explore(
-            [&](Run& run) {
-                const auto world = std::make_shared<World>(run, limit);
-                run.begin([world] { world->begin(); });
-                run.always([world] { world->always(); });
-                threads(run, *world);
-                run.finally([world] { world->finally(); });
-            },
-            {.memory = memory});
+        return explore_world<World>(memory, limit, threads);
     }
 };
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -240,5 +242,20 @@ class BudgetWorld {
     std::size_t moment_ = 0;
     bool limits_change_ = false;
 };
+
+/// Explores what `threads` do in a world of its own: `threads(run, world)` sets it up and gives `run` its threads.
+template <class World>
+testing::ExplorationReport explore_world(testing::MemoryModel memory, std::uint64_t limit,
+                                         const std::function<void(testing::Interleaving&, World&)>& threads) {
+    return testing::explore(
+        [&](testing::Interleaving& run) {
+            const auto world = std::make_shared<World>(run, limit);
+            run.begin([world] { world->begin(); });
+            run.always([world] { world->always(); });
+            threads(run, *world);
+            run.finally([world] { world->finally(); });
+        },
+        {.memory = memory});
+}
 
 } // namespace velostream

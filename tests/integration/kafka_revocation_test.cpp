@@ -2,12 +2,13 @@
 // What happens to records when their partitions go to another member of the group.
 #include <map>
 
+#include "kafka_group_fixture.hpp"
 #include "kafka_topic_fixture.hpp"
 
 namespace velostream::kafka {
 namespace {
 
-class RevocationTest : public TopicTest {
+class RevocationTest : public GroupTest<TopicTest> {
   protected:
     // What is done is stored once a second, and when partitions go. Members are quick to meet.
     ConsumerConfig config() const {
@@ -24,29 +25,11 @@ class RevocationTest : public TopicTest {
             ++handled[std::string{*record.value()}];
             co_return;
         };
-        const ForEachOptions options{.memory = std::move(memory)};
-        ++running;
-        asio::co_spawn(io, consumer.for_each(options, handler), [this](const std::exception_ptr&, Result<void> result) {
-            EXPECT_TRUE(result);
-            --running;
-        });
-    }
-
-    asio::awaitable<void> end(Consumer& first, Consumer& second) {
-        first.stop();
-        second.stop();
-        EXPECT_TRUE(co_await eventually([&] { return running == 0; }));
-        co_await first.close();
-        co_await second.close();
-    }
-
-    static bool share_the_partitions(const Consumer& first, const Consumer& second) {
-        return first.assignment().size() == partitions / 2 && second.assignment().size() == partitions / 2;
+        start_loop(consumer, {.memory = std::move(memory)}, handler);
     }
 
     static constexpr int count = 40;
     std::map<std::string, int> handled;
-    int running = 0;
 };
 
 // The mock cluster refuses every commit while a group is between two generations, which a broker takes. That there was

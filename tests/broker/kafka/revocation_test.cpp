@@ -3,11 +3,17 @@
 #include <set>
 
 #include "broker_test.hpp"
+#include "integration/kafka_group_fixture.hpp"
 
 namespace velostream::kafka {
 namespace {
 
-class RevocationOnBrokerTest : public BrokerTest {
+class FourPartitions : public BrokerTest {
+  protected:
+    static constexpr int partitions = 4;
+};
+
+class RevocationOnBrokerTest : public GroupTest<FourPartitions> {
   protected:
     // Nothing is committed at an interval while a test runs.
     ConsumerConfig config() const {
@@ -44,29 +50,11 @@ class RevocationOnBrokerTest : public BrokerTest {
             handled.emplace(*record.value());
             co_return;
         };
-        ++running;
-        asio::co_spawn(io, consumer.for_each({}, handler), [this](const std::exception_ptr&, Result<void> result) {
-            EXPECT_TRUE(result);
-            --running;
-        });
+        start_loop(consumer, {}, handler);
     }
 
-    asio::awaitable<void> end(Consumer& first, Consumer& second) {
-        first.stop();
-        second.stop();
-        EXPECT_TRUE(co_await eventually([&] { return running == 0; }));
-        co_await first.close();
-        co_await second.close();
-    }
-
-    static bool share_the_partitions(const Consumer& first, const Consumer& second) {
-        return first.assignment().size() == partitions / 2 && second.assignment().size() == partitions / 2;
-    }
-
-    static constexpr int partitions = 4;
     static constexpr int count = 40;
     std::multiset<std::string> handled;
-    int running = 0;
 };
 
 TEST_F(RevocationOnBrokerTest, WhatIsDoneBeforeItIsCommittedOnTheWayAndNotHandedOutAgain) {

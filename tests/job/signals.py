@@ -20,16 +20,28 @@ class Signals(Job):
         self.addCleanup(job.kill)
         return job
 
+    def wait_until_shown(self, job, text):
+        shown = b""
+        while text not in shown:
+            self.assertTrue(select.select([job.stdout], [], [], TIMEOUT)[0], shown)
+            block = os.read(job.stdout.fileno(), 65536)
+            self.assertTrue(block, "the job ended by itself")
+            shown += block
+
+    def stopped_while_the_brokers_are_down(self):
+        """A job that was sent SIGTERM as soon as it said that its breaker is open."""
+        job = subprocess.Popen([JOB, "--outage", "1%+600s", "--report", self.report], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(job.kill)
+        self.wait_until_shown(job, b"breaker open")
+        job.send_signal(signal.SIGTERM)
+        return job
+
     def test_a_signal_drains_reports_and_exits_cleanly(self):
         for number in (signal.SIGTERM, signal.SIGINT):
             with self.subTest(number):
                 job = self.start_with_open_pipe()
-                shown = b""
-                while b"1000 lines" not in shown:  # a plain line every two seconds
-                    self.assertTrue(select.select([job.stdout], [], [], 30)[0], shown)
-                    block = os.read(job.stdout.fileno(), 65536)
-                    self.assertTrue(block, "the job ended by itself")
-                    shown += block
+                self.wait_until_shown(job, b"1000 lines")  # a plain line every two seconds
                 job.send_signal(number)
                 output, errors = job.communicate(timeout=TIMEOUT)
                 self.assertEqual(job.returncode, 0, errors)
@@ -52,16 +64,7 @@ class Signals(Job):
         self.assertEqual((report["lines"], report["valid"], report["dead_letters"]["total"]), (1000, 1000, 0))
 
     def test_a_signal_while_the_brokers_are_down_ends_in_time_and_says_what_is_missing(self):
-        job = subprocess.Popen([JOB, "--outage", "1%+600s", "--report", self.report], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
-        self.addCleanup(job.kill)
-        shown = b""
-        while b"breaker open" not in shown:
-            self.assertTrue(select.select([job.stdout], [], [], TIMEOUT)[0], shown)
-            block = os.read(job.stdout.fileno(), 65536)
-            self.assertTrue(block, "the job ended by itself")
-            shown += block
-        job.send_signal(signal.SIGTERM)
+        job = self.stopped_while_the_brokers_are_down()
         errors = job.communicate(timeout=TIMEOUT)[1]
         self.assertEqual(job.returncode, 1, errors)
         self.assertRegex(errors, rb"[1-9]\d* of [1-9]\d* lines are not finished")
@@ -156,16 +159,7 @@ class Signals(Job):
                 caught = int(next(line for line in file if line.startswith("SigCgt")).split()[1], 16)
 
     def test_a_second_signal_ends_at_once_with_code_1_and_leaves_no_file(self):
-        job = subprocess.Popen([JOB, "--outage", "1%+600s", "--report", self.report], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.addCleanup(job.kill)
-        shown = b""
-        while b"breaker open" not in shown:
-            self.assertTrue(select.select([job.stdout], [], [], TIMEOUT)[0], shown)
-            block = os.read(job.stdout.fileno(), 65536)
-            self.assertTrue(block, "the job ended by itself")
-            shown += block
-        job.send_signal(signal.SIGTERM)
+        job = self.stopped_while_the_brokers_are_down()
         self.assertTrue(select.select([job.stderr], [], [], TIMEOUT)[0])
         job.send_signal(signal.SIGTERM)
         job.communicate(timeout=5)

@@ -15,6 +15,7 @@
 #include "velostream/config/validate.hpp"
 #include "velostream/core/pressure_gauge.hpp"
 #include "velostream/filtering_observer.hpp"
+#include "weak_list.hpp"
 
 namespace velostream {
 
@@ -110,7 +111,7 @@ struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
         std::atomic<bool> is_posted{false};
     };
     std::mutex listeners_mutex;
-    std::vector<std::weak_ptr<Listener>> listeners; // guarded by listeners_mutex
+    WeakList<Listener> listeners; // guarded by listeners_mutex
 
     std::mutex pressure_mutex; // guards what follows
     PressureGauge gauge;
@@ -204,8 +205,7 @@ void Allocation::Shared::tell_listeners() {
     std::vector<std::shared_ptr<Listener>> told;
     {
         const std::scoped_lock lock{listeners_mutex};
-        for (const auto& weak : listeners)
-            if (auto listener = weak.lock()) told.push_back(std::move(listener));
+        told = listeners.all();
     }
     for (const auto& listener : told) {
         if (listener->is_posted.exchange(true)) continue;
@@ -376,8 +376,7 @@ Registration ManagedMemory::add_pressure_listener(asio::any_io_executor executor
     entry->executor = std::move(executor);
     entry->call = std::move(listener);
     const std::scoped_lock lock{shared_->listeners_mutex};
-    std::erase_if(shared_->listeners, [](const auto& weak) { return weak.expired(); });
-    shared_->listeners.push_back(entry);
+    shared_->listeners.add(entry);
     return Registration{std::move(entry)};
 }
 

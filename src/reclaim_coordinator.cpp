@@ -53,10 +53,9 @@ class ReclaimCoordinator::Call {
 std::shared_ptr<void> ReclaimCoordinator::add(asio::any_io_executor executor, MemoryAccount account,
                                               std::shared_ptr<Reclaimer> reclaimer) {
     const std::scoped_lock lock{mutex_};
-    std::erase_if(entries_, [](const auto& entry) { return entry.expired(); });
     auto entry =
         std::make_shared<Entry>(Entry{next_id_++, std::move(executor), std::move(account), std::move(reclaimer)});
-    entries_.push_back(entry);
+    entries_.add(entry);
     return entry;
 }
 
@@ -68,8 +67,7 @@ void ReclaimCoordinator::request(Bytes target) {
             target_ = std::min(target_, target);
             return;
         }
-        std::erase_if(entries_, [](const auto& entry) { return entry.expired(); });
-        if (!entries_.empty()) first = entries_.front().lock();
+        first = entries_.first();
         if (!first || clock_() < rests_until_) return;
         target_ = target;
         plan_.emplace();
@@ -119,11 +117,8 @@ void ReclaimCoordinator::give_up() noexcept {
 }
 
 auto ReclaimCoordinator::entries() -> std::vector<std::shared_ptr<Entry>> {
-    std::vector<std::shared_ptr<Entry>> alive;
     const std::scoped_lock lock{mutex_};
-    for (const auto& weak : entries_)
-        if (auto entry = weak.lock()) alive.push_back(std::move(entry));
-    return alive;
+    return entries_.all();
 }
 
 ReclaimStats ReclaimCoordinator::stats() const {

@@ -11,6 +11,7 @@
 #include "velostream/core/memory_account.hpp"
 #include "velostream/core/reclaim_plan.hpp"
 #include "velostream/reclaimer.hpp"
+#include "weak_list.hpp"
 
 namespace velostream {
 
@@ -52,7 +53,7 @@ class ReclaimCoordinator : public std::enable_shared_from_this<ReclaimCoordinato
     const Duration rest_;
 
     mutable std::mutex mutex_; // guards what follows
-    std::vector<std::weak_ptr<Entry>> entries_;
+    WeakList<Entry> entries_;
     std::size_t next_id_ = 0;
     std::optional<ReclaimPlan> plan_; // of the reclaim under way
     Bytes target_ = 0;

@@ -148,10 +148,10 @@ Result<std::unique_ptr<ByteSource>> open_bytes(const std::string& path, std::fun
     const int descriptor = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return system_error(path);
     struct stat status{};
-    if (::fstat(descriptor, &status) != 0) return system_error(path);
-    if (S_ISDIR(status.st_mode)) {
+    const int problem = ::fstat(descriptor, &status) != 0 ? errno : S_ISDIR(status.st_mode) ? EISDIR : 0;
+    if (problem != 0) {
         ::close(descriptor);
-        errno = EISDIR;
+        errno = problem;
         return system_error(path);
     }
     const auto size = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;

@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "without_signals.hpp"
+
 namespace velostream::kafka {
 
 namespace {
@@ -32,6 +34,7 @@ class Background {
             const std::lock_guard lock{running_->mutex};
             ++running_->count;
         }
+        const WithoutSignals for_the_thread;
         std::thread([running = running_, work = std::move(work)]() mutable {
             work();
             work = nullptr; // what it holds goes before the program may end

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "background.hpp"
+#include "without_signals.hpp"
 
 namespace velostream::kafka {
 
@@ -31,6 +32,7 @@ class FailureFeed {
     FailureFeed(rd_kafka_mock_cluster_t* cluster, double rate, std::uint64_t seed, std::vector<KafkaErrc> codes)
         : cluster_(cluster), fails_(rate), random_(seed), codes_(std::move(codes)) {
         draw();
+        const WithoutSignals for_the_thread;
         thread_ = std::jthread([this](const std::stop_token& stop) {
             std::mutex mutex;
             std::condition_variable_any stopped;
@@ -79,7 +81,10 @@ class MockCluster::State {
             rd_kafka_conf_destroy(conf);
             throw std::runtime_error{"mock cluster: " + std::string{problem.data()}};
         }
-        cluster = rd_kafka_mock_cluster_new(host, broker_count);
+        {
+            const WithoutSignals for_its_thread;
+            cluster = rd_kafka_mock_cluster_new(host, broker_count);
+        }
         if (!cluster) {
             rd_kafka_destroy(host);
             throw std::runtime_error{"mock cluster: it needs at least one broker and a free port for each"};

@@ -22,7 +22,7 @@ namespace velostream::kafka {
 /// word), topics appear with 4 partitions when first used, there is no admin API, no TLS, SASL or ACL, an idempotent
 /// producer's duplicates are not removed, and aborted transactions stay visible.
 ///
-/// Threads:  safe.
+/// Threads:  safe. Its own threads take no signals of the process.
 /// Lifetime: clients may outlive it; they then see brokers that are down. Its destruction does not wait.
 class MockCluster {
   public:

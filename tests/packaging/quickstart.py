@@ -2,111 +2,13 @@
 """cmake/quickstart.sh against a project and tools that are not there: which steps it takes, what it says, what it returns.
 
 usage: quickstart.py QUICKSTART.sh [TEST...]
-
-The script is copied into an empty project. The commands that it calls stand in a folder of their own, which is all of PATH: the ones
-that only look are real, cmake, ctest, apt-get and the like are stand-ins that write down how they were called.
 """
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
-SCRIPT = None
-REAL = "sh cat ln sed grep date dirname mkdir rm cksum expr env nproc tr getconf printf".split()
-HEADERS = {
-    "librdkafka/rdkafka.h": "librdkafka-dev", "fmt/format.h": "libfmt-dev", "spdlog/spdlog.h": "libspdlog-dev", "zstd.h": "libzstd-dev",
-    "CLI/CLI.hpp": "libcli11-dev", "nlohmann/json.hpp": "nlohmann-json3-dev", "gtest/gtest.h": "libgtest-dev",
-    "gmock/gmock.h": "libgmock-dev", "benchmark/benchmark.h": "libbenchmark-dev",
-}  # fmt: skip
-CMAKE = """
-case $1 in
-    --version) echo "cmake version 3.25.1"; exit ;;
-    --fresh) mkdir -p "$BUILD"; for word; do case $word in *_TESTS=* | *_BENCHMARKS=*) echo "${word%=*}:BOOL=${word#*=}";; esac; done \
-        > "$BUILD/CMakeCache.txt" ;;
-esac
-"""
-APT_GET = """
-case "$*" in
-    *--simulate*--no-remove* | *--no-remove*--simulate*)
-        [ -z "${CONFLICT:-}" ] || { echo "E: Packages need to be removed but remove is disabled."; exit 100; } ;;
-    *--simulate*) echo "Remv libboost1.74-dev [1.74.0]"; echo "Inst libboost1.81-dev" ;;
-    *install*) for word; do case $word in
-        g++) ln -s "$(command -v true_compiler)" "$TOOLS/c++" ;;
-        openjdk*) ln -s "$(command -v true_compiler)" "$TOOLS/java" ;;
-        maven) [ -n "${NO_MAVEN:-}" ] || ln -s "$(command -v true_compiler)" "$TOOLS/mvn" ;;
-    esac; done ;;
-esac
-"""
-
-TEST_BROKER = """
-case $1 in
-    check) [ -d "${BUILD%/*}/kafka" ] || exit 77 ;;
-    fetch) [ -z "${OFFLINE:-}" ] || { echo "Unknown host"; exit 1; }; mkdir -p "${BUILD%/*}/kafka" ;;
-esac
-"""
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="quick start "))
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.root = self.folder / "project"
-        (self.root / "cmake").mkdir(parents=True)
-        shutil.copy(SCRIPT, self.root / "cmake/quickstart.sh")
-        self.build = self.root / ".build/release"
-        self.tools = self.folder / "tools"
-        self.tools.mkdir()
-        for name in REAL:
-            if shutil.which(name):
-                (self.tools / name).symlink_to(shutil.which(name))
-        self.calls = self.folder / "calls"
-        self.calls.touch()
-        self.stand_in("cmake", CMAKE)
-        self.stand_in("ctest", 'echo "100% tests passed, 0 tests failed out of 3"')
-        for name in ("ninja", "c++", "true_compiler", "pkg-config", "python3", "zstd", "java", "mvn", "kcat"):
-            self.stand_in(name)
-        self.stand_in("test_broker.sh", TEST_BROKER, self.root / "cmake")
-        self.environment = {}
-        # A system that has every header: the packages of the machine that runs the test do not matter.
-        self.prefix = self.folder / "a system"
-        for header in HEADERS:
-            self.header(header)
-        self.boost(108100)
-
-    def header(self, name, text=""):
-        path = self.prefix / "include" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def boost(self, number):
-        self.header("boost/version.hpp", f"#define BOOST_VERSION {number}\n")
-
-    def stand_in(self, name, script="", folder=None):
-        path = (folder or self.tools) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'#!/bin/sh\necho "{name} $*" >> "$CALLS"\n{script}\n')
-        path.chmod(0o755)
-
-    def program(self, name, script=""):
-        self.stand_in(name, script, self.build / "bin")
-
-    def run_script(self, *arguments, code=0, cwd=None):
-        environment = {
-            "PATH": str(self.tools), "CALLS": str(self.calls), "BUILD": str(self.build), "TOOLS": str(self.tools),
-            "VELOSTREAM_SYSTEM_PREFIXES": str(self.prefix), **self.environment,
-        }  # fmt: skip
-        done = subprocess.run(
-            ["sh", self.root / "cmake/quickstart.sh", *arguments], env=environment, cwd=cwd or self.folder, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        self.assertEqual(done.returncode, code, done.stdout)
-        return done.stdout
-
-    def called(self):
-        return [line for line in self.calls.read_text().splitlines() if not line.startswith("cmake --version")]
+from quickstart_case import APT_GET, CMAKE, HEADERS, Case
 
 
 class Usage(Case):
@@ -198,6 +100,38 @@ class Packages(Case):
             self.assertIn(f"(--no-install): {package}\n", self.run_script("test", "--no-install", code=1))
             self.header(header)
 
+    def test_lists_that_do_not_know_a_package_are_read_anew_first(self):
+        self.debian()
+        self.stand_in("apt-cache", '[ -e "$TOOLS/lists" ]')
+        self.program("orders_pipeline")
+        self.assertIn("reading the package lists ... done", self.run_script())
+        self.assertEqual([call.split()[-1] for call in self.called() if call.startswith("apt-get")], ["update", "g++", "g++"])
+
+    def test_a_release_without_these_versions_gets_its_own(self):
+        self.debian()
+        self.boost(107400)
+        self.stand_in("apt-cache", "false")
+        self.run_script(code=1)  # this stand-in installs no Boost
+        self.assertTrue(any(call.endswith(" install g++ libboost-dev") for call in self.called()), self.called())
+
+    def test_lists_that_name_what_is_gone_are_read_anew_and_it_is_tried_again(self):
+        self.debian()
+        self.environment["STALE"] = "yes"
+        self.program("orders_pipeline")
+        printed = self.run_script()
+        self.assertIn("installing g++ ... failed", printed)
+        self.assertIn("installing g++ ... done", printed)
+
+    def test_an_older_cmake_or_boost_is_as_good_as_none(self):
+        self.program("orders_pipeline")
+        for version, is_enough in (("3.24.4", False), ("2.99.0", False), ("3.25.0", True), ("3.100.1", True), ("4.0.0", True)):
+            self.environment["CMAKE_VERSION"] = version
+            printed = self.run_script("--no-install", code=0 if is_enough else 1)
+            self.assertEqual("(--no-install): cmake\n" in printed, not is_enough, (version, printed))
+        del self.environment["CMAKE_VERSION"]
+        self.boost(108000)
+        self.assertIn("(--no-install): libboost1.81-dev\n", self.run_script("--no-install", code=1))
+
     def test_without_root_and_sudo_it_says_what_to_run_as_root(self):
         self.debian(user="1000")
         self.assertIn("run as root:  apt-get install", self.run_script(code=1))
@@ -280,6 +214,17 @@ class Steps(Case):
         printed = self.run_script("--", "--input", "a file.csv", code=7)
         self.assertIn("[--input]\n[a file.csv]\n", printed)
 
+    def test_only_the_first_dashes_are_the_scripts(self):
+        self.program("orders_pipeline", 'for word; do echo "[$word]"; done')
+        self.assertIn("[a]\n[--]\n[b]\n", self.run_script("--", "a", "--", "b"))
+
+    def test_a_search_path_of_cd_does_not_lead_it_astray(self):
+        (self.folder / "elsewhere/cmake").mkdir(parents=True)
+        self.environment["CDPATH"] = str(self.folder / "elsewhere")
+        self.program("orders_pipeline")
+        self.run_script(cwd=self.root, script="cmake/quickstart.sh")
+        self.assertEqual(os.listdir(self.folder / "elsewhere"), ["cmake"])
+
     def test_every_step_is_one_line(self):
         self.program("orders_pipeline")
         self.assertEqual(len(self.run_script().splitlines()), 3)
@@ -288,14 +233,32 @@ class Steps(Case):
         self.program("orders_pipeline")
         self.run_script()
         self.run_script("run", cwd="/")
-        self.assertEqual(sum("--fresh" in call for call in self.called()), 1, self.called())
+        self.assertEqual(len(self.configurations()), 1, self.called())
+
+    def test_what_a_configuration_depends_on_makes_a_new_one(self):
+        self.program("orders_pipeline")
+        self.run_script()
+        for number, name in enumerate(("CXXFLAGS", "LDFLAGS", "CMAKE_PREFIX_PATH"), start=2):
+            self.environment[name] = str(self.folder)
+            self.run_script()
+            self.run_script()
+            self.assertEqual(len(self.configurations()), number, name)
+
+    @unittest.skipUnless(os.path.exists("/var/lib/dpkg/status"), "no packages of Debian's")
+    def test_packages_that_came_since_make_a_new_configuration(self):
+        self.program("orders_pipeline")
+        self.run_script()
+        self.stand_in("cksum", "echo other packages")
+        self.run_script()
+        self.run_script()
+        self.assertEqual(len(self.configurations()), 2)
 
     def test_modes_keep_what_another_mode_has_configured(self):
         self.program("orders_pipeline")
         self.run_script()
         self.run_script("test")
         self.run_script("run")
-        configured = [call for call in self.called() if "--fresh" in call]
+        configured = self.configurations()
         self.assertEqual(len(configured), 2, configured)
         self.assertIn("VELOSTREAM_BUILD_TESTS=OFF", configured[0])
         self.assertIn("VELOSTREAM_BUILD_TESTS=ON", configured[1])
@@ -318,7 +281,9 @@ class Steps(Case):
 
     def test_test_passes_its_arguments_to_ctest(self):
         self.run_script("test", "--", "-L", "unit")
-        self.assertTrue(next(call for call in self.called() if call.startswith("ctest")).endswith("-L unit"))
+        call = next(call for call in self.called() if call.startswith("ctest"))
+        self.assertTrue(call.endswith("-L unit"), call)
+        self.assertIn("--no-tests=error", call)
 
     def test_bench_runs_the_report_with_its_arguments(self):
         self.program("velostream_bench_report")
@@ -331,6 +296,28 @@ class Steps(Case):
         self.run_script()
         self.assertIn("--parallel 3", next(call for call in self.called() if "--build" in call))
 
+    def compilers(self, processors, available_kilobytes, group_limit):
+        """How many compilers it starts at a time on a machine like that."""
+        (self.folder / "meminfo").write_text(f"MemTotal: 99999999 kB\nMemAvailable:   {available_kilobytes} kB\n")
+        (self.folder / "limit").write_text(group_limit + "\n")
+        self.stand_in("nproc", f"echo {processors}")
+        for tool, asked, how in (
+            ("sed", "/proc/meminfo", f'-n "$2" "{self.folder}/meminfo"'),
+            ("cat", "/sys/fs/cgroup/memory.max", f'"{self.folder}/limit"'),
+        ):  # fmt: skip
+            real = shutil.which(tool)
+            self.stand_in(tool, f'case "$*" in *{asked}) exec {real} {how} ;; esac\nexec {real} "$@"')
+        self.run_script()
+        return int([call for call in self.called() if "--build" in call][-1].split("--parallel ")[1].split()[0])
+
+    def test_as_many_compilers_as_processors_and_memory_are_there_for(self):
+        self.program("orders_pipeline")
+        self.assertEqual(self.compilers(4, 64_000_000, "max"), 4)
+        self.assertEqual(self.compilers(64, 12_500_000, "max"), 10)  # 1.2 GB each
+        self.assertEqual(self.compilers(64, 12_500_000, "2500000000"), 2)
+        self.assertEqual(self.compilers(64, 12_500_000, "250000000000"), 10)
+        self.assertEqual(self.compilers(64, 300_000, "max"), 1)
+
     def test_nothing_is_written_outside_the_build_folder(self):
         self.program("orders_pipeline")
         self.run_script()
@@ -340,5 +327,4 @@ class Steps(Case):
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    SCRIPT = sys.argv.pop(1)
-    unittest.main()
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])

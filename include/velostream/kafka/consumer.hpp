@@ -16,6 +16,7 @@
 #include "velostream/kafka/consumed_record.hpp"
 #include "velostream/kafka/consumer_config.hpp"
 #include "velostream/kafka/detail/record_loop.hpp"
+#include "velostream/kafka/for_each_options.hpp"
 
 namespace velostream::kafka {
 

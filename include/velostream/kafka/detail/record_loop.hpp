@@ -22,30 +22,9 @@
 #include "velostream/core/memory_account.hpp"
 #include "velostream/kafka/consumed_record.hpp"
 #include "velostream/kafka/detail/stored_handler.hpp"
+#include "velostream/kafka/for_each_options.hpp"
 
-namespace velostream::kafka {
-
-/// How much `Consumer::for_each` does at once.
-struct ForEachOptions {
-    /// Handlers in progress. Legal: ≥ 1. Default 1000.
-    std::size_t max_in_flight = 1000;
-
-    /// What the bytes of records in progress are charged to. While it has no room, no handler starts. Default: an
-    /// account of its own without a limit.
-    MemoryAccount memory = MemoryAccount::unlimited();
-
-    /// Charged with each record: what its handler holds beside it, such as the record that it sends. Default 0.
-    Bytes handler_bytes = 0;
-};
-
-/// `(const ConsumedRecord&) -> awaitable<Result<void>>`, or `awaitable<void>`.
-template <class Handler>
-concept RecordHandler =
-    std::move_constructible<Handler> && std::invocable<Handler&, const ConsumedRecord&> &&
-    (std::same_as<std::invoke_result_t<Handler&, const ConsumedRecord&>, asio::awaitable<Result<void>>> ||
-     std::same_as<std::invoke_result_t<Handler&, const ConsumedRecord&>, asio::awaitable<void>>);
-
-namespace detail {
+namespace velostream::kafka::detail {
 
 class ConsumerCore;
 
@@ -166,6 +145,4 @@ asio::awaitable<Result<void>> run_record_loop(std::shared_ptr<RecordLoop> loop, 
     co_return loop->result();
 }
 
-} // namespace detail
-
-} // namespace velostream::kafka
+} // namespace velostream::kafka::detail

@@ -9,10 +9,11 @@ of lambdas are expressions of their own.
 """
 import re
 
-from checking import SOURCES, Finding, Planted, files, line_of, main, name_of, read, without_comments_and_strings
+from checking import (
+    CLOSE, OPEN, SOURCES, Finding, Planted, files, line_of, main, matching, name_of, read, split_at_commas, without_comments_and_strings,
+)
 from snippets import blocks
 
-OPEN, CLOSE = "([{", ")]}"
 AWAIT = re.compile(r"\bco_await\b")
 STD_FUNCTION = re.compile(r"\bstd::(?:move_only_)?function\b")
 TYPE_BEFORE_BRACKET = re.compile(r"((?:\w+::)*\w+)\s*(?:<[^;{}()]*>)?\s*$")
@@ -25,19 +26,6 @@ ACCESS = re.compile(r"\b(public|protected|private)\s*:(?!:)")
 FUNCTION = re.compile(r"\)\s*(?:(?:const|noexcept|final|&&?)\s*(?:\(\s*\)\s*)?)*(?:->.*|requires\b.*)?$|\boperator\b", re.DOTALL)
 NO_DATA_MEMBER = re.compile(r"\s*(?:using|typedef|friend|static|struct|class|union|enum|template|static_assert)\b|\s*$")
 STATEMENT_AFTER_BRACE = re.compile(r"\s*[,.;)\]?:+\-*/%&|<>=!]")
-
-
-def matching(text, position):
-    """The position behind the bracket that closes the one at `position`."""
-    depth = 0
-    for at in range(position, len(text)):
-        if text[at] in OPEN:
-            depth += 1
-        elif text[at] in CLOSE:
-            depth -= 1
-            if depth == 0:
-                return at + 1
-    return len(text)
 
 
 def statement_begin(text, position):
@@ -79,16 +67,6 @@ def is_lambda(text, position):
     if text[position : position + 2] == "[[" or before.endswith("["):
         return False
     return not before or not (before[-1].isalnum() or before[-1] in "_)]") or re.search(r"\b(?:return|co_await|co_return)$", before) is not None
-
-
-def split_at_commas(text):
-    parts, depth, begin = [], 0, 0
-    for at, character in enumerate(text):
-        depth += (character in OPEN) - (character in CLOSE)
-        if character == "," and depth == 0:
-            parts.append(text[begin:at])
-            begin = at + 1
-    return [part.strip() for part in [*parts, text[begin:]] if part.strip()]
 
 
 def lambda_body(text, position):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 SOURCES = ("*.hpp", "*.cpp")
 FOLDERS = (".ci", "benchmarks", "cmake", "docs", "examples", "include", "src", "tests")
+OPEN, CLOSE = "([{", ")]}"
 SKIPPED = 77  # CTest's SKIP_RETURN_CODE of these tests
 
 
@@ -59,6 +60,30 @@ def without_comments_and_strings(text):
         return found[0] + re.sub(r"[^\n]", " ", found[1:-1]) + found[-1]
 
     return token.sub(blank, text)
+
+
+def matching(text, position):
+    """The position behind the bracket that closes the one at `position`."""
+    depth = 0
+    for at in range(position, len(text)):
+        if text[at] in OPEN:
+            depth += 1
+        elif text[at] in CLOSE:
+            depth -= 1
+            if depth == 0:
+                return at + 1
+    return len(text)
+
+
+def split_at_commas(text):
+    """What stands between the commas that are in no bracket, stripped, without what is empty."""
+    parts, depth, begin = [], 0, 0
+    for at, character in enumerate(text):
+        depth += (character in OPEN) - (character in CLOSE)
+        if character == "," and depth == 0:
+            parts.append(text[begin:at])
+            begin = at + 1
+    return [part.strip() for part in [*parts, text[begin:]] if part.strip()]
 
 
 def line_of(text, position):

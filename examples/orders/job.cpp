@@ -215,7 +215,7 @@ asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) 
         ++figures_.repeated;
         return done({});
     }
-    source_.on_consumed(line.size());
+    source_.on_consumed(bytes_in_topic(line.size(), record.key().value_or(std::string_view{}).size()));
     begin_outage_if_due();
 
     auto order = parse_order(line);

@@ -21,8 +21,6 @@ using velostream::Result;
 namespace {
 
 constexpr std::size_t most_in_flight = 8'192;
-// The embedded cluster keeps 5 MiB a partition and drops older records without a word; all lines might have one key.
-constexpr std::size_t most_bytes_ahead = 3 * 1024 * 1024;
 constexpr velostream::Bytes much_for_a_line = 1'024;
 constexpr auto pause_before_sending_again = 200ms;
 
@@ -55,7 +53,8 @@ asio::awaitable<Result<void>> Source::send_batch(const LineBatch& batch) {
         const auto line = batch[at];
         auto customer = customer_of(line);
         needed_ = sizeof(Slot) + sizeof(velostream::kafka::Header) + line.size() + customer.size();
-        if (!has_room_for(line.size())) {
+        const auto topic_bytes = bytes_in_topic(line.size(), customer.size());
+        if (!has_room_for(topic_bytes)) {
             const auto room = co_await wait_until_ready();
             if (!room) co_return room;
         }
@@ -70,7 +69,7 @@ asio::awaitable<Result<void>> Source::send_batch(const LineBatch& batch) {
         if (!customer.empty()) slot.record.key = std::move(customer);
         slot.record.value = line;
         bytes_ += needed_;
-        bytes_ahead_ += line.size();
+        bytes_ahead_ += topic_bytes;
         ++figures_.read;
         send(slot);
     }
@@ -93,9 +92,9 @@ bool Source::has_memory_for(velostream::Bytes bytes) const {
     return bytes_ == 0 || bytes_ + bytes <= most_bytes_;
 }
 
-bool Source::has_room_for(std::size_t line_bytes) const {
+bool Source::has_room_for(std::size_t topic_bytes) const {
     return in_flight() < most_in_flight && has_memory_for(needed_) && failed_.empty() && !fatal_ &&
-           bytes_ahead_ + line_bytes <= most_bytes_ahead;
+           bytes_ahead_ + topic_bytes <= most_bytes_ahead;
 }
 
 // Before the end: room for many lines. To wait for each of them would cost more than to send it.
@@ -103,7 +102,7 @@ bool Source::is_ready() const {
     if (!failed_.empty()) return false;
     if (is_at_end_) return in_flight() == 0;
     return in_flight() <= most_in_flight - most_in_flight / 8 && has_memory_for(std::max(needed_, most_bytes_ / 8)) &&
-           bytes_ahead_ + RecordSplitter::longest_record <= most_bytes_ahead;
+           bytes_ahead_ + bytes_in_topic(RecordSplitter::longest_record, longest_customer) <= most_bytes_ahead;
 }
 
 asio::awaitable<Result<void>> Source::wait_until_ready() {

@@ -20,12 +20,22 @@ namespace orders {
 /// The header of an `orders` record with the number of its line: what makes a repeated record recognisable.
 inline constexpr std::string_view line_number_header = "line";
 
+/// What a line takes in its partition, at most: with its key, the record's own fields and header, and the header of a
+/// batch of its own.
+constexpr std::size_t bytes_in_topic(std::size_t line_bytes, std::size_t key_bytes) {
+    constexpr std::size_t record_fields = 22, line_number = 29, batch_header = 61;
+    return line_bytes + key_bytes + record_fields + line_number + batch_header;
+}
+
 /// Writes order lines to a topic, keyed by customer, and never runs further ahead of their consumer than the embedded
-/// cluster keeps. Used on one executor.
+/// cluster keeps: 5 MiB a partition, older records are dropped without a word. All lines might have one key, and each
+/// might be written twice, after a lost answer. Used on one executor.
 ///
 /// Lines that are not acknowledged yet stay in its memory: up to `most_bytes`, where a longer line goes alone.
 class Source {
   public:
+    static constexpr std::size_t most_bytes_ahead = 5 * 1024 * 1024 / 2;
+
     /// Everything given must outlive this object; `copy` may be null.
     Source(LineReader& reader, velostream::kafka::Producer& producer, std::string topic, Figures& figures,
            velostream::Bytes most_bytes, std::ofstream* copy);
@@ -40,7 +50,7 @@ class Source {
     /// Lines that were sent and are not acknowledged.
     std::size_t in_flight() const { return slots_.size() - free_.size(); }
 
-    /// The consumer took up a line of this many bytes.
+    /// The consumer took up a line that takes this much in the topic.
     void on_consumed(std::size_t bytes);
 
   private:
@@ -54,7 +64,7 @@ class Source {
     asio::awaitable<velostream::Result<void>> wait_until_ready();
     Slot& free_slot();
     bool has_memory_for(velostream::Bytes bytes) const;
-    bool has_room_for(std::size_t line_bytes) const;
+    bool has_room_for(std::size_t topic_bytes) const;
     bool is_ready() const;
     void wake_if_needed();
     asio::awaitable<void> send_failed_again();

@@ -99,9 +99,10 @@ struct Job::Events final : velostream::Observer {
         figures.transitions.push_back({at, change.from, change.to, std::string{change.why}});
         if (change.to == velostream::CircuitState::open) ++figures.opened;
     }
-    void on_retry_scheduled(const velostream::RetryScheduled&) noexcept override { ++figures.retries; }
+    void on_retry_scheduled(const velostream::RetryScheduled&) noexcept override { ++retries; }
 
     Figures& figures;
+    std::uint64_t retries = 0;
     std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
 };
 
@@ -283,6 +284,9 @@ void Job::give_up() {
 
 const Figures& Job::figures() {
     const auto memory = resources_.get_memory_stats();
+    const auto dead_letters = dead_letters_.get_stats();
+    figures_.dead_letters_in_flight = dead_letters.in_flight;
+    figures_.retries = events_->retries + dead_letters.failed_deliveries;
     figures_.lines = ledger_.count();
     figures_.breaker = breaker_.state();
     figures_.customers = totals_.customers();

@@ -38,8 +38,9 @@ struct Figures {
     std::uint64_t repeated = 0;    ///< records that Kafka handed out twice, recognised and skipped
     std::uint64_t totals_sent = 0; ///< totals whose sending began
     std::uint64_t totals_acknowledged = 0;
-    std::array<std::uint64_t, dead_reason_words.size()> dead_letters{};
-    std::uint64_t retries = 0;
+    std::array<std::uint64_t, dead_reason_words.size()> dead_letters{}; ///< stored
+    std::uint64_t dead_letters_in_flight = 0;
+    std::uint64_t retries = 0; ///< further tries, of totals and of dead letters
     std::uint64_t opened = 0;
     std::vector<BreakerTransition> transitions;
     velostream::CircuitState breaker = velostream::CircuitState::closed;

@@ -117,18 +117,19 @@ void Panel::draw_panel(const Figures& figures, std::optional<double> progress, d
     row("memory", fmt::format("{}{:.1f} of {:.0f} MiB", memory_bar, mebibytes(figures.memory_used),
                               mebibytes(figures.memory_limit)));
     row("breaker", fmt::format("{}, opened {} times, {} retries", state, figures.opened, grouped(figures.retries)));
-    row("dead letters", fmt::format("{}  {}", grouped(figures.dead_letters_total()), dead_letter_reasons(figures)));
+    row("dead letters", fmt::format("{} stored, {} in flight  {}", grouped(figures.dead_letters_total()),
+                                    grouped(figures.dead_letters_in_flight), dead_letter_reasons(figures)));
     drawn_ = put(text) || drawn_;
 }
 
 void Panel::print_line(const Figures& figures, std::optional<double> progress, double rate, double seconds) {
     const auto share = progress ? fmt::format("{} %, ", whole_percent(*progress)) : std::string{};
-    put(
-        fmt::format("{:.1f} s: {}{} lines ({}/s), {} totals, {} customers, {:.1f} of {:.0f} MiB, breaker {}, {} "
-                    "retries, {} dead letters\n",
-                    seconds, share, figures.lines, static_cast<std::uint64_t>(rate), figures.totals_acknowledged,
-                    figures.customers, mebibytes(figures.memory_used), mebibytes(figures.memory_limit),
-                    to_string(figures.breaker), figures.retries, figures.dead_letters_total()));
+    put(fmt::format(
+        "{:.1f} s: {}{} lines ({}/s), {} totals, {} customers, {:.1f} of {:.0f} MiB, breaker {}, {} "
+        "retries, {} dead letters ({} in flight)\n",
+        seconds, share, figures.lines, static_cast<std::uint64_t>(rate), figures.totals_acknowledged, figures.customers,
+        mebibytes(figures.memory_used), mebibytes(figures.memory_limit), to_string(figures.breaker), figures.retries,
+        figures.dead_letters_total(), figures.dead_letters_in_flight));
 }
 
 void Panel::clear() {

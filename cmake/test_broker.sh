@@ -103,8 +103,8 @@ log4j.appender.stderr.layout=org.apache.log4j.PatternLayout
 log4j.appender.stderr.layout.ConversionPattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n
 log4j.logger.kafka.server.KafkaRaftServer=INFO
 CONF
-    # A cluster's name is sixteen bytes in base64.
-    (java_in "$1" kafka.tools.StorageTool format -t velostream-test-kafkaA -c server.properties) > "$folder/$1/format.log" 2>&1 ||
+    # A cluster's name is sixteen bytes in base64. One of its own, so that no broker of another start is taken for one of these.
+    (java_in "$1" kafka.tools.StorageTool format -t "$(printf 'velostream-%010dA' $$)" -c server.properties) > "$folder/$1/format.log" 2>&1 ||
         fail "broker $1 cannot be prepared: $(cat "$folder/$1/format.log")"
 }
 
@@ -157,6 +157,19 @@ open_folder() { # FOLDER [ID]
 signal() { # NAME
     for id in $brokers; do
         if is_alive "$id"; then kill "-$1" "$pid"; fi
+    done
+}
+
+# A signal takes its time to reach every thread.
+wait_until_paused() {
+    for id in $brokers; do
+        is_alive "$id" || continue
+        left=300
+        while [ -n "$(grep -L '^State:[[:space:]]*[TZX]' "/proc/$pid/task/"*/status 2> /dev/null)" ]; do
+            left=$((left - 1))
+            [ $left -gt 0 ] || fail "the broker with process number $pid does not stop"
+            sleep 0.1
+        done
     done
 }
 
@@ -269,7 +282,7 @@ case $command in
         ;;
     stop) end TERM ;;
     kill) end KILL ;;
-    pause) signal STOP ;;
+    pause) signal STOP; wait_until_paused ;;
     resume) signal CONT ;;
     restart) restart ;;
     remove) remove "$1" ;;

@@ -106,6 +106,15 @@ class Brokers(Case):
         self.assertIsNone(self.answers())
         self.assertTrue((self.folder / "0/data/.kafka_cleanshutdown").exists())
 
+    def test_every_thread_of_a_paused_broker_stands_still(self):
+        self.start()
+        process = Path("/proc", (self.folder / "0/pid").read_text().strip())
+        for _ in range(20):
+            self.command("pause", self.folder)
+            states = {status.read_text().split("State:")[1].split()[0] for status in process.glob("task/*/status")}
+            self.assertEqual(states, {"T"})
+            self.command("resume", self.folder)
+
     def test_three_brokers_are_one_cluster_that_goes_on_without_one_of_them(self):
         self.start(3)
         self.assertTrue(eventually(lambda: self.answers() == 3))  # each broker hears of the others a little later

@@ -45,7 +45,7 @@ class CustomerTotals {
     velostream::Result<const Entry*> add(const Order& order);
 
     std::size_t customers() const { return table_.size(); }
-    Thousandths grand_total() const { return grand_total_; }
+    const Thousandths& grand_total() const { return grand_total_; }
     /// The customers with the highest totals, ties by name.
     std::vector<CustomerFigure> top(std::size_t count) const;
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <cstdint>
+#include <limits>
 #include <memory_resource>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -28,6 +30,17 @@ TEST(CustomerTotals, AddUpPerCustomerAndOverAll) {
     EXPECT_EQ((*entry)->second.total, 1'000);
     EXPECT_EQ(totals.customers(), 2U);
     EXPECT_EQ(totals.grand_total(), 10'000);
+}
+
+TEST(CustomerTotals, AreExactForTheLargestQuantitiesAndPricesInAnyNumberOfLines) {
+    MemoryAccount memory{"state"};
+    CustomerTotals totals{memory, no_group_limit};
+    const auto largest = Thousandths{std::numeric_limits<std::int64_t>::max()};
+    for (int line = 0; line < 3; ++line) ASSERT_TRUE(totals.add({"7", largest * largest}));
+    ASSERT_TRUE(totals.add({"8", -largest * largest}));
+
+    EXPECT_EQ(to_string(totals.top(1).front().total), "255211775190703847542190723352697503.747");
+    EXPECT_EQ(totals.grand_total(), 2 * largest * largest);
 }
 
 TEST(CustomerTotals, ShowTheHighestFirstAndTiesByName) {

@@ -60,6 +60,8 @@ TEST(ToString, ShowsTwoDecimalsAndAThirdWhereItCounts) {
     EXPECT_EQ(to_string(Thousandths{-8'911'407'904}), "-8911407.904");
     EXPECT_EQ(to_string(Thousandths{std::numeric_limits<std::int64_t>::max()} * 1'000'000'000'000),
               "9223372036854775807000000000.00");
+    EXPECT_EQ(to_string(Thousandths{std::numeric_limits<std::int64_t>::max()} + 1), "9223372036854775.808");
+    EXPECT_EQ(to_string(-(Thousandths{1} << 190) - 1), "-1569275433846670190958947355801916604025588861116008628.225");
 }
 
 } // namespace

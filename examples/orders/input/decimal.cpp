@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace orders {
 
@@ -55,10 +56,13 @@ std::optional<Price> parse_price(std::string_view text) {
     return is_negative ? Price{-*thousandths, -1} : Price{*thousandths, 1};
 }
 
-std::string to_string(Thousandths amount) {
-    const auto magnitude = amount < 0 ? -amount : amount;
+std::string to_string(const Thousandths& amount) {
+    const Thousandths magnitude = abs(amount);
+    const bool is_usual = magnitude <= std::numeric_limits<std::int64_t>::max();
+    const auto whole =
+        is_usual ? fmt::format("{}", static_cast<std::int64_t>(magnitude) / 1000) : Thousandths{magnitude / 1000}.str();
     const auto fraction = static_cast<int>(magnitude % 1000);
-    auto text = fmt::format("{}{}.{:02}", amount < 0 ? "-" : "", magnitude / 1000, fraction / 10);
+    auto text = fmt::format("{}{}.{:02}", amount < 0 ? "-" : "", whole, fraction / 10);
     if (const int third = fraction % 10; third != 0) text += static_cast<char>('0' + third);
     return text;
 }

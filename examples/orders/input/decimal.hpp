@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/multiprecision/cpp_int.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -8,9 +9,9 @@
 
 namespace orders {
 
-/// An exact amount of money in thousandths. Wide enough for any sum of 64-bit quantities and prices that fits a
-/// lifetime.
-__extension__ using Thousandths = __int128;
+/// An exact amount of money in thousandths. A 64-bit quantity times a 64-bit price takes 127 bits, and 2^64 lines of
+/// them 191.
+using Thousandths = boost::multiprecision::int256_t;
 
 /// A price as written. `thousandths` is cut towards zero where more than three decimals are given; `sign` is exact.
 struct Price {
@@ -25,7 +26,7 @@ std::optional<Price> parse_price(std::string_view text);
 std::optional<std::int64_t> parse_integer(std::string_view text);
 
 /// `12.345`, `12.34`, `-0.50`: exact, at least two decimals, a third where it is not zero.
-std::string to_string(Thousandths amount);
+std::string to_string(const Thousandths& amount);
 
 /// Without white space at both ends.
 std::string_view trim(std::string_view text);

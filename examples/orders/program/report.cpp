@@ -21,7 +21,7 @@ std::string with_spaces(std::string text) {
     return text;
 }
 
-std::string grouped_amount(Thousandths amount) {
+std::string grouped_amount(const Thousandths& amount) {
     return with_spaces(to_string(amount));
 }
 

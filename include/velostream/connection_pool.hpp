@@ -146,11 +146,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
             keep = !closed_;
         }
         if (!keep) return drop(std::move(pooled));
-        auto self = this->shared_from_this();
-        if (broken)
-            start(say_goodbye(std::move(self), std::move(pooled)));
-        else
-            start(clean(std::move(self), std::move(pooled)));
+        start(take_back(this->shared_from_this(), std::move(pooled), broken));
     }
 
     void close() noexcept {
@@ -229,7 +225,8 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
 
     // Connects for those who wait and have no connect under way, and watches their deadlines.
     // No account is touched under the mutex: what is freed on the way may call other pools.
-    void look_after_waiters() {
+    // noexcept, as all that counts a connection or hands one over: without memory to go on with it the program ends.
+    void look_after_waiters() noexcept {
         while (claim_connect()) {
             const auto request = std::make_shared<PlaceRequest>(*this);
             auto place = request->try_now();
@@ -265,7 +262,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         return false;
     }
 
-    void give_up_claim(const std::shared_ptr<PlaceRequest>& request) {
+    void give_up_claim(const std::shared_ptr<PlaceRequest>& request) noexcept {
         {
             const std::scoped_lock lock{queue_->mutex()};
             --connecting_;
@@ -276,7 +273,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         MemoryWaiter::wait(request);
     }
 
-    void place_came(const PlaceRequest& request, Result<MemoryReservation> place) {
+    void place_came(const PlaceRequest& request, Result<MemoryReservation> place) noexcept {
         bool is_wanted = false;
         {
             const std::scoped_lock lock{queue_->mutex()};
@@ -293,29 +290,34 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
 
     static Operation connect(std::shared_ptr<State> self, MemoryReservation place) {
         auto call = self->new_call();
-        std::optional<Result<Connection>> opened;
+        std::unique_ptr<Pooled> pooled;
+        Error cause;
         try {
-            auto connection = co_await self->factory_.open(call);
-            opened.emplace(std::move(connection));
+            auto taken = std::move(place); // free again before a failure is told
+            auto opened = co_await self->factory_.open(call);
+            if (opened) {
+                pooled = std::make_unique<Pooled>(std::move(*opened), self->places_, std::move(taken));
+                self->connected();
+            } else {
+                cause = opened.error();
+            }
         } catch (...) {
-            opened.emplace(Error::from_exception(std::current_exception()));
+            cause = Error::from_exception(std::current_exception());
+            pooled.reset();
         }
-        if (*opened) {
-            auto pooled = std::make_unique<Pooled>(std::move(**opened), self->places_, std::move(place));
-            self->connected();
+        if (pooled)
             self->hand_out(std::move(pooled));
-        } else {
-            place.release();
-            self->connect_failed(opened->error());
-        }
+        else
+            self->connect_failed(std::move(cause));
     }
 
     void connected() {
         const std::scoped_lock lock{queue_->mutex()};
+        idle_.reserve(total_); // so that it can come back whatever happens
         --connecting_;
     }
 
-    void connect_failed(Error cause) {
+    void connect_failed(Error cause) noexcept {
         {
             Result<Lease> answer = detail::connect_failed(cause);
             typename Queue::Completed completed;
@@ -328,22 +330,22 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         look_after_waiters();
     }
 
-    static Operation clean(std::shared_ptr<State> self, std::unique_ptr<Pooled> pooled) {
-        auto call = self->new_call();
-        bool cleaned = false;
-        try {
-            const auto reset = co_await self->factory_.reset(pooled->connection, call);
-            cleaned = reset.has_value();
-        } catch (...) {
-            cleaned = false;
+    // One coroutine for both: to give a connection up takes no further memory.
+    static Operation take_back(std::shared_ptr<State> self, std::unique_ptr<Pooled> pooled, bool broken) {
+        bool works = false;
+        if (!broken) {
+            auto call = self->new_call();
+            try {
+                const auto reset = co_await self->factory_.reset(pooled->connection, call);
+                works = reset.has_value();
+            } catch (...) {
+                works = false;
+            }
         }
-        if (cleaned)
+        if (works) {
             self->hand_out(std::move(pooled));
-        else
-            co_await say_goodbye(self, std::move(pooled));
-    }
-
-    static Operation say_goodbye(std::shared_ptr<State> self, std::unique_ptr<Pooled> pooled) {
+            co_return;
+        }
         auto call = self->new_call();
         try {
             co_await self->factory_.close(pooled->connection, call);
@@ -354,7 +356,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
     }
 
     // To the one who waits longest, or among the idle.
-    void hand_out(std::unique_ptr<Pooled> pooled) {
+    void hand_out(std::unique_ptr<Pooled> pooled) noexcept {
         typename Queue::Completed completed;
         {
             const std::scoped_lock lock{queue_->mutex()};
@@ -386,7 +388,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
     CallContext new_call() const { return CallContext{saturating_add(time_.now(), config_.connection_timeout)}; }
 
     // Posted: no code of the factory runs inside of a call that gives back. Without the context nothing is done.
-    void start(Operation operation) {
+    void start(Operation operation) noexcept {
         tie_.with_executor([&operation](const asio::any_io_executor& executor) {
             asio::post(executor, [executor, started = std::move(operation)]() mutable {
                 asio::co_spawn(executor, std::move(started), asio::detached);

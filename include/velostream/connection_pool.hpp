@@ -155,7 +155,6 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
             typename Queue::Completed completed;
             const std::scoped_lock lock{queue_->mutex()};
             closed_ = true;
-            total_ -= idle_.size();
             unused.swap(idle_);
             for (Result<Lease> answer = detail::pool_closed(); queue_->locked_hand_over(answer, completed);)
                 answer = detail::pool_closed();
@@ -452,7 +451,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
     const std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
     // Guarded by the queue's mutex.
     std::vector<std::unique_ptr<Pooled>> idle_;
-    std::size_t active_ = 0, connecting_ = 0, total_ = 0;
+    std::size_t active_ = 0, connecting_ = 0, total_ = 0; // nobody asks for them once it is closed
     std::optional<Error> last_connect_error_;
     bool closed_ = false;
     std::shared_ptr<PlaceRequest> place_request_; // while it stands in line

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/io_context.hpp>
+#include <string>
+
+#include "connection_pool_fixture.hpp"
+
+namespace velostream {
+namespace {
+
+TEST_F(ConnectionPoolTest, ServesBorrowersInTheOrderOfArrival) {
+    make_pool(1);
+    auto& first = borrow();
+    auto& second = borrow();
+    auto& third = borrow();
+    EXPECT_EQ(pool->get_stats().waiting, 2u);
+
+    first.give_back();
+    run();
+    EXPECT_TRUE(second.has_connection());
+    EXPECT_FALSE(third.has_connection());
+
+    second.give_back();
+    run();
+    EXPECT_TRUE(third.has_connection());
+}
+
+TEST_F(ConnectionPoolTest, ANewcomerNeverOvertakesAWaiter) {
+    make_pool(1);
+    auto& first = borrow();
+    auto& waiter = borrow();
+    first.give_back(); // on its way to the waiter, who has not run yet
+
+    auto& newcomer = borrow();
+
+    EXPECT_TRUE(waiter.has_connection());
+    EXPECT_FALSE(newcomer.has_connection());
+}
+
+TEST_F(ConnectionPoolTest, AWaiterTakesWhicheverComesFirstAReturnedOrANewConnection) {
+    make_pool(2);
+    auto& first = borrow();
+    factory.delay_opens(1s);
+    auto& waiter = borrow();
+    EXPECT_EQ(pool->get_stats().connecting, 1u);
+
+    first.give_back();
+    run();
+    ASSERT_TRUE(waiter.has_connection());
+    EXPECT_EQ(waiter.number(), 1u);
+
+    pass(1s);
+    EXPECT_EQ(pool->get_stats().idle, 1u);
+    EXPECT_EQ(pool->get_stats().total, 2u);
+}
+
+TEST_F(ConnectionPoolTest, GivesUpAfterTheConnectionTimeoutAndSaysWhatItFound) {
+    make_pool(1);
+    borrow();
+    pass(10s);
+    auto& waiter = borrow();
+
+    pass(30s - 1ms);
+    EXPECT_FALSE(waiter.answer);
+    pass(1ms);
+
+    EXPECT_EQ(waiter.error(), Errc::pool_timeout);
+    const auto detail = std::string{waiter.error().detail()};
+    EXPECT_NE(detail.find("connection_timeout 30000 ms"), std::string::npos) << detail;
+    EXPECT_NE(detail.find("1 active, 0 idle, 0 connecting, 1 waiting of max_size 1"), std::string::npos) << detail;
+    EXPECT_EQ(pool->get_stats().waiting, 0u);
+    EXPECT_EQ(time.sleepers(), 0u);
+}
+
+TEST_F(ConnectionPoolTest, EachBorrowerHasItsOwnDeadline) {
+    make_pool(1);
+    auto& holder = borrow();
+    auto& first = borrow();
+    pass(10s);
+    auto& second = borrow();
+
+    pass(20s);
+    EXPECT_EQ(first.error(), Errc::pool_timeout);
+    EXPECT_FALSE(second.answer);
+
+    holder.give_back();
+    run();
+    EXPECT_TRUE(second.has_connection());
+}
+
+TEST_F(ConnectionPoolTest, WhoCameLaterTimesOutLaterWhenTheFirstHasTimedOut) {
+    make_pool(1);
+    borrow();
+    auto& first = borrow();
+    pass(10s);
+    auto& second = borrow();
+    pass(20s);
+    ASSERT_EQ(first.error(), Errc::pool_timeout);
+
+    pass(10s - 1ms);
+    EXPECT_FALSE(second.answer);
+    pass(1ms);
+
+    EXPECT_EQ(second.error(), Errc::pool_timeout);
+}
+
+TEST_F(ConnectionPoolTest, TellsTheOneWhoWaitsLongestWhenAConnectFails) {
+    make_pool(1);
+    const Error refused = boost::system::error_code{asio::error::connection_refused};
+    factory.fail_next_opens(refused);
+
+    auto& borrower = borrow();
+
+    EXPECT_EQ(borrower.error(), Errc::connect_failed);
+    ASSERT_NE(borrower.error().inner(), nullptr);
+    EXPECT_EQ(borrower.error().inner()->type(), ErrorType::network);
+    EXPECT_EQ(pool->get_stats().total, 0u);
+    EXPECT_TRUE(borrow().has_connection());
+}
+
+TEST_F(ConnectionPoolTest, ATimeoutCarriesTheLastConnectError) {
+    make_pool(1);
+    factory.fail_next_opens(Error{Errc::operation_failed, "no route"});
+    borrow();
+    factory.delay_opens(1h);
+
+    auto& waiter = borrow();
+    pass(30s);
+
+    EXPECT_EQ(waiter.error(), Errc::pool_timeout);
+    ASSERT_NE(waiter.error().inner(), nullptr);
+    EXPECT_EQ(waiter.error().inner()->detail(), "no route");
+}
+
+TEST_F(ConnectionPoolTest, ACancelledWaiterLeavesNothingBehind) {
+    make_pool(1);
+    auto& holder = borrow();
+    auto& cancelled = borrow();
+    auto& next = borrow();
+
+    cancelled.cancel.emit(asio::cancellation_type::terminal);
+    run();
+    EXPECT_EQ(cancelled.error(), Errc::cancelled);
+    EXPECT_EQ(pool->get_stats().waiting, 1u);
+
+    holder.give_back();
+    run();
+    EXPECT_TRUE(next.has_connection());
+}
+
+TEST_F(ConnectionPoolTest, TheLastWaitersCancellationStopsTheTimer) {
+    make_pool(1);
+    borrow();
+    auto& waiter = borrow();
+    EXPECT_EQ(time.sleepers(), 1u);
+
+    waiter.cancel.emit(asio::cancellation_type::terminal);
+    run();
+
+    EXPECT_EQ(time.sleepers(), 0u);
+    EXPECT_TRUE(io.stopped());
+}
+
+TEST_F(ConnectionPoolTest, AConnectionOnItsWayToACancelledBorrowerGoesToTheNext) {
+    make_pool(1);
+    auto& holder = borrow();
+    auto& cancelled = borrow();
+    auto& next = borrow();
+
+    holder.give_back();
+    while (pool->get_stats().waiting == 2) io.poll_one(); // reset, and handed over: the completion is queued
+    cancelled.cancel.emit(asio::cancellation_type::terminal);
+    run();
+    if (cancelled.has_connection()) cancelled.give_back();
+    run();
+
+    EXPECT_TRUE(next.has_connection());
+    EXPECT_EQ(pool->get_stats().total, 1u);
+}
+
+TEST_F(ConnectionPoolTest, AnExecutionContextThatEndsTakesItsBorrowersWithIt) {
+    asio::io_context other;
+    make_pool(1);
+    auto& holder = borrow();
+    {
+        asio::io_context ending;
+        asio::co_spawn(ending, pool->get_connection(), [](std::exception_ptr, Result<Lease>) { FAIL(); });
+        ending.poll();
+        EXPECT_EQ(pool->get_stats().waiting, 1u);
+    }
+    EXPECT_EQ(pool->get_stats().waiting, 0u);
+
+    holder.give_back();
+    run();
+    EXPECT_EQ(pool->get_stats().idle, 1u);
+}
+
+} // namespace
+} // namespace velostream

@@ -129,6 +129,17 @@ TEST(Validate, APoolDoesNotExceedTheConnectionsOfAllPools) {
         "connection_pool.max_size = 11: must be <= max_connections (10)\n");
 }
 
+TEST(Validate, APoolWhoseSizeNobodyChoseIsHeldToTheConnectionsOfAllPoolsWithoutAComplaint) {
+    EXPECT_EQ(problems_of(StreamingConfig{.max_connections = 10,
+                                          .connection_pool = ConnectionPoolConfig{.connection_timeout = 1s}}),
+              "");
+}
+
+TEST(Validate, APoolThatNobodyAskedForIsNotChecked) {
+    EXPECT_EQ(problems_of(StreamingConfig{.resource_limits = ResourceLimitsConfig{.connection_pool_size = 0}}),
+              "resource_limits.connection_pool_size = 0: must be >= 1\n");
+}
+
 TEST(Validate, ConstructorsThrowOneExceptionThatListsEveryProblem) {
     const CircuitBreakerConfig config{.success_threshold = 0, .timeout = 0s};
     try {

@@ -116,6 +116,12 @@ TEST(BackoffSchedule, NoJitterExceedsTheCap) {
     EXPECT_EQ(bounds(strategy, Jitter::full, 9).high, 1s);
 }
 
+TEST(BackoffSchedule, AtTheCapProportionalJitterSpreadsEvenlyUpToIt) {
+    const BackoffSchedule schedule{ExponentialBackoff{.initial_delay = 100ms, .max_delay = 1s}, Jitter::proportional};
+
+    EXPECT_EQ(schedule.delay(9, {}, highest / 2), 875ms) << "halfway between three quarters and the cap";
+}
+
 TEST(BackoffSchedule, AStrategyWithoutACapIsHeldToAMultipleOfItsOwnDelay) {
     EXPECT_EQ(bounds(FixedInterval{1s}, Jitter::proportional, 5).high, 1250ms);
     EXPECT_EQ(bounds(FixedInterval{1s}, Jitter::decorrelated, 5, 3s).high, 3s);

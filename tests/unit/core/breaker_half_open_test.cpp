@@ -110,6 +110,13 @@ TEST_F(HalfOpenMachineTest, AnOverdueProbeOpensFromTheMomentItBecameOverdue) {
                                                  {CircuitState::half_open, BreakerCause::timeout_elapsed}}));
 }
 
+TEST_F(HalfOpenMachineTest, SaysUntilWhenAnOverdueProbeKeepsItOpenBeforeAnybodyHasNoticedIt) {
+    EXPECT_EQ(machine.snapshot(t0 + 29s).open_until, std::nullopt);
+
+    EXPECT_EQ(machine.snapshot(t0 + 30s).state, CircuitState::open);
+    EXPECT_EQ(machine.snapshot(t0 + 30s).open_until, t0 + 40s);
+}
+
 TEST_F(HalfOpenMachineTest, AnOverdueResultDecidesNothing) {
     EXPECT_EQ(machine.record(probe, CallOutcomeKind::success, At{t0 + 30s}), BreakerEffect::state_changed);
 

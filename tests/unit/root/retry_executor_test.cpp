@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
@@ -164,6 +165,8 @@ TEST_F(RetryExecutorTest, DecorrelatedJitterGrowsFromTheDelayBefore) {
         EXPECT_LE(scheduled.delay, std::min<Duration>(3 * previous, 30s));
         previous = scheduled.delay;
     }
+    const auto longest = std::ranges::max_element(retries, {}, &testing::RecordingObserver::Retry::delay);
+    EXPECT_GT(longest->delay, 3 * 100ms) << "more than three times the first delay: it grew from another";
 }
 
 // Idempotency
@@ -257,6 +260,22 @@ TEST_F(RetryExecutorTest, EachTryHasItsOwnTimeout) {
     EXPECT_THAT(calls(), ElementsAre(0s, 1100ms, 2300ms));
     EXPECT_EQ(operation.cancelled(), 2u);
     EXPECT_EQ(time.sleepers(), 0u);
+}
+
+TEST_F(RetryExecutorTest, TheTimeoutOfATryLeavesTheNextItsTime) {
+    auto retry = with({.attempt_timeout = 1s});
+    operation.takes(950ms).fails(network).returns(7);
+
+    EXPECT_EQ(execute(retry, {.deadline = start + 1h}).value(), 7);
+
+    EXPECT_THAT(calls(), ElementsAre(0s, 1050ms));
+}
+
+TEST_F(RetryExecutorTest, TheLongestTimeoutOfATryMeansNever) {
+    auto retry = with({.attempt_timeout = Duration::max()});
+    operation.takes(59min).returns(7);
+
+    EXPECT_EQ(execute(retry).value(), 7);
 }
 
 TEST_F(RetryExecutorTest, TimedOutTriesExhaustAsTimeouts) {

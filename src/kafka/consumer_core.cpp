@@ -213,8 +213,7 @@ void ConsumerCore::note_problem(int code, std::string text) {
     const auto error_code = make_error_code(static_cast<KafkaErrc>(code));
     const auto type = classify(error_code);
     const bool is_mended_by_itself = type != ErrorType::authorization && type != ErrorType::authentication &&
-                                     type != ErrorType::fatal && type != ErrorType::bad_request &&
-                                     code != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
+                                     type != ErrorType::fatal && type != ErrorType::bad_request;
     if (!is_mended_by_itself) failure_ = Error{error_code, counts_.last_problem};
 }
 

@@ -18,6 +18,10 @@ enum class KafkaErrc : int {
 };
 
 /// The category of these codes. Each code answers an `ErrorType`: `code == ErrorType::service_unavailable`.
+///
+/// What a record can cause is `bad_request` and blames the record; what passes by itself never does. A code that this
+/// version does not know, of a newer broker or client, is `service_unavailable`: tried again, and not the record's
+/// fault. Only the client library's -143, an error that the program itself reported, is `unknown`.
 const boost::system::error_category& kafka_category() noexcept;
 
 inline boost::system::error_code make_error_code(KafkaErrc code) noexcept {

@@ -3,7 +3,6 @@
 
 #include <chrono>
 
-#include "velostream/config/presets.hpp"
 #include "velostream/config/streaming_config.hpp"
 #include "velostream/config/validate.hpp"
 
@@ -96,43 +95,6 @@ TEST(BackoffStrategy, IsWrittenWithOrWithoutItsScope) {
     const RetryConfig plain{.backoff_strategy = LinearBackoff{.increment = 3ms}};
     EXPECT_EQ(std::get<FixedInterval>(scoped.backoff_strategy).interval, 2s);
     EXPECT_EQ(std::get<LinearBackoff>(plain.backoff_strategy).increment, 3ms);
-}
-
-TEST(Presets, ProductionHasTheGuidesValues) {
-    const auto config = presets::production();
-    EXPECT_EQ(config.max_memory_mb, 16'384U);
-    EXPECT_EQ(config.max_connections, 2'000U);
-    EXPECT_EQ(config.resource_limits->max_concurrent_queries, 500U);
-    EXPECT_EQ(config.resource_limits->max_window_buffer_size, 10'000'000U);
-    EXPECT_EQ(config.resource_limits->max_aggregation_groups, 1'000'000U);
-    EXPECT_EQ(config.resource_limits->connection_pool_size, 50U);
-    EXPECT_EQ(config.resource_limits->memory_pressure_threshold, 0.75);
-    EXPECT_EQ(config.circuit_breaker->failure_threshold, 10U);
-    EXPECT_EQ(config.circuit_breaker->success_threshold, 5U);
-    EXPECT_EQ(config.circuit_breaker->timeout, 120s);
-    EXPECT_EQ(config.circuit_breaker->sliding_window_size, 200U);
-    EXPECT_EQ(config.circuit_breaker->minimum_throughput, 20U);
-    EXPECT_EQ(config.retry_policy->max_retries, 5U);
-    EXPECT_EQ(std::get<ExponentialBackoff>(config.retry_policy->backoff_strategy).max_delay, 60s);
-    EXPECT_EQ(config.dead_letter_queue->topic, "production-dlq");
-    EXPECT_EQ(config.dead_letter_queue->retry_delay, 5min);
-    EXPECT_EQ(config.dead_letter_queue->retention_period, 24h * 30);
-}
-
-TEST(Presets, DevelopmentAndDebugHaveTheGuidesValues) {
-    const auto development = presets::development();
-    EXPECT_EQ(development.max_memory_mb, 1'024U);
-    EXPECT_EQ(development.circuit_breaker->failure_threshold, 20U);
-    EXPECT_EQ(std::get<FixedInterval>(development.retry_policy->backoff_strategy).interval, 100ms);
-
-    const auto debug = presets::debug();
-    EXPECT_TRUE(debug.debug_resource_management && debug.debug_circuit_breakers && debug.debug_retries);
-    EXPECT_TRUE(debug.log_resource_allocations && debug.log_circuit_breaker_state_changes && debug.log_retry_attempts);
-}
-
-TEST(Presets, AreAllUsable) {
-    for (const auto& config : {StreamingConfig{}, presets::production(), presets::development(), presets::debug()})
-        EXPECT_NO_THROW(throw_if_any(validate(config)));
 }
 
 } // namespace

@@ -57,8 +57,8 @@ struct ResourceManagerOptions {
     std::shared_ptr<Observer> observer = nullptr;
 
     /// The parts of the limit that long-lived state (windows, groups) and what passes through (buffers, sends, retries)
-    /// may hold, of the process and of each query. Together at most 1, so that neither starves the other; more where
-    /// that may happen. Legal: 0 < x ≤ 1. Default 0.75 and 0.25.
+    /// may hold, of the process and of each query. While both together are at most 1, neither takes the other's room;
+    /// with more, whoever comes first may. Legal: each 0 < x ≤ 1. Default 0.75 and 0.25.
     double state_share = 0.75;
     double traffic_share = 0.25;
 

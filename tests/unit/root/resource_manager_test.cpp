@@ -224,32 +224,6 @@ TEST_F(ResourceManagerTest, AccountsOfANameAndItsAllocationsAreTheSame) {
     EXPECT_EQ(resources.get_memory_usage().bytes_used, 1500u);
 }
 
-TEST_F(ResourceManagerTest, StateAndTrafficLeaveRoomForEachOther) {
-    auto resources = limited(100);
-
-    const auto groups = resources.state().try_reserve(75_MiB);
-    const auto one_more_group = resources.state().try_reserve(1);
-    const auto sends = resources.traffic().try_reserve(25_MiB);
-    const auto one_more_send = resources.traffic().try_reserve(1);
-
-    EXPECT_TRUE(groups);
-    EXPECT_FALSE(one_more_group);
-    EXPECT_TRUE(sends);
-    EXPECT_FALSE(one_more_send);
-}
-
-TEST_F(ResourceManagerTest, TheSharesOfStateAndTrafficCanBeChosen) {
-    auto chosen = options();
-    chosen.state_share = 0.5;
-    chosen.traffic_share = 1;
-    const ResourceManager resources{io.get_executor(), {.max_memory_mb = 100}, chosen};
-    const ResourceManager unlimited{io.get_executor(), StreamingConfig{}, chosen};
-
-    EXPECT_EQ(resources.state().limit(), 50_MiB);
-    EXPECT_EQ(resources.traffic().limit(), 100_MiB);
-    EXPECT_FALSE(unlimited.state().limit() || unlimited.traffic().limit());
-}
-
 TEST_F(ResourceManagerTest, StatsShowTheWholeAndEachName) {
     auto resources = limited(100);
     const auto held = resources.allocate_memory("windows", 10_MiB + 1);

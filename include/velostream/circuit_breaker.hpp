@@ -35,8 +35,7 @@ namespace velostream {
 ///
 /// Errors:   the constructor throws `std::invalid_argument` that lists every problem of the config.
 /// Threads:  safe. Successes of a closed circuit and refusals of an open one take no lock; failures, slow calls,
-/// probes,
-///           changes of state and statistics take a mutex for a moment, under which no code of yours runs.
+///           probes, changes of state and statistics take a mutex for a moment, under which no code of yours runs.
 /// Lifetime: must outlive its permits and the calls that it guards.
 template <TimeSource Time = SteadyTime>
 class CircuitBreaker {

@@ -81,10 +81,8 @@ class ConnectionPool {
     /// One that lay idle for more than 500 ms is checked first.
     ///
     /// Completes with: a lease; or Errc::pool_timeout, which names the wait, what the pool holds and the last connect
-    /// error;
-    ///                 Errc::connect_failed (the cause inside); Errc::pool_closed; Errc::cancelled.
-    /// Cancellation:   all kinds, at any point; leaves nothing behind: a connection on its way goes to the next in
-    /// line.
+    ///                 error; Errc::connect_failed (the cause inside); Errc::pool_closed; Errc::cancelled.
+    /// Cancellation:   all kinds, at any point; leaves nothing behind: a connection on its way goes to whoever is next.
     asio::awaitable<Result<Lease>> get_connection() { return State::get_connection(state_); }
 
     ConnectionPoolStats get_stats() const { return state_->get_stats(); }

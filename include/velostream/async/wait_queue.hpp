@@ -44,7 +44,7 @@ class WaitQueue {
     /// completes at once (through the executor). `ready` must be quick, must not throw and must not call this queue.
     ///
     /// Completes with: `error_code`: success for a turn, `operation_aborted` for cancellation, or what `wake_all` was
-    /// given.
+    ///                 given.
     template <std::predicate Ready, asio::completion_token_for<Signature> Token>
     auto async_wait_unless(Ready ready, Token&& token) {
         return asio::async_initiate<Token, Signature>(

@@ -40,7 +40,7 @@ struct BudgetOutcome {
 /// loads the announcement): both are seq_cst.
 ///
 /// Threads: everything is safe to call concurrently; `take` and `give` are lock-free, making nodes and taking them out,
-/// which the last of a node's units may cause, is not.
+///          which the last of a node's units may cause, is not.
 template <class Atomics>
 class BudgetTree {
   public:

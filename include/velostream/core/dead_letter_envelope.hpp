@@ -51,7 +51,7 @@ struct DeadLetterContext {
 /// A record on its way to a dead letter topic: the original bytes, and headers that say what happened to it.
 ///
 /// Lifetime: it looks into the record, the error, the config and the texts of the context that it was made from; they
-/// must outlive it, but for `serial`.
+///           must outlive it, but for `serial`.
 class DeadLetter {
   public:
     DeadLetter(DeadLetter&&) noexcept = default;

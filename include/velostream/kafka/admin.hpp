@@ -65,9 +65,8 @@ class Admin {
     /// Creates all of them, from the moment of the call, and waits until the cluster has.
     ///
     /// Errors:       KafkaErrc::topic_already_exists if a topic exists (it is left as it is) and nothing worse
-    /// happened;
-    ///               otherwise the code of the first topic that failed. The detail names every one. The other topics
-    ///               are created all the same.
+    ///               happened; otherwise the code of the first topic that failed. The detail names every one. The other
+    ///               topics are created all the same.
     ///               No answer within `timeout`: Errc::broker_unreachable or an authentication error where the client
     ///               knows the cause, else a timeout.
     /// Cancellation: all kinds, by an exception as usual in Asio; the brokers may do it all the same.

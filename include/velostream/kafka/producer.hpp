@@ -108,8 +108,7 @@ class Producer {
     /// Writes `record` and waits until the brokers have it, or until `delivery_timeout` has passed.
     ///
     /// Errors:       Errc::send_timeout, or Errc::broker_unreachable or an authentication error where the cause is
-    /// known:
-    ///               it was certainly not written.
+    ///               known: it was certainly not written.
     ///               Errc::send_outcome_unknown: it may have been written, or still be; the cause is inside.
     ///               Errc::producer_closed.
     ///               Any code of `kafka_category()`: the brokers or the client refused it; not written.

@@ -87,7 +87,7 @@ struct ExplorationReport {
 /// operations); races on plain memory (use ThreadSanitizer); loops that for ever come back to the same state;
 /// anything about fences, mutexes and spurious failures, which it does not model; anything longer than the scenario.
 ///
-/// Errors: throws `std::invalid_argument` for no threads or more than 8.
+/// Errors:  throws `std::invalid_argument` for no threads or more than 8.
 /// Threads: explorations in several threads do not disturb each other.
 ExplorationReport explore(const std::function<void(Interleaving&)>& scenario, const Exploration& exploration = {});
 

@@ -19,9 +19,10 @@ using velostream::ErrorType, velostream::idempotent, velostream::Result;
 const velostream::StreamingConfig settings{
     .max_memory_mb = 256,
     .circuit_breaker = velostream::CircuitBreakerConfig{.failure_threshold = 5, .success_threshold = 3, .timeout = 60s},
-    .retry_policy = velostream::RetryConfig{.max_retries = 3,
-                                            .backoff_strategy = velostream::ExponentialBackoff{.initial_delay = 100ms},
-                                            .retry_on = {ErrorType::network, ErrorType::timeout}},
+    .retry_policy =
+        velostream::RetryConfig{.max_retries = 3,
+                                .backoff_strategy = velostream::ExponentialBackoff{.initial_delay = 100ms},
+                                .retry_on = {ErrorType::network, ErrorType::timeout, ErrorType::service_unavailable}},
     .dead_letter_queue = velostream::DeadLetterQueueConfig{.topic = "failed-records"}};
 
 class Publisher {

@@ -38,8 +38,8 @@ struct NamedMemoryStats {
 /// Memory at one moment.
 struct MemoryStats {
     std::uint64_t used_mb = 0; ///< whole MiB
-    std::uint64_t available_mb =
-        0; ///< whole MiB: up to the limit; without one, what the control group or machine leaves
+    /// Whole MiB: up to the limit; without one, what the control group or machine leaves.
+    std::uint64_t available_mb = 0;
     double pressure_percentage = 0; ///< 0-100: the largest of accounted / limit, control group, stalls; see `pressure`
     PressureLevel pressure = PressureLevel::normal;
 

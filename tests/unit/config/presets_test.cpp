@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <optional>
+#include <variant>
 
 #include "velostream/config/validate.hpp"
 

@@ -24,20 +24,6 @@ Delivery delivery_of(const rd_kafka_message_t& report) noexcept {
 
 } // namespace
 
-// What a cancellation slot calls. The operation may have been used again since; then its generation differs.
-class ProducerCore::Cancel {
-  public:
-    explicit Cancel(SendOperation& operation) noexcept : operation_(&operation), generation_(operation.generation) {}
-
-    void operator()(asio::cancellation_type) const {
-        if (operation_->generation == generation_) operation_->core.cancel(*operation_);
-    }
-
-  private:
-    SendOperation* operation_;
-    std::uint64_t generation_;
-};
-
 ProducerCore::ProducerCore(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account)
     : config_(config),
       executor_(std::move(executor)),
@@ -78,7 +64,6 @@ void ProducerCore::recycle(SendOperation& operation) noexcept {
 }
 
 void ProducerCore::start(SendOperation& operation, Outgoing record, const CallContext* call) {
-    ++operation.generation;
     operation.record = record;
     operation.bytes = record.size_bytes();
     operation.sequence = next_sequence_++;
@@ -164,18 +149,12 @@ void ProducerCore::hand_over_waiting() {
 }
 
 void ProducerCore::watch_cancellation(SendOperation& operation, const CallContext* call) {
-    auto slot = operation.slot();
-    operation.call_slot = call ? call->cancellation_slot() : asio::cancellation_slot{};
-    if (operation.call_slot == slot) operation.call_slot = {}; // a coroutine that hands on its own
-    operation.is_cancellable = slot.is_connected() || operation.call_slot.is_connected();
-    if (slot.is_connected()) slot.assign(Cancel{operation});
-    if (operation.call_slot.is_connected()) operation.call_slot.assign(Cancel{operation});
-}
-
-void ProducerCore::clear_slots(SendOperation& operation) noexcept {
-    if (!std::exchange(operation.is_cancellable, false)) return;
-    if (auto slot = operation.slot(); slot.is_connected()) slot.clear();
-    if (operation.call_slot.is_connected()) operation.call_slot.clear();
+    const auto slot = operation.slot();
+    if (slot.is_connected()) operation.watch(slot, operation.by_caller);
+    if (!call) return;
+    const auto call_slot = call->cancellation_slot();
+    if (call_slot == slot) return; // a coroutine that hands on its own
+    if (call_slot.is_connected()) operation.watch(call_slot, operation.by_call);
 }
 
 void ProducerCore::leave_queue(SendOperation& operation) noexcept {
@@ -197,7 +176,7 @@ void ProducerCore::release(SendOperation& operation) noexcept {
 void ProducerCore::fail(SendOperation& operation, Error error, When when) {
     ++counts_.failed;
     if (operation.place == SendOperation::Place::handed_over) ++counts_.given_up;
-    clear_slots(operation);
+    operation.clear_slots();
     release(operation);
     operation.complete(executor_, when, std::move(error));
 }
@@ -215,22 +194,17 @@ void ProducerCore::expire(SendOperation& operation) {
     after_progress();
 }
 
-// Runs inside the emission of a slot, which must not be cleared before that has returned.
 void ProducerCore::cancel(SendOperation& operation) {
-    if (!operation) return; // its caller was called already
     ++counts_.failed;
     Error error{Errc::cancelled};
     if (operation.place == SendOperation::Place::handed_over) {
         ++counts_.given_up;
         error = error.with_inner(Errc::send_outcome_unknown);
     }
-    auto slots = std::pair{operation.slot(), operation.call_slot};
-    operation.is_cancellable = false;
+    operation.clear_slots();
     release(operation);
     SendHandler handler{std::move(static_cast<SendHandler&>(operation))};
-    asio::post(executor_, [self = self(), slots, handler = std::move(handler), error]() mutable {
-        if (slots.first.is_connected()) slots.first.clear();
-        if (slots.second.is_connected()) slots.second.clear();
+    asio::post(executor_, [self = self(), handler = std::move(handler), error]() mutable {
         handler.complete(self->executor_, When::now, std::move(error));
         self->hand_over_waiting();
         self->after_progress();
@@ -312,7 +286,7 @@ void ProducerCore::settle_written(SendOperation& operation, const rd_kafka_messa
         return recycle(operation);
     }
     ++counts_.sent;
-    clear_slots(operation);
+    operation.clear_slots();
     release(operation);
     operation.complete(executor_, When::now, std::move(delivery));
 }
@@ -423,6 +397,7 @@ bool ProducerCore::detach() noexcept {
 void ProducerCore::drop() noexcept {
     timer_.abandon();
     signal_.reset();
+    for (const auto& operation : pool_) operation->forget_slots();
     for (const auto& operation : pool_) operation->reset();
     session_.reset();
     charged_.release();

@@ -41,6 +41,8 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void start(SendOperation& operation, Outgoing record, const CallContext* call);
     /// The deadline of this send has passed.
     void expire(SendOperation& operation);
+    /// Its caller cancels this send. Inside of the emission.
+    void cancel(SendOperation& operation);
 
     /// Refuses new sends from now on, and shuts down when nothing is in progress or `grace` has passed.
     void begin_close(Duration grace);
@@ -58,7 +60,6 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
 
   private:
     enum class State : std::uint8_t { open, closing, closed };
-    class Cancel;
 
     // Sends
     bool has_room_for(const SendOperation& operation) noexcept;
@@ -66,10 +67,8 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void give_memory_back() noexcept;
     bool hand_over(SendOperation& operation);
     void hand_over_waiting();
-    void watch_cancellation(SendOperation& operation, const CallContext* call);
-    void cancel(SendOperation& operation);
+    static void watch_cancellation(SendOperation& operation, const CallContext* call);
     void leave_queue(SendOperation& operation) noexcept;
-    void clear_slots(SendOperation& operation) noexcept;
     void release(SendOperation& operation) noexcept;
     void fail(SendOperation& operation, Error error, When when);
     void recycle(SendOperation& operation) noexcept;

@@ -12,6 +12,12 @@ SendOperation::SendOperation(ProducerCore& owner)
       }),
       core(owner) {}
 
+void SendCancellation::operator()(asio::cancellation_type) {
+    auto* const operation = operation_;
+    forget();
+    if (operation) operation->core.cancel(*operation);
+}
+
 void SendQueue::push_back(SendOperation& operation) noexcept {
     operation.previous = last_;
     operation.next = nullptr;

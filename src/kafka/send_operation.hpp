@@ -4,12 +4,47 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "velostream/async/deadline_wheel.hpp"
 #include "velostream/base/units.hpp"
 #include "velostream/kafka/producer.hpp"
 
 namespace velostream::kafka::detail {
+
+struct SendOperation;
+
+/// What a cancellation slot calls. It lies in the memory of its signal, and it and its operation know each other, so
+/// that neither touches the other one once that has gone: a signal may end before its send, and a send before its
+/// signal.
+class SendCancellation {
+  public:
+    /// `link` is the operation's pointer to this object.
+    SendCancellation(SendOperation& operation, SendCancellation*& link, asio::cancellation_slot slot) noexcept
+        : operation_(&operation), link_(link), slot_(slot) {
+        link_ = this;
+    }
+    SendCancellation(const SendCancellation&) = delete;
+    SendCancellation& operator=(const SendCancellation&) = delete;
+    ~SendCancellation() { forget(); }
+
+    void operator()(asio::cancellation_type);
+
+    /// Stays in its slot, and does nothing any more.
+    void forget() noexcept {
+        if (std::exchange(operation_, nullptr)) link_ = nullptr;
+    }
+    /// Goes out of its slot, which destroys it. Not inside of an emission of its own.
+    void clear() noexcept {
+        auto slot = slot_;
+        slot.clear();
+    }
+
+  private:
+    SendOperation* operation_; // null once forgotten
+    SendCancellation*& link_;
+    asio::cancellation_slot slot_;
+};
 
 /// One send, from the call until its delivery report, even if its caller has long gone. Pooled.
 ///
@@ -27,16 +62,32 @@ struct alignas(64) SendOperation final : SendHandler, Deadline {
         __builtin_prefetch(reinterpret_cast<std::byte*>(this) + cache_line, 1);
     }
 
+    void watch(asio::cancellation_slot slot, SendCancellation*& link) {
+        slot.emplace<SendCancellation>(*this, link, slot);
+        is_cancellable = true;
+    }
+    /// Nothing of this operation is in a slot any more, except in one that is just being emitted.
+    void clear_slots() noexcept {
+        if (!std::exchange(is_cancellable, false)) return;
+        if (by_caller) by_caller->clear();
+        if (by_call) by_call->clear();
+    }
+    /// The same without touching a slot.
+    void forget_slots() noexcept {
+        if (by_caller) by_caller->forget();
+        if (by_call) by_call->forget();
+    }
+
     Place place = Place::outside;
-    bool is_cancellable = false; // has something in a cancellation slot
+    bool is_cancellable = false; // was put into a cancellation slot
     Bytes bytes = 0;
     SendOperation* next = nullptr; // in a queue, or in the list of free ones
     ProducerCore& core;
 
-    Outgoing record; // valid while somebody waits for this operation
-    asio::cancellation_slot call_slot;
-    std::uint64_t sequence = 0;   // the order of the calls
-    std::uint64_t generation = 0; // counts the uses, so that a late cancellation finds that it came too late
+    Outgoing record;                       // valid while somebody waits for this operation
+    SendCancellation* by_caller = nullptr; // in the slot of the handler
+    SendCancellation* by_call = nullptr;   // in the slot of the call's context
+    std::uint64_t sequence = 0;            // the order of the calls
     TimePoint started{};
     SendOperation* previous = nullptr; // in a queue
 };

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sends that end early, and producers that end before their sends.
+// Producers that end before their sends, clients that fail, and handlers that throw.
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -17,96 +15,6 @@ namespace velostream::kafka {
 namespace {
 
 using ProducerLifeTest = ProducerTest;
-
-TEST_F(ProducerLifeTest, ACancelledSendLeavesNothingBehindOnceTheClientLetsGo) {
-    run(io, [&]() -> asio::awaitable<void> {
-        Producer producer{io.get_executor(), config()};
-        const Record record{"t", "k", "v"};
-        EXPECT_TRUE(co_await producer.send(record));
-        cluster.set_round_trip_time(300ms);
-        std::optional<Result<Delivery>> sent;
-        asio::cancellation_signal signal;
-        producer.async_send(record, asio::bind_cancellation_slot(
-                                        signal.slot(), [&](Result<Delivery> result) { sent = std::move(result); }));
-
-        signal.emit(asio::cancellation_type::total);
-        EXPECT_TRUE(co_await eventually([&] { return sent.has_value(); }, 200ms));
-
-        EXPECT_EQ(sent->error(), Errc::cancelled);
-        EXPECT_EQ(*sent->error().inner(), Errc::send_outcome_unknown);
-        EXPECT_EQ(producer.get_stats().in_flight, 1U);
-        cluster.set_round_trip_time(0ms);
-        co_await producer.async_flush(asio::use_awaitable);
-        EXPECT_EQ(producer.get_stats().in_flight, 0U);
-        EXPECT_EQ(producer.get_stats().in_flight_bytes, 0U);
-        EXPECT_EQ(producer.get_stats().late_deliveries, 1U);
-    });
-}
-
-TEST_F(ProducerLifeTest, TheSlotOfACallCancelsItsSend) {
-    run(io, [&]() -> asio::awaitable<void> {
-        Producer producer{io.get_executor(), config()};
-        cluster.all_brokers_down();
-        const Record record{"t", "k", "v"};
-        asio::cancellation_signal signal;
-        CallContext call;
-        call.set_cancellation_slot(signal.slot());
-        std::optional<Result<Delivery>> sent;
-        producer.async_send(record, call, [&](Result<Delivery> result) { sent = std::move(result); });
-
-        signal.emit(asio::cancellation_type::terminal);
-
-        EXPECT_TRUE(co_await eventually([&] { return sent.has_value(); }, 200ms));
-        EXPECT_EQ(sent->error(), Errc::cancelled);
-    });
-}
-
-TEST_F(ProducerLifeTest, ASendThatHasEndedIsInNoCancellationSlotAnyMore) {
-    run(io, [&]() -> asio::awaitable<void> {
-        Producer producer{io.get_executor(), config()};
-        const Record record{"t", "k", "v"};
-        asio::cancellation_signal of_caller, of_call;
-        CallContext call;
-        call.set_cancellation_slot(of_call.slot());
-        const auto slots_in_use = [&] { return int{of_caller.slot().has_handler()} + of_call.slot().has_handler(); };
-        for (const bool is_cancelled : {false, true}) {
-            std::optional<int> left;
-            producer.async_send(record, call,
-                                asio::bind_cancellation_slot(of_caller.slot(),
-                                                             [&](const Result<Delivery>&) { left = slots_in_use(); }));
-            EXPECT_EQ(slots_in_use(), 2);
-            if (is_cancelled) of_call.emit(asio::cancellation_type::terminal);
-
-            EXPECT_TRUE(co_await eventually([&] { return left.has_value(); }));
-
-            EXPECT_EQ(left, 0) << (is_cancelled ? "cancelled" : "written");
-        }
-    });
-}
-
-// The first cancellation ends the send and frees its place for another one, before the slot can be cleared.
-TEST_F(ProducerLifeTest, ASecondCancellationDoesNotHitTheNextSend) {
-    auto one_at_a_time = config();
-    one_at_a_time.max_in_flight = 1;
-    Producer producer{io.get_executor(), one_at_a_time};
-    const auto records = numbered("t", 3);
-    std::vector<std::optional<Result<Delivery>>> sent(records.size());
-    const auto into = [&](std::size_t i) {
-        return [&sent, i](Result<Delivery> result) { sent[i] = std::move(result); };
-    };
-    asio::cancellation_signal signal;
-    producer.async_send(records[0], into(0));
-    producer.async_send(records[1], asio::bind_cancellation_slot(signal.slot(), into(1))); // waits for its turn
-    signal.emit(asio::cancellation_type::total);
-    producer.async_send(records[2], into(2));
-
-    signal.emit(asio::cancellation_type::total);
-
-    io.run();
-    EXPECT_TRUE(sent[0] && *sent[0]);
-    EXPECT_TRUE(sent[1] && sent[1]->error() == Errc::cancelled);
-    EXPECT_TRUE(sent[2] && *sent[2]);
-}
 
 TEST_F(ProducerLifeTest, WhileNothingIsInProgressItDoesNotKeepTheContextRunning) {
     Producer producer{io.get_executor(), config()};

@@ -304,64 +304,6 @@ TEST_F(ProducerTest, ASendThatNeverGotItsTurnWasCertainlyNotWritten) {
     });
 }
 
-// In flight is a small record, behind it waits a large one, and behind that one a small one for which there is room.
-class LargeRecordTest : public ProducerTest {
-  protected:
-    LargeRecordTest() {
-        limited.max_in_flight_bytes = 2 * small[0].size_bytes();
-        cluster.all_brokers_down();
-    }
-    // The large one ends as `given_up` when it is cancelled by `cancel`, or when its call ends.
-    void send_all(Producer& producer, const CallContext& call) {
-        const auto ignore = [](const Result<Delivery>&) {};
-        producer.async_send(small[0], ignore);
-        producer.async_send(large, call, asio::bind_cancellation_slot(cancel.slot(), [this](Result<Delivery> result) {
-                                given_up = std::move(result);
-                            }));
-        producer.async_send(small[1], ignore);
-        EXPECT_EQ(producer.get_stats().in_flight, 1U);
-        EXPECT_EQ(producer.get_stats().waiting, 2U);
-    }
-    void expect_the_small_ones_in_flight(const Producer& producer) {
-        EXPECT_EQ(producer.get_stats().in_flight, 2U);
-        EXPECT_EQ(producer.get_stats().waiting, 0U);
-    }
-
-    const std::vector<Record> small = numbered("t", 2);
-    const Record large{"t", "k", std::string(1000, 'x')};
-    ProducerConfig limited = config();
-    asio::cancellation_signal cancel;
-    std::optional<Result<Delivery>> given_up;
-};
-
-TEST_F(LargeRecordTest, ThatTimesOutLetsThoseBehindItGo) {
-    run(io, [&]() -> asio::awaitable<void> {
-        Producer producer{io.get_executor(), limited};
-        const CallContext call{now() + 50ms};
-        send_all(producer, call);
-
-        EXPECT_TRUE(co_await eventually([&] { return given_up.has_value(); }));
-
-        EXPECT_FALSE(*given_up);
-        expect_the_small_ones_in_flight(producer);
-    });
-}
-
-TEST_F(LargeRecordTest, ThatIsCancelledLetsThoseBehindItGo) {
-    run(io, [&]() -> asio::awaitable<void> {
-        Producer producer{io.get_executor(), limited};
-        const CallContext call;
-        send_all(producer, call);
-
-        cancel.emit(asio::cancellation_type::terminal);
-        EXPECT_TRUE(co_await eventually([&] { return given_up.has_value(); }));
-
-        EXPECT_EQ(given_up->error(), Errc::cancelled);
-        EXPECT_TRUE(co_await eventually([&] { return producer.get_stats().waiting == 0; }));
-        expect_the_small_ones_in_flight(producer);
-    });
-}
-
 // The hashes are those of the Java client's own test.
 TEST_F(ProducerTest, AKeyGoesToThePartitionThatTheJavaClientWouldChoose) {
     constexpr int partitions = 8;

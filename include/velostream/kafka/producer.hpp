@@ -89,7 +89,9 @@ auto initiate_send(ProducerCore& core, const SomeRecord& record, const CallConte
 ///           threads). Completion handlers run through their own executors. The client library's threads run no code of
 ///           this library or of yours.
 /// Lifetime: destruction does not block; sends in progress end with `Errc::producer_closed` and may not be written.
-///           `close` first to have them written. The execution context may be destroyed at any time.
+///           `close` first to have them written. The execution context may be destroyed at any time. A cancellation
+///           signal may end before its send, and be emitted, without effect, when send, context and producer have gone.
+///           Once a send was cancelled, the slot of the emission is its owner's again; every other one is emptied.
 class Producer {
   public:
     using SendSignature = void(Result<Delivery>);

@@ -181,34 +181,27 @@ void ProducerCore::fail(SendOperation& operation, Error error, When when) {
     operation.complete(executor_, when, std::move(error));
 }
 
-void ProducerCore::expire(SendOperation& operation) {
+// The caller is told later, through its executor: were it called here, what it throws would keep those behind it
+// waiting.
+void ProducerCore::give_up(SendOperation& operation, Error error) {
     const auto keep = self();
-    const bool is_handed_over = operation.place == SendOperation::Place::handed_over;
-    auto send = describe(operation);
-    if (!is_handed_over) send.topic += ", still waiting for its turn";
-    fail(operation,
-         is_handed_over ? cause_.perhaps_written(send, timer_.coarse_now())
-                        : cause_.not_written_in_time(send, timer_.coarse_now()),
-         When::now);
-    if (!is_handed_over) hand_over_waiting(); // a large record at the front may have held up smaller ones
+    fail(operation, std::move(error), When::later);
+    hand_over_waiting(); // a large record at the front may have held up smaller ones
     after_progress();
 }
 
+void ProducerCore::expire(SendOperation& operation) {
+    auto send = describe(operation);
+    if (operation.place == SendOperation::Place::handed_over)
+        return give_up(operation, cause_.perhaps_written(send, timer_.coarse_now()));
+    send.topic += ", still waiting for its turn";
+    give_up(operation, cause_.not_written_in_time(send, timer_.coarse_now()));
+}
+
 void ProducerCore::cancel(SendOperation& operation) {
-    ++counts_.failed;
     Error error{Errc::cancelled};
-    if (operation.place == SendOperation::Place::handed_over) {
-        ++counts_.given_up;
-        error = error.with_inner(Errc::send_outcome_unknown);
-    }
-    operation.clear_slots();
-    release(operation);
-    SendHandler handler{std::move(static_cast<SendHandler&>(operation))};
-    asio::post(executor_, [self = self(), handler = std::move(handler), error]() mutable {
-        handler.complete(self->executor_, When::now, std::move(error));
-        self->hand_over_waiting();
-        self->after_progress();
-    });
+    if (operation.place == SendOperation::Place::handed_over) error = error.with_inner(Errc::send_outcome_unknown);
+    give_up(operation, std::move(error));
 }
 
 // Events

@@ -71,6 +71,7 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void leave_queue(SendOperation& operation) noexcept;
     void release(SendOperation& operation) noexcept;
     void fail(SendOperation& operation, Error error, When when);
+    void give_up(SendOperation& operation, Error error);
     void recycle(SendOperation& operation) noexcept;
 
     // Events

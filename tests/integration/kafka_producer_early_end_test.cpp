@@ -4,6 +4,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
+#include <stdexcept>
 
 #include "kafka_producer_fixture.hpp"
 #include "velostream/async/wait_queue.hpp"
@@ -12,6 +13,23 @@ namespace velostream::kafka {
 namespace {
 
 using ProducerEarlyEndTest = ProducerTest;
+
+// Runs until `condition()` holds, over what handlers throw: how often they did.
+template <std::predicate Condition>
+int exceptions_until(asio::io_context& io, Condition condition) {
+    int thrown = 0;
+    const auto until = now() + 20s;
+    while (!condition() && now() < until) {
+        io.restart();
+        try {
+            io.run_one_until(until);
+        } catch (const std::runtime_error&) {
+            ++thrown;
+        }
+    }
+    EXPECT_TRUE(condition());
+    return thrown;
+}
 
 TEST_F(ProducerEarlyEndTest, ACancelledSendLeavesNothingBehindOnceTheClientLetsGo) {
     run(io, [&]() -> asio::awaitable<void> {
@@ -205,6 +223,7 @@ class LargeRecordTest : public ProducerTest {
         producer.async_send(small[0], ignore);
         producer.async_send(large, call, asio::bind_cancellation_slot(cancel.slot(), [this](Result<Delivery> result) {
                                 given_up = std::move(result);
+                                if (is_throwing) throw std::runtime_error{"thrown"};
                             }));
         producer.async_send(small[1], ignore);
         EXPECT_EQ(producer.get_stats().in_flight, 1U);
@@ -220,6 +239,7 @@ class LargeRecordTest : public ProducerTest {
     ProducerConfig limited = config();
     asio::cancellation_signal cancel;
     std::optional<Result<Delivery>> given_up;
+    bool is_throwing = false;
 };
 
 TEST_F(LargeRecordTest, ThatTimesOutLetsThoseBehindItGo) {
@@ -248,6 +268,69 @@ TEST_F(LargeRecordTest, ThatIsCancelledLetsThoseBehindItGo) {
         EXPECT_TRUE(co_await eventually([&] { return producer.get_stats().waiting == 0; }));
         expect_the_small_ones_in_flight(producer);
     });
+}
+
+TEST_F(LargeRecordTest, ThatTimesOutLetsThoseBehindItGoWhateverItsHandlerThrows) {
+    is_throwing = true;
+    Producer producer{io.get_executor(), limited};
+    const CallContext call{now() + 50ms};
+    send_all(producer, call);
+
+    EXPECT_EQ(exceptions_until(io, [&] { return given_up.has_value(); }), 1);
+
+    expect_the_small_ones_in_flight(producer);
+}
+
+TEST_F(LargeRecordTest, ThatIsCancelledLetsThoseBehindItGoWhateverItsHandlerThrows) {
+    is_throwing = true;
+    Producer producer{io.get_executor(), limited};
+    const CallContext call;
+    send_all(producer, call);
+
+    cancel.emit(asio::cancellation_type::terminal);
+    EXPECT_FALSE(given_up); // no user code inside of an emission
+    EXPECT_EQ(exceptions_until(io, [&] { return given_up.has_value(); }), 1);
+
+    expect_the_small_ones_in_flight(producer);
+}
+
+TEST_F(ProducerEarlyEndTest, AHandlerThatThrowsAtItsDeadlineLetsTheNextDeadlineCome) {
+    cluster.all_brokers_down();
+    Producer producer{io.get_executor(), config()};
+    const auto records = numbered("t", 3);
+    const auto soon = now() + 50ms;
+    int ended = 0;
+    for (const auto& [record, deadline] : {std::pair{0, soon}, {1, soon}, {2, soon + 100ms}})
+        producer.async_send(records[static_cast<std::size_t>(record)], CallContext{deadline},
+                            [&](const Result<Delivery>&) {
+                                ++ended;
+                                throw std::runtime_error{"thrown"};
+                            });
+
+    EXPECT_EQ(exceptions_until(io, [&] { return ended == 3; }), 3);
+}
+
+// The client never has room for the record, so nothing else ends the send, and the close with it.
+TEST_F(ProducerEarlyEndTest, ACloseEndsWithTheLastSendWhateverItsHandlerThrows) {
+    auto settings = config();
+    settings.properties = {{"queue.buffering.max.kbytes", "1"}};
+    const Record large{"t", "k", std::string(2'000, 'v')};
+    for (const bool is_cancelled : {false, true}) {
+        Producer producer{io.get_executor(), settings};
+        asio::cancellation_signal cancel;
+        const CallContext call{is_cancelled ? CallContext::no_deadline : now() + 50ms};
+        producer.async_send(large, call, asio::bind_cancellation_slot(cancel.slot(), [](const Result<Delivery>&) {
+                                throw std::runtime_error{"thrown"};
+                            }));
+        bool is_closed = false;
+        asio::co_spawn(io, producer.close(Duration::max()), [&](const std::exception_ptr&) { is_closed = true; });
+        io.poll();
+        EXPECT_FALSE(is_closed);
+
+        if (is_cancelled) cancel.emit(asio::cancellation_type::terminal);
+
+        EXPECT_EQ(exceptions_until(io, [&] { return is_closed; }), 1) << is_cancelled;
+    }
 }
 
 } // namespace

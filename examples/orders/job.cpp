@@ -27,15 +27,6 @@ namespace kafka = velostream::kafka;
 
 namespace {
 
-velostream::StreamingConfig config_of(const Options& options, const Cluster& cluster) {
-    return {.max_memory_mb = options.memory_mb,
-            .resource_limits = velostream::ResourceLimitsConfig{.max_aggregation_groups = 10'000'000},
-            .circuit_breaker = velostream::CircuitBreakerConfig{.timeout = 500ms},
-            .retry_policy = velostream::RetryConfig{.attempt_timeout = 1s},
-            .dead_letter_queue = velostream::DeadLetterQueueConfig{
-                .topic = cluster.dead_letters(), .retry_delay = 500ms, .delivery_timeout = 30s}};
-}
-
 constexpr std::size_t most_in_flight = 8'192;
 // What a handler holds beside its record: the total that it sends, its coroutines, the client's copy.
 constexpr velostream::Bytes handler_bytes = 1'024;
@@ -91,6 +82,15 @@ asio::awaitable<Result<void>> done(Result<void> result) {
 
 } // namespace
 
+velostream::StreamingConfig job_config(const Options& options, const std::string& dead_letter_topic) {
+    return {.max_memory_mb = options.memory_mb,
+            .resource_limits = velostream::ResourceLimitsConfig{.max_aggregation_groups = 10'000'000},
+            .circuit_breaker = velostream::CircuitBreakerConfig{.timeout = 500ms},
+            .retry_policy = velostream::RetryConfig{.attempt_timeout = 1s},
+            .dead_letter_queue = velostream::DeadLetterQueueConfig{
+                .topic = dead_letter_topic, .retry_delay = 500ms, .delivery_timeout = 30s}};
+}
+
 struct Job::Events final : velostream::Observer {
     explicit Events(Figures& job_figures) : figures(job_figures) {}
 
@@ -112,7 +112,7 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
       options_(options),
       cluster_(cluster),
       outage_at_line_(outage_at_line),
-      config_(config_of(options, cluster)),
+      config_(job_config(options, cluster.dead_letters())),
       events_(std::make_shared<Events>(figures_)),
       resources_(io.get_executor(), config_),
       lines_ahead_(resources_.traffic().try_reserve(reader_bytes(options) + source_bytes(options)).value()),

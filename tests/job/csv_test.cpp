@@ -65,6 +65,19 @@ TEST(RecordSplitter, StopsAtAQuoteThatIsNeverClosed) {
     EXPECT_TRUE(splitter.overlong());
 }
 
+TEST(RecordSplitter, StopsAtARecordThatIsTooLongThoughItsEndIsThere) {
+    RecordSplitter longest, longer;
+    longest.feed(std::string(RecordSplitter::longest_record, 'x'));
+    longest.feed("\n");
+    longer.feed(std::string(RecordSplitter::longest_record + 1, 'x'));
+    longer.feed("\n");
+
+    EXPECT_TRUE(longest.next());
+    EXPECT_FALSE(longest.overlong());
+    EXPECT_FALSE(longer.next());
+    EXPECT_TRUE(longer.overlong());
+}
+
 Records fields_of(std::string_view record) {
     const RecordFields fields{record};
     Records result;

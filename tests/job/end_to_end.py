@@ -156,6 +156,20 @@ class Usage(Job):
         self.assertEqual(run.returncode, 1)
         self.assertIn(b"standard output", run.stderr)
 
+    def test_a_terminal_that_goes_away_is_a_failure_and_ends_no_work(self):
+        ours, its = os.openpty()
+        with subprocess.Popen([JOB, "--generate", "10", "--report", self.report], stdout=its, stderr=subprocess.PIPE) as job:
+            os.close(its)
+            os.close(ours)
+            errors = job.communicate(timeout=TIMEOUT)[1]
+        self.assertEqual(job.returncode, 1)
+        self.assertIn(b"standard output", errors)
+        self.assertEqual(self.read_report()["lines"], 10)
+
+    def test_a_full_report_is_a_failure(self):
+        run = self.run_job("--generate", "10", "--quiet", "--report", "/dev/full", expect=1)
+        self.assertEqual(run.stderr, "orders_pipeline: --report /dev/full: cannot be written\n")
+
     def test_a_reader_of_the_output_that_leaves_ends_no_work(self):
         reading, writing = os.pipe()
         os.close(reading)

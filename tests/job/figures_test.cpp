@@ -73,7 +73,7 @@ TEST(Summary, SaysWhetherTheRunFailedAndWhatIsNotFinished) {
     failed.error = "no room";
 
     EXPECT_THAT(summary(failed), testing::HasSubstr("(failed: what was done until then)\n  lines         12\n"));
-    EXPECT_THAT(summary(failed), testing::HasSubstr("  not finished  2\n"));
+    EXPECT_THAT(summary(failed), testing::HasSubstr("  not finished  4\n"));
     EXPECT_THAT(summary(failed), testing::HasSubstr("7, all acknowledged: NO, only 5\n"));
     EXPECT_THAT(summary(some_figures()), testing::HasSubstr("Orders per customer\n  lines         10\n"));
     EXPECT_THAT(summary(some_figures()), testing::Not(testing::HasSubstr("not finished")));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "job.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -19,9 +20,24 @@
 namespace orders {
 namespace {
 
+using namespace std::chrono_literals;
 namespace kafka = velostream::kafka;
 using velostream::Error;
 using velostream::Result;
+
+TEST(JobConfig, IsWhatTheJobPromises) {
+    const Options options{.memory_mb = 7};
+
+    const auto config = job_config(options, "dead");
+
+    EXPECT_EQ(config.max_memory_mb, 7U);
+    EXPECT_EQ(config.resource_limits->max_aggregation_groups, 10'000'000U);
+    EXPECT_EQ(config.circuit_breaker->timeout, 500ms);
+    EXPECT_EQ(config.retry_policy->attempt_timeout, 1s);
+    EXPECT_EQ(config.dead_letter_queue->topic, "dead");
+    EXPECT_EQ(config.dead_letter_queue->retry_delay, 500ms);
+    EXPECT_EQ(config.dead_letter_queue->delivery_timeout, 30s);
+}
 
 class JobTest : public testing::Test {
   protected:
@@ -42,7 +58,7 @@ class JobTest : public testing::Test {
         return run_until(io, [&] { return outcome.has_value(); }) && outcome->has_value();
     }
 
-    const Options options{.outage = Outage{.length = std::chrono::hours{1}}, .partitions = 1};
+    Options options{.outage = Outage{.length = std::chrono::hours{1}}, .partitions = 1};
     asio::io_context io{1};
     Cluster cluster{options};
     std::counting_semaphore<> allowed{0};
@@ -62,6 +78,56 @@ TEST_F(JobTest, ATotalThatIsTriedAgainIsSentAsItIsThen) {
     EXPECT_EQ(job->figures().retries, 2U);
     for (const auto& total : written_to(io, cluster.bootstrap_servers(), cluster.totals(), 2))
         EXPECT_EQ(total.value, R"({"customer":"17","lines":2,"total":"6.00"})");
+}
+
+// A try that ends while its record is with the broker may have been written.
+TEST_F(JobTest, ATotalThatMayHaveBeenWrittenIsTriedAgain) {
+    cluster.embedded().set_round_trip_time(1500ms);
+    start({{order_line("first")}});
+    allowed.release(2);
+
+    ASSERT_TRUE(run_until(io, [&] { return job->figures().retries > 0; }));
+    cluster.embedded().set_round_trip_time(0ms);
+
+    ASSERT_TRUE(ends());
+    EXPECT_EQ(job->figures().totals_acknowledged, 1U);
+}
+
+TEST_F(JobTest, ADeadLetterIsTheLineAsItWasWithTheReason) {
+    const std::string odd{" \"1\" ,A,a \"b\" \x01\xff,2,x,1.50, ,UK", 28}, torn{"1,\"A\"\"", 7};
+    start({{odd, torn}});
+    allowed.release(2);
+
+    ASSERT_TRUE(ends());
+    auto letters = written_to(io, cluster.bootstrap_servers(), cluster.dead_letters(), 2);
+    std::ranges::sort(letters, {}, &Written::value);
+
+    EXPECT_EQ(letters[0].value, odd);
+    EXPECT_EQ(letters[1].value, torn);
+    EXPECT_EQ(letters[0].headers["x-dlq-error-type"], "bad_request");
+    EXPECT_THAT(letters[0].headers["__connect.errors.exception.message"],
+                testing::AllOf(testing::HasSubstr("CustomerID"), testing::HasSubstr("\" \"")));
+    EXPECT_EQ(letters[1].headers["x-dlq-error-type"], "bad_request");
+    EXPECT_THAT(letters[1].headers["__connect.errors.exception.message"], testing::HasSubstr("(line)"));
+}
+
+TEST_F(JobTest, ACustomerWithoutRoomIsADeadLetterOfExhaustedResources) {
+    options.memory_mb = 1;
+    HandedOut::Batch lines;
+    for (int customer = 0; customer < 15'000; ++customer)
+        lines.push_back("1,A,x,2,x,1.50," + std::to_string(customer) + ",UK");
+    start({lines});
+    allowed.release(2);
+
+    ASSERT_TRUE(ends());
+    const auto& figures = job->figures();
+    const auto refused = figures.dead_letters.back();
+    EXPECT_GT(refused, 1'000U);
+    EXPECT_EQ(figures.customers, lines.size() - refused);
+    EXPECT_LE(figures.memory_peak, figures.memory_limit);
+    constexpr std::size_t some = 100; // the cluster keeps no more than 5 MiB of them
+    for (auto& letter : written_to(io, cluster.bootstrap_servers(), cluster.dead_letters(), some))
+        ASSERT_EQ(letter.headers["x-dlq-error-type"], "resource_exhausted");
 }
 
 TEST_F(JobTest, ALineThatComesTwiceCountsOnce) {
@@ -140,7 +206,21 @@ TEST_F(JobTest, ADeadLetterThatIsRefusedForGoodEndsIt) {
     EXPECT_EQ(job->figures().dead_letters_total(), 0U);
 }
 
-// All in one partition: the foreign record is read before the second line.
+TEST_F(JobTest, ATotalThatIsRefusedForGoodEndsItAndNamesTheLine) {
+    constexpr kafka::KafkaErrc passes{0}, topic_authorization_failed{29};
+    start({{order_line("first")}});
+    cluster.embedded().fail_next_produce_requests({passes, topic_authorization_failed});
+
+    allowed.release(2);
+
+    ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
+    ASSERT_FALSE(outcome->has_value());
+    EXPECT_EQ(outcome->error().type(), velostream::ErrorType::authorization);
+    EXPECT_THAT(outcome->error().message(), testing::HasSubstr("line 1"));
+    EXPECT_EQ(job->figures().unfinished(), 1U);
+}
+
+// Its input says nothing more: it does not wait for that.
 TEST_F(JobTest, ARecordThatItDidNotWriteEndsIt) {
     start({{order_line("first")}, {order_line("second")}});
     allowed.release();
@@ -151,8 +231,6 @@ TEST_F(JobTest, ARecordThatItDidNotWriteEndsIt) {
     bool is_written = false;
     other.async_send(foreign, [&](const Result<kafka::Delivery>& sent) { is_written = sent.has_value(); });
     ASSERT_TRUE(run_until(io, [&] { return is_written; }));
-
-    allowed.release(2);
 
     ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
     EXPECT_FALSE(outcome->has_value());

@@ -144,4 +144,15 @@ TEST(LineReader, KeepsNoMoreBytesThanItMayAndReadsOnWhenTheyAreTaken) {
     EXPECT_EQ(reads(kept + 2), kept + 2);
 }
 
+TEST(LineReader, ABatchLargerThanAllItMayKeepIsKeptAlone) {
+    asio::io_context io;
+    LineReader reader{std::make_unique<OneByOne>(3), 1};
+    std::size_t count = 0;
+
+    asio::co_spawn(io, count_all(reader, count), asio::detached);
+    io.run();
+
+    EXPECT_EQ(count, 3U);
+}
+
 } // namespace orders

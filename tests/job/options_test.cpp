@@ -37,6 +37,19 @@ std::uint64_t customers_of(std::vector<const char*> arguments) {
     return parse_options(static_cast<int>(arguments.size()), arguments.data(), "").options.customers;
 }
 
+int exit_code_of(std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "orders_pipeline");
+    return parse_options(static_cast<int>(arguments.size()), arguments.data(), "").exit_code.value_or(0);
+}
+
+TEST(ParseOptions, TakesBrokersWithAndWithoutPorts) {
+    for (const auto* text : {"kafka", "127.0.0.1:9092", "a:1,b:65535", "[::1]:9092", "[::1]", "a,b:9092"})
+        EXPECT_EQ(exit_code_of({"--brokers", text}), 0) << text;
+    for (const auto* text :
+         {"", ",", "a:1,", "a:0", "a:65536", "127.0.0.1:99999", "a:", "a:b", "a: 1", ":9092", "a b:1"})
+        EXPECT_EQ(exit_code_of({"--brokers", text}), 2) << text;
+}
+
 TEST(ParseOptions, LeavesRoomForDirtUnlessCustomersAreAskedFor) {
     EXPECT_EQ(customers_of({"--generate", "1"}), 1U);
     EXPECT_EQ(customers_of({"--generate", "4000"}), 800U);

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <concepts>
 #include <exception>
+#include <map>
 #include <optional>
 #include <semaphore>
 #include <string>
@@ -34,7 +35,9 @@ class HandedOut final : public Lines {
         : batches_(std::move(batches)), allowed_(allowed) {}
 
     velostream::Result<bool> read_some(LineBatch& batch, std::size_t) override {
-        allowed_.acquire();
+        constexpr std::chrono::milliseconds look_again{10};
+        while (!allowed_.try_acquire_for(look_again))
+            if (is_stopped()) return false;
         if (next_ == batches_.size()) return false;
         for (const auto& line : batches_[next_++]) batch.append(line);
         return true;
@@ -63,6 +66,7 @@ bool run_until(asio::io_context& io, Condition condition) {
 struct Written {
     std::optional<std::string> key;
     std::string value;
+    std::map<std::string, std::string> headers;
 };
 
 /// The first `count` records of a topic.
@@ -82,7 +86,10 @@ inline std::vector<Written> written_to(asio::io_context& io, const std::string& 
                 for (const auto& record : *batch) {
                     const auto key = record.key();
                     records.push_back({key ? std::optional<std::string>{*key} : std::nullopt,
-                                       std::string{record.value().value_or("")}});
+                                       std::string{record.value().value_or("")},
+                                       {}});
+                    for (const auto [name, value] : record.headers())
+                        records.back().headers.emplace(name, value.value_or(""));
                 }
             }
         },

@@ -2,6 +2,8 @@
 #include "program/output_file.hpp"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,6 +58,35 @@ TEST_F(OutputFileTest, AnOlderFileStaysUntilItIsReplacedAndKeepsItsPermissions) 
     EXPECT_EQ(get("old"), "new");
     EXPECT_EQ(fs::status(path("old")).permissions(), fs::perms::owner_read | fs::perms::owner_write);
     EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(OutputFileTest, WhatCannotBeWrittenWholeLeavesTheOlderFileAndNoOther) {
+    put("old", "old");
+    OutputFile file{path("old")};
+    const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    const rlimit full{.rlim_cur = 1'000, .rlim_max = before.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &full);
+
+    const bool is_written = file.replace_by(std::string(2'000, 'x'));
+
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    ::signal(SIGXFSZ, handler);
+    EXPECT_FALSE(is_written);
+    EXPECT_EQ(get("old"), "old");
+    EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(OutputFileTest, IsTheFileThatLinksWillLeadTo) {
+    fs::create_symlink("second", path("first"));
+    fs::create_symlink("target", path("second"));
+    fs::create_symlink("loop", path("loop"));
+
+    EXPECT_TRUE(OutputFile{path("first")}.is(path("target")));
+    EXPECT_TRUE(OutputFile{path("target")}.is(path("first")));
+    EXPECT_FALSE(OutputFile{path("first")}.is(path("other")));
+    EXPECT_FALSE(OutputFile{path("loop")}.is(path("target")));
 }
 
 TEST_F(OutputFileTest, ALinkStaysALink) {

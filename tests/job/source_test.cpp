@@ -193,5 +193,16 @@ TEST_F(SourceTest, EndsWithTheErrorThatItIsGivenWhileItWaitsForItsConsumer) {
     EXPECT_LT(figures.read, lines);
 }
 
+TEST_F(SourceTest, EndsWithTheErrorThatItIsGivenWhileItWaitsForAnInputThatSaysNothing) {
+    start({{order_line("first")}, {order_line("second")}});
+    allowed.release();
+    ASSERT_TRUE(run_until([&] { return figures.read == 1 && source->in_flight() == 0; }));
+
+    source->fail({velostream::Errc::operation_failed, "lost"});
+
+    ASSERT_TRUE(run_until([&] { return outcome.has_value(); }));
+    EXPECT_EQ(outcome->error(), velostream::Errc::operation_failed);
+}
+
 } // namespace
 } // namespace orders

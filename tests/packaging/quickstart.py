@@ -141,6 +141,8 @@ class Packages(Case):
         printed = self.run_script("test")
         self.assertIn("not a Debian system; please install what Debian calls: zstd", printed)
         self.assertIn("100% tests passed", printed)
+        self.environment["CMAKE_VERSION"] = "3.24.0"
+        self.assertIn("CMake 3.25 or newer is needed", self.run_script("test", code=1))
 
 
 class Broker(Case):
@@ -262,6 +264,34 @@ class Steps(Case):
         self.assertEqual(len(configured), 2, configured)
         self.assertIn("VELOSTREAM_BUILD_TESTS=OFF", configured[0])
         self.assertIn("VELOSTREAM_BUILD_TESTS=ON", configured[1])
+
+    def test_a_configuration_whose_packages_are_gone_is_not_kept(self):
+        self.program("orders_pipeline")
+        self.run_script("test")
+        (self.prefix / "include/gmock/gmock.h").unlink()
+        self.run_script("run")
+        self.assertIn("VELOSTREAM_BUILD_TESTS=OFF", self.configurations()[-1])
+
+    def test_a_configuration_that_failed_is_made_again(self):
+        self.program("orders_pipeline")
+        self.run_script()
+        self.stand_in("cmake", CMAKE.replace("--fresh)", "--fresh) exit 1 ;;\n--never)"))
+        self.environment["CXXFLAGS"] = "--wrong"
+        self.run_script(code=1)
+        del self.environment["CXXFLAGS"]
+        self.stand_in("cmake", CMAKE)
+        self.run_script()
+        self.assertEqual(len(self.configurations()), 3)
+
+    def test_steps_read_nothing_of_what_the_job_is_given(self):
+        self.stand_in("cmake", CMAKE + "cat > /dev/null\n")
+        self.program("orders_pipeline", "cat")
+        self.assertTrue(self.run_script("--", "--input", "-", given="a line\n").endswith("a line\n"))
+
+    def test_it_stops_where_it_cannot_write(self):
+        (self.root / ".build").touch()
+        self.run_script(code=1)
+        self.assertEqual(self.called(), [])
 
     def test_run_builds_no_tests_and_no_benchmarks(self):
         self.program("orders_pipeline")

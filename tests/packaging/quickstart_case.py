@@ -95,13 +95,13 @@ class Case(unittest.TestCase):
     def program(self, name, script=""):
         self.stand_in(name, script, self.build / "bin")
 
-    def run_script(self, *arguments, code=0, cwd=None, script=None):
+    def run_script(self, *arguments, code=0, cwd=None, script=None, given=""):
         environment = {
             "PATH": str(self.tools), "CALLS": str(self.calls), "BUILD": str(self.build), "TOOLS": str(self.tools),
             "VELOSTREAM_SYSTEM_PREFIXES": str(self.prefix), **self.environment,
         }  # fmt: skip
         done = subprocess.run(
-            ["sh", script or self.root / "cmake/quickstart.sh", *arguments], env=environment, cwd=cwd or self.folder, stdin=subprocess.DEVNULL,
+            ["sh", script or self.root / "cmake/quickstart.sh", *arguments], env=environment, cwd=cwd or self.folder, input=given,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.assertEqual(done.returncode, code, done.stdout)

@@ -53,8 +53,8 @@ struct Figures {
     std::optional<std::uint64_t> outage_due; ///< the line of an outage that did not come; nothing if it came
     std::string error;                       ///< why the run failed; empty if it did not
 
-    /// Lines that were read, and neither reached a total nor the dead letters.
-    std::uint64_t unfinished() const { return read - valid - dead_letters_total(); }
+    /// Lines that were read and are neither in a total that was acknowledged nor among the dead letters.
+    std::uint64_t unfinished() const { return read - totals_acknowledged - dead_letters_total(); }
 
     std::uint64_t dead_letters_total() const {
         std::uint64_t sum = 0;

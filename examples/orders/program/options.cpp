@@ -10,6 +10,7 @@
 #include <functional>
 #include <iterator>
 #include <limits>
+#include <ranges>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -42,6 +43,20 @@ std::optional<velostream::Duration> duration(std::string_view text) {
     if (unit == "ms") return std::chrono::milliseconds{*number};
     if (unit == "s" && *number <= largest / 1000) return std::chrono::seconds{*number};
     return std::nullopt;
+}
+
+/// `host`, `host:9092`, `[::1]:9092`, or several of them after commas.
+bool is_broker_list(std::string_view text) {
+    constexpr std::uint64_t largest_port = 65'535;
+    for (const auto part : std::views::split(text, ',')) {
+        const std::string_view broker{part.begin(), part.end()};
+        const auto host = broker.substr(0, broker.rfind(':'));
+        if (host.empty() || host.find(' ') != std::string_view::npos) return false;
+        if (host.size() == broker.size() || broker.ends_with(']')) continue; // no port: Kafka's usual one
+        const auto port = whole_number(broker.substr(host.size() + 1));
+        if (!port || *port == 0 || *port > largest_port) return false;
+    }
+    return !text.empty();
 }
 
 bool is_pipe(const std::string& path) {
@@ -136,7 +151,7 @@ void add_options(CLI::App& app, Options& options) {
     add(app, {"--brokers", "HOST:PORT", "a real cluster instead of the embedded one", "HOST:PORT, more after commas"},
         [&options](const std::string& text) {
             options.brokers = text;
-            return text.find_first_not_of(" ,") != std::string::npos;
+            return is_broker_list(text);
         });
     add(app,
         {"--prefix", "NAME", "of topics and consumer group on a real cluster (default: a run id)",

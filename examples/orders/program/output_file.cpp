@@ -28,8 +28,12 @@ bool can_be_written(const std::string& path) {
     return true;
 }
 
-fs::path full_path(const std::string& path) {
+// Where a file is or would be made, behind links that lead nowhere yet.
+fs::path full_path(fs::path path) {
+    constexpr int most_links = 40; // as many as the system follows
     std::error_code ignored;
+    for (int links = 0; links < most_links && fs::is_symlink(path, ignored); ++links)
+        path = path.parent_path() / fs::read_symlink(path, ignored);
     return fs::weakly_canonical(fs::absolute(path, ignored), ignored);
 }
 

@@ -2,6 +2,7 @@
 #include "velostream/base/error.hpp"
 
 #include <boost/system/system_error.hpp>
+#include <new>
 #include <ostream>
 
 namespace velostream {
@@ -23,12 +24,14 @@ Error Error::from_exception(std::exception_ptr exception) noexcept {
     if (!exception) return Errc::operation_failed;
     try {
         std::rethrow_exception(exception);
-    } catch (const ErrorException& thrown) {
+    } catch (const CarriesError& thrown) {
         return thrown.error();
     } catch (const boost::system::system_error& thrown) {
         return Error{thrown.code()}.with_detail(thrown.what()).with_cause(exception);
     } catch (const std::system_error& thrown) {
         return Error{thrown.code()}.with_detail(thrown.what()).with_cause(exception);
+    } catch (const std::bad_alloc&) {
+        return make_error_code(boost::system::errc::not_enough_memory); // a detail or a cause would allocate
     } catch (const std::exception& thrown) {
         return Error{Errc::operation_failed}.with_detail(thrown.what()).with_cause(exception);
     } catch (...) {

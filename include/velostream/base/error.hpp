@@ -45,8 +45,9 @@ class Error {
     Error(const boost::system::error_code& code, std::string detail) : code_(code) { add_detail(std::move(detail)); }
     Error(Errc code, std::string detail) : Error(make_error_code(code), std::move(detail)) {}
 
-    /// The error of a thrown exception: its code where it carries one (`system_error` of Boost or std, or one of this
-    /// library's), else `Errc::operation_failed`. The exception stays the cause. A null pointer gives
+    /// The error of a thrown exception: the one that it carries if it is one of this library's, the code of a
+    /// `system_error` of Boost or std, `std::errc::not_enough_memory` for a `std::bad_alloc`, else
+    /// `Errc::operation_failed`. The exception stays the cause, except where memory is short. A null pointer gives
     /// `operation_failed`.
     static Error from_exception(std::exception_ptr exception) noexcept;
 
@@ -146,11 +147,20 @@ inline Error::Error(Errc code, const SharedText& text) noexcept : code_(make_err
 std::ostream& operator<<(std::ostream& out, const Error& error);
 std::ostream& operator<<(std::ostream& out, ErrorType type);
 
+/// An exception of this library's, beside what else it is: it says which error it stands for.
+class CarriesError {
+  public:
+    virtual const Error& error() const noexcept = 0;
+
+  protected:
+    ~CarriesError() = default;
+};
+
 /// What `.value()` throws for an error that began without an exception.
-class ErrorException : public std::system_error {
+class ErrorException : public std::system_error, public CarriesError {
   public:
     explicit ErrorException(Error error);
-    const Error& error() const noexcept { return error_; }
+    const Error& error() const noexcept override { return error_; }
 
   private:
     Error error_;

@@ -12,12 +12,12 @@
 namespace velostream {
 
 /// What containers on accounted memory throw: a `std::bad_alloc` that says which account refused, and why.
-class MemoryRefusedException : public std::bad_alloc {
+class MemoryRefusedException : public std::bad_alloc, public CarriesError {
   public:
     explicit MemoryRefusedException(Error error) noexcept : error_(std::move(error)) {}
     const char* what() const noexcept override;
     /// `Errc::memory_limit_exceeded`, as `try_reserve` has it.
-    const Error& error() const noexcept { return error_; }
+    const Error& error() const noexcept override { return error_; }
 
   private:
     Error error_;

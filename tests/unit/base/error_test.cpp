@@ -6,6 +6,7 @@
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 #include <chrono>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -156,6 +157,13 @@ TEST(Error, AThrownExceptionKeepsItsCodeAndItsType) {
 
     EXPECT_TRUE(Error::from_exception(nullptr) == Errc::operation_failed);
     EXPECT_TRUE(Error::from_exception(std::make_exception_ptr(7)) == Errc::operation_failed);
+}
+
+TEST(Error, WantOfMemoryIsNotTheRecordsFault) {
+    const auto error = Error::from_exception(std::make_exception_ptr(std::bad_alloc{}));
+    EXPECT_EQ(error.code(), make_error_code(boost::system::errc::not_enough_memory));
+    EXPECT_EQ(error.type(), ErrorType::resource_exhausted);
+    EXPECT_FALSE(error.blames_record());
 }
 
 TEST(Result, ValueThrowsTheOriginalExceptionOrAnErrorException) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <map>
 #include <memory_resource>
@@ -21,6 +22,17 @@ namespace {
 #ifndef __SANITIZE_ADDRESS__ // whose heap is another one
 // What malloc says it gave, and the header before it.
 constexpr std::size_t header = 8;
+
+TEST(MemoryRefusedException, IsTheErrorThatItCarries) {
+    const auto thrown = std::make_exception_ptr(MemoryRefusedException{{Errc::memory_limit_exceeded, "account state"}});
+
+    const auto error = Error::from_exception(thrown);
+
+    EXPECT_EQ(error, Errc::memory_limit_exceeded);
+    EXPECT_EQ(error.detail(), "account state");
+    EXPECT_FALSE(error.blames_record());
+    EXPECT_THROW(std::rethrow_exception(thrown), std::bad_alloc);
+}
 
 TEST(AccountedMemory, ChargesWhatMallocTakesAndLittleMore) {
     for (std::size_t bytes = 0; bytes < 4096; ++bytes) {

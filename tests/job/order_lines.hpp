@@ -35,12 +35,14 @@ class HandedOut final : public Lines {
         : batches_(std::move(batches)), allowed_(allowed) {}
 
     velostream::Result<bool> read_some(LineBatch& batch, std::size_t) override {
-        constexpr std::chrono::milliseconds look_again{10};
-        while (!allowed_.try_acquire_for(look_again))
-            if (is_stopped()) return false;
-        if (next_ == batches_.size()) return false;
+        allowed_.acquire();
+        if (is_stopped() || next_ == batches_.size()) return false;
         for (const auto& line : batches_[next_++]) batch.append(line);
         return true;
+    }
+    void stop() override {
+        Lines::stop();
+        allowed_.release();
     }
     std::optional<double> progress() const override { return 1; }
 

@@ -47,7 +47,7 @@ class Lines {
     /// How much of the input was read, 0 to 1; nothing where its length is unknown.
     virtual std::optional<double> progress() const = 0;
     /// Ends a wait for a silent pipe; what was read already still comes.
-    void stop() { stopped_ = true; }
+    virtual void stop() { stopped_ = true; }
 
   protected:
     bool is_stopped() const { return stopped_; }

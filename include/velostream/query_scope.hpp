@@ -17,7 +17,8 @@ struct QueryLimits {
     /// What errors and figures call it.
     std::string name = "query";
 
-    /// MiB that it may hold, below the limit of the process. Legal: ≥ 1 and at most 2^43. Default: no limit of its own.
+    /// MiB that it may hold, below the limit of the process. Legal: ≥ 1 and less than 2^43. Default: no limit of its
+    /// own.
     std::optional<std::uint64_t> max_memory_mb = std::nullopt;
 };
 

@@ -99,6 +99,22 @@ TEST_F(QueryScopeTest, ItsStateAndItsTrafficCannotStarveEachOther) {
     EXPECT_FALSE(query->traffic().try_reserve(1));
 }
 
+TEST_F(QueryScopeTest, ItsSharesAreThoseOfTheSmallerLimit) {
+    const auto large = resources.open_query({.name = "large", .max_memory_mb = 1000});
+    const auto small = resources.open_query({.name = "small", .max_memory_mb = 40});
+
+    EXPECT_EQ(large->state().limit(), 75 * mebibyte) << "of the 100 of the process";
+    EXPECT_EQ(large->traffic().limit(), 25 * mebibyte);
+    EXPECT_EQ(small->state().limit(), 30 * mebibyte);
+}
+
+TEST_F(QueryScopeTest, TheLargestLegalLimitIsTakenAndTheNextIsNot) {
+    constexpr auto most = (std::uint64_t{1} << 43) - 1;
+
+    EXPECT_TRUE(resources.open_query({.name = "most", .max_memory_mb = most}));
+    EXPECT_FALSE(resources.open_query({.name = "more", .max_memory_mb = most + 1}));
+}
+
 TEST_F(QueryScopeTest, WhatItHoldsCountsUntilItComesBack) {
     auto query = resources.open_query({.name = "short"});
     auto held = query->traffic().try_reserve(1000);

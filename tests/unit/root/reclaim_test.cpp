@@ -39,11 +39,15 @@ class Cache final : public Reclaimer {
         co_await asio::post(asio::use_awaitable);
         if (throws) throw std::runtime_error{"cannot"};
         held_.shrink(piece_);
+        if (grows != 0) static_cast<void>(held_.try_grow(grows));
+        if (throws_later) throw std::runtime_error{"cannot go on"};
     }
 
     std::vector<Bytes> wanted_;
     Bytes pretended = 0;
     bool throws = false;
+    bool throws_later = false; // after it has freed something
+    Bytes grows = 0;           // while it should free
 
   private:
     ReclaimKind kind_;
@@ -86,6 +90,7 @@ TEST_F(ReclaimTest, HighPressureAsksUntilUseIsBelowTheThreshold) {
     EXPECT_EQ(used_mb(), 75u);
     const auto stats = resources.get_reclaim_stats();
     EXPECT_EQ(stats.reclaims, 1u);
+    EXPECT_EQ(stats.asked, 2u);
     EXPECT_EQ(stats.reclaimed_bytes, 10 * mebibyte);
     EXPECT_EQ(stats.failed, 0u);
     EXPECT_FALSE(stats.is_running);
@@ -122,6 +127,54 @@ TEST_F(ReclaimTest, OneThatThrowsOrFreesNothingIsCountedAndPassedOver) {
     EXPECT_EQ(calls, (std::vector<std::string>{"expired", "flush", "spill"}));
     EXPECT_EQ(resources.get_reclaim_stats().failed, 2u);
     EXPECT_EQ(resources.get_reclaim_stats().reclaimed_bytes, 30 * mebibyte);
+}
+
+TEST_F(ReclaimTest, OneThatThrowsIsPassedOverThoughItFreedSomething) {
+    auto throwing = cache(ReclaimKind::flush, 30, 10);
+    throwing->throws_later = true;
+    auto registered = add(throwing);
+    auto allocation = resources.allocate_memory("sends", 69 * mebibyte);
+    run();
+
+    EXPECT_EQ(calls.size(), 1u);
+    EXPECT_EQ(used_mb(), 89u) << "above the threshold: another would have been asked again";
+    EXPECT_EQ(resources.get_reclaim_stats().failed, 1u);
+    EXPECT_EQ(resources.get_reclaim_stats().reclaimed_bytes, 10 * mebibyte);
+}
+
+TEST_F(ReclaimTest, OneThatHoldsMoreAfterwardsHasFreedNothing) {
+    auto growing = cache(ReclaimKind::flush, 40, 0);
+    growing->grows = mebibyte;
+    auto registered = add(growing);
+    auto allocation = resources.allocate_memory("sends", 45 * mebibyte);
+    run();
+
+    EXPECT_EQ(used_mb(), 86u);
+    EXPECT_EQ(resources.get_reclaim_stats().failed, 1u);
+    EXPECT_EQ(resources.get_reclaim_stats().reclaimed_bytes, 0u);
+}
+
+TEST_F(ReclaimTest, AfterASuccessTheNextOneNeedNotWait) {
+    auto registered = add(cache(ReclaimKind::flush, 40, 5));
+    auto allocation = resources.allocate_memory("sends", 40 * mebibyte);
+    run();
+    ASSERT_EQ(calls.size(), 1u);
+
+    auto more = resources.allocate_memory("sends", 5 * mebibyte);
+    run();
+
+    EXPECT_EQ(calls.size(), 2u);
+}
+
+TEST_F(ReclaimTest, WhatNeedsLessDoesNotLowerWhatIsWantedAlready) {
+    auto reclaimer = cache(ReclaimKind::spill, 70, 70);
+    auto registered = add(reclaimer);
+    EXPECT_FALSE(resources.allocate_memory("sends", 50 * mebibyte));     // wants use to be 20 MiB
+    auto allocation = resources.allocate_memory("sends", 15 * mebibyte); // and the threshold just below 80
+
+    run();
+
+    EXPECT_EQ(reclaimer->wanted_.front(), 65 * mebibyte);
 }
 
 TEST_F(ReclaimTest, WhatIsClaimedAndNotFreedDoesNotCount) {
@@ -170,6 +223,19 @@ TEST_F(ReclaimTest, ARequestThatCanNeverSucceedFreesNothing) {
     run();
 
     EXPECT_TRUE(calls.empty());
+}
+
+TEST_F(ReclaimTest, AnAllocationThatFindsRoomOrNeverWillAsksForNothing) {
+    auto registered = add(cache(ReclaimKind::spill, 60, 60));
+    int ended = 0;
+    const auto count = [&](const Result<Allocation>&) { ++ended; };
+    for (const Bytes bytes : {15 * mebibyte, 101 * mebibyte})
+        resources.async_allocate_memory("sends", bytes, TimePoint::max(),
+                                        asio::bind_executor(io.get_executor(), count));
+    run();
+
+    EXPECT_EQ(ended, 2);
+    EXPECT_EQ(resources.get_reclaim_stats().reclaims, 0u);
 }
 
 TEST_F(ReclaimTest, AnAllocationThatWaitsIsGrantedWhatWasFreed) {

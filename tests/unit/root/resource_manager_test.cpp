@@ -6,88 +6,23 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/io_context.hpp>
 #include <concepts>
-#include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <limits>
-#include <memory>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "velostream/testing/manual_time.hpp"
+#include "resource_manager_fixture.hpp"
 #include "velostream/testing/scripted_connections.hpp"
 
 namespace velostream {
 namespace {
 
-using namespace std::chrono_literals;
-using testing::ManualTime;
 using testing::ScriptedConnections;
-
-struct RecordingObserver : Observer {
-    void on_memory_allocated(const MemoryAllocated& event) noexcept override {
-        add("allocated", event.name, event.bytes, event.used);
-    }
-    void on_memory_released(const MemoryReleased& event) noexcept override {
-        add("released", event.name, event.bytes, event.used);
-    }
-    void on_memory_refused(const MemoryRefused& event) noexcept override {
-        events.push_back("refused " + std::string{event.name} + " " + std::to_string(event.asked));
-    }
-    void on_pressure_changed(const PressureChanged& event) noexcept override {
-        events.push_back(std::string{to_string(event.from)} + " -> " + std::string{to_string(event.to)});
-    }
-    void add(std::string_view what, std::string_view name, Bytes bytes, Bytes used) {
-        events.push_back(std::string{what} + " " + std::string{name} + " " + std::to_string(bytes) + ", used " +
-                         std::to_string(used));
-    }
-    std::vector<std::string> take() { return std::exchange(events, {}); }
-    std::vector<std::string> events;
-};
-
-using Events = std::vector<std::string>;
-
-class ResourceManagerTest : public ::testing::Test {
-  protected:
-    ResourceManagerTest()
-        : folder_(
-              std::filesystem::path{::testing::TempDir()} /
-              ("resource_manager_" + std::string{::testing::UnitTest::GetInstance()->current_test_info()->name()})) {
-        std::filesystem::remove_all(folder_);
-        write("proc/meminfo", "MemTotal: 8388608 kB\nMemAvailable: 6291456 kB\n");
-    }
-    ~ResourceManagerTest() override { std::filesystem::remove_all(folder_); }
-
-    void write(std::string_view file, std::string_view text) const {
-        const auto path = folder_ / file;
-        std::filesystem::create_directories(path.parent_path());
-        std::ofstream{path} << text;
-    }
-    // Files of its own, so that the machine the test runs on does not matter.
-    ResourceManagerOptions options() const {
-        return {.observer = observer, .system_files = {(folder_ / "proc").string(), (folder_ / "cgroup").string()}};
-    }
-    ResourceManager<NoConnections, ManualTime> manager(const StreamingConfig& config) {
-        return ResourceManager<NoConnections, ManualTime>{io.get_executor(), config, options(), time};
-    }
-    ResourceManager<NoConnections, ManualTime> limited(std::uint64_t megabytes) {
-        return manager({.max_memory_mb = megabytes});
-    }
-
-    asio::io_context io;
-    ManualTime time;
-    std::shared_ptr<RecordingObserver> observer = std::make_shared<RecordingObserver>();
-
-  private:
-    std::filesystem::path folder_;
-};
 
 TEST_F(ResourceManagerTest, AnAllocationIsSplitAndMergedWithoutTouchingTheLimit) {
     ResourceManager resources{io.get_executor(), StreamingConfig{.max_memory_mb = 1}};
@@ -202,6 +137,17 @@ TEST_F(ResourceManagerTest, WhatIsAvailableIsTheRestOfTheLimitOrWhatTheMachineLe
     EXPECT_EQ(without.get_memory_stats().available_bytes, 6144 * mebibyte); // MemAvailable of the fixture
 }
 
+TEST_F(ResourceManagerTest, WhereTheLimitFellBelowUseAllIsUsedAndNothingAvailable) {
+    auto resources = limited(4);
+    const auto held = resources.allocate_memory("windows", 2_MiB);
+
+    resources.memory().set_limit(1_MiB);
+
+    EXPECT_EQ(resources.get_memory_usage().percentage, 100.0);
+    EXPECT_EQ(resources.get_memory_stats().available_bytes, 0u);
+    EXPECT_EQ(resources.get_memory_stats().available_mb, 0u);
+}
+
 TEST_F(ResourceManagerTest, AnAllocationMayOutliveItsManager) {
     std::optional<Allocation> allocation;
     {
@@ -210,6 +156,17 @@ TEST_F(ResourceManagerTest, AnAllocationMayOutliveItsManager) {
     }
     EXPECT_EQ(allocation->bytes(), 1000u);
     EXPECT_TRUE(allocation->try_grow(1000));
+}
+
+TEST_F(ResourceManagerTest, AnAllocationThatIsMovedToItselfKeepsItsBytes) {
+    auto resources = limited(1);
+    auto allocation = *resources.allocate_memory("a", 1000);
+    auto& itself = allocation;
+
+    allocation = std::move(itself);
+
+    EXPECT_EQ(allocation.bytes(), 1000u);
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 1000u);
 }
 
 TEST_F(ResourceManagerTest, AccountsOfANameAndItsAllocationsAreTheSame) {
@@ -222,6 +179,14 @@ TEST_F(ResourceManagerTest, AccountsOfANameAndItsAllocationsAreTheSame) {
     EXPECT_EQ(account.used(), 1500u);
     EXPECT_EQ(resources.account("sends"), account);
     EXPECT_EQ(resources.get_memory_usage().bytes_used, 1500u);
+}
+
+TEST_F(ResourceManagerTest, TheNamesStateAndTrafficAreTheirAccounts) {
+    auto resources = limited(100);
+
+    EXPECT_EQ(resources.account("state"), resources.state());
+    EXPECT_EQ(resources.account("traffic"), resources.traffic());
+    EXPECT_FALSE(resources.allocate_memory("traffic", 26_MiB)) << "a quarter of the limit";
 }
 
 TEST_F(ResourceManagerTest, StatsShowTheWholeAndEachName) {
@@ -251,26 +216,6 @@ TEST_F(ResourceManagerTest, StatsShowTheWholeAndEachName) {
     EXPECT_EQ(of("windows").refusals, 0u);
 }
 
-TEST_F(ResourceManagerTest, ARefusalJudgesPressureAnew) {
-    auto resources = limited(100);
-    const auto quiet = resources.account("quiet").try_reserve(90_MiB); // no event tells of it
-    EXPECT_EQ(resources.pressure(), PressureLevel::normal);
-
-    EXPECT_FALSE(resources.allocate_memory("sends", 20_MiB));
-
-    EXPECT_EQ(resources.pressure(), PressureLevel::high);
-}
-
-TEST_F(ResourceManagerTest, ShrinkingByMoreThanThereIsReleasesWhatThereIs) {
-    ResourceManager resources{io.get_executor(), {.max_memory_mb = 1, .log_resource_allocations = true}, options()};
-    auto allocation = resources.allocate_memory("batch", 1000);
-
-    allocation->shrink(5000);
-
-    EXPECT_EQ(allocation->bytes(), 0u);
-    EXPECT_EQ(observer->take(), (Events{"allocated batch 1000, used 1000", "released batch 1000, used 0"}));
-}
-
 TEST_F(ResourceManagerTest, WithoutALimitRefusesNothingAndShowsWhatTheMachineLeaves) {
     auto resources = manager({});
 
@@ -283,120 +228,6 @@ TEST_F(ResourceManagerTest, WithoutALimitRefusesNothingAndShowsWhatTheMachineLea
     EXPECT_EQ(stats.available_mb, 6144u);
     EXPECT_EQ(stats.pressure_percentage, 25.0);
     EXPECT_FALSE(stats.limit_bytes);
-}
-
-TEST_F(ResourceManagerTest, WithoutALimitPressureWatchesTheControlGroupAndTheMachine) {
-    auto resources = manager({});
-    write("proc/self/cgroup", "0::/service\n");
-    write("cgroup/service/memory.max", "1073741824\n");
-    write("cgroup/service/memory.current", "912680550\n"); // 85 %
-
-    auto stats = resources.get_memory_stats();
-    EXPECT_NEAR(stats.pressure_percentage, 85, 0.001);
-    EXPECT_EQ(stats.pressure, PressureLevel::high);
-    EXPECT_EQ(stats.available_mb, 153u);
-
-    write("proc/meminfo", "MemTotal: 8388608 kB\nMemAvailable: 83886 kB\n"); // 99 % used
-    stats = resources.get_memory_stats();
-    EXPECT_EQ(stats.pressure, PressureLevel::critical);
-    EXPECT_EQ(stats.available_mb, 81u);
-    EXPECT_EQ(observer->take(), (Events{"normal -> high", "high -> critical"}));
-}
-
-TEST_F(ResourceManagerTest, PressureIsTheLargestOfAccountedControlGroupAndStalls) {
-    auto resources = limited(100);
-    const auto held = resources.allocate_memory("windows", 30_MiB);
-    EXPECT_NEAR(resources.get_memory_stats().pressure_percentage, 30, 0.001);
-
-    write("proc/self/cgroup", "0::/service\n");
-    write("cgroup/service/memory.max", "1073741824\n");
-    write("cgroup/service/memory.current", "536870912\n");
-    EXPECT_NEAR(resources.get_memory_stats().pressure_percentage, 50, 0.001);
-
-    write("proc/pressure/memory", "some avg10=60.00 avg60=0.00 avg300=0.00 total=0\n");
-    const auto stats = resources.get_memory_stats();
-    EXPECT_NEAR(stats.pressure_percentage, 60, 0.001);
-    EXPECT_NEAR(resources.get_memory_usage().percentage, 30, 0.001);
-}
-
-TEST_F(ResourceManagerTest, PressureRisesAtTheThresholdAndFallsBelowTheHysteresis) {
-    auto resources =
-        manager({.max_memory_mb = 100, .resource_limits = ResourceLimitsConfig{.memory_pressure_threshold = 0.7}});
-    auto held = *resources.allocate_memory("windows", 70_MiB - 1);
-    EXPECT_EQ(resources.pressure(), PressureLevel::normal);
-
-    EXPECT_TRUE(held.try_grow(1));
-    EXPECT_EQ(resources.pressure(), PressureLevel::high);
-    EXPECT_TRUE(held.try_grow(25_MiB));
-    EXPECT_EQ(resources.pressure(), PressureLevel::critical);
-
-    time.advance(1s);
-    held.shrink(20_MiB);
-    EXPECT_EQ(resources.pressure(), PressureLevel::high);
-    time.advance(1s);
-    held.shrink(20_MiB);
-    EXPECT_EQ(resources.pressure(), PressureLevel::normal);
-
-    EXPECT_EQ(observer->take(), (Events{"normal -> high", "high -> critical", "critical -> high", "high -> normal"}));
-}
-
-TEST_F(ResourceManagerTest, WhatTheKernelSaysIsReadAtMostFourTimesASecond) {
-    auto resources = limited(100);
-    static_cast<void>(resources.allocate_memory("a", 1));
-    write("proc/pressure/memory", "some avg10=99.00 avg60=0.00 avg300=0.00 total=0\n");
-
-    time.advance(249ms);
-    static_cast<void>(resources.allocate_memory("a", 1));
-    EXPECT_EQ(resources.pressure(), PressureLevel::normal);
-
-    time.advance(1ms);
-    static_cast<void>(resources.allocate_memory("a", 1));
-    EXPECT_EQ(resources.pressure(), PressureLevel::critical);
-}
-
-TEST_F(ResourceManagerTest, TheObserverHearsOfAllocationsAndRefusalsOnlyAsTheFlagsSay) {
-    const auto use = [this](StreamingConfig config) {
-        config.max_memory_mb = 1;
-        auto resources = manager(config);
-        {
-            const auto allocation = resources.allocate_memory("windows", 1000);
-        }
-        EXPECT_FALSE(resources.allocate_memory("windows", 2_MiB));
-        return observer->take();
-    };
-    const Events named{"allocated windows 1000, used 1000", "released windows 1000, used 0"};
-    auto all = named;
-    all.push_back("refused windows 2097152");
-
-    EXPECT_EQ(use({}), Events{});
-    EXPECT_EQ(use({.log_resource_allocations = true}), named);
-    EXPECT_EQ(use({.debug_resource_management = true}), all);
-}
-
-TEST_F(ResourceManagerTest, HandsOutAnObserverThatFiltersForEveryComponent) {
-    auto resources = manager({.log_resource_allocations = true});
-    const Error error = Errc::memory_limit_exceeded;
-
-    resources.observer()->on_memory_released({.account = "process", .name = "x", .bytes = 1, .used = 0});
-    resources.observer()->on_memory_refused({.account = "process", .name = "x", .asked = 1, .error = error});
-
-    EXPECT_EQ(observer->take(), Events{"released x 1, used 0"});
-}
-
-TEST_F(ResourceManagerTest, WithoutAnObserverPrintsLinesToClogIfAFlagIsSet) {
-    std::ostringstream out;
-    auto* before = std::clog.rdbuf(out.rdbuf());
-    {
-        ResourceManager quiet{io.get_executor(), {.max_memory_mb = 1}};
-        ResourceManager loud{io.get_executor(), {.max_memory_mb = 1, .log_resource_allocations = true}};
-        static_cast<void>(quiet.allocate_memory("quiet", 1000));
-        static_cast<void>(loud.allocate_memory("loud", 1000));
-    }
-    std::clog.rdbuf(before);
-
-    EXPECT_EQ(out.str(),
-              "velostream: memory loud: allocated 1000 bytes, process uses 1000 of 1048576\n"
-              "velostream: memory loud: released 1000 bytes, process uses 0\n");
 }
 
 TEST_F(ResourceManagerTest, LendsConnectionsOfTheConfiguredPool) {

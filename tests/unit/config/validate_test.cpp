@@ -44,6 +44,18 @@ TEST(Validate, EachBreakerFieldHasItsRange) {
     EXPECT_EQ(problems_of(CircuitBreakerConfig{.slow_call_rate_threshold = 1.0, .failure_rate_threshold = 1.0}), "");
 }
 
+TEST(Validate, TheEndsOfEachRangeAreLegal) {
+    EXPECT_EQ(problems_of(CircuitBreakerConfig{.success_threshold = 65'535}), "");
+    EXPECT_EQ(problems_of(CircuitBreakerConfig{.success_threshold = 65'536}),
+              "success_threshold = 65536: must be 1 to 65535\n");
+    EXPECT_EQ(problems_of(RetryConfig{.backoff_strategy = ExponentialBackoff{.multiplier = 1.0}}), "");
+    EXPECT_EQ(problems_of(RetryConfig{.backoff_strategy = LinearBackoff{.increment = Duration::zero()}}), "");
+    EXPECT_EQ(problems_of(DeadLetterQueueConfig{.topic = std::string(249, 'a')}), "");
+    EXPECT_EQ(
+        problems_of(StreamingConfig{.max_connections = 10, .connection_pool = ConnectionPoolConfig{.max_size = 10}}),
+        "");
+}
+
 TEST(Validate, NotANumberIsNoFraction) {
     constexpr auto nan = std::numeric_limits<double>::quiet_NaN();
     EXPECT_NE(problems_of(CircuitBreakerConfig{.slow_call_rate_threshold = nan}), "");
@@ -54,6 +66,8 @@ TEST(Validate, NotANumberIsNoFraction) {
 TEST(Validate, PressureThresholdStaysBelowCritical) {
     EXPECT_EQ(problems_of(ResourceLimitsConfig{.memory_pressure_threshold = 0.95}),
               "memory_pressure_threshold = 0.95: must be > 0 and < 0.95\n");
+    EXPECT_EQ(problems_of(ResourceLimitsConfig{.memory_pressure_threshold = 0}),
+              "memory_pressure_threshold = 0: must be > 0 and < 0.95\n");
     EXPECT_EQ(problems_of(ResourceLimitsConfig{.memory_pressure_threshold = 0.94}), "");
 }
 
@@ -92,8 +106,10 @@ TEST(Validate, EveryBackoffStrategyIsChecked) {
               "backoff_strategy.multiplier = inf: must be >= 1 and finite\n");
     EXPECT_EQ(problems_of(RetryConfig{.backoff_strategy = FixedInterval{.interval = 0s}}),
               "backoff_strategy.interval = 0 ns: must be > 0\n");
-    EXPECT_EQ(problems_of(RetryConfig{.backoff_strategy = LinearBackoff{.increment = -1ms, .max_delay = 0s}}),
-              "backoff_strategy.increment = -1 ms: must be >= 0\nbackoff_strategy.max_delay = 0 ns: must be > 0\n");
+    EXPECT_EQ(problems_of(RetryConfig{.backoff_strategy =
+                                          LinearBackoff{.initial_delay = 0s, .increment = -1ms, .max_delay = 0s}}),
+              "backoff_strategy.initial_delay = 0 ns: must be > 0\nbackoff_strategy.increment = -1 ms: must be >= "
+              "0\nbackoff_strategy.max_delay = 0 ns: must be > 0\n");
     EXPECT_EQ(problems_of(RetryConfig{.attempt_timeout = 0s}), "attempt_timeout = 0 ns: must be > 0\n");
 }
 
@@ -117,10 +133,13 @@ TEST(Validate, MemoryThatDoesNotFitIntoBytesIsAProblemAndNotAWrap) {
 TEST(Validate, PartsOfAStreamingConfigAreNamedByTheirPath) {
     const StreamingConfig config{.max_connections = 0,
                                  .circuit_breaker = CircuitBreakerConfig{.timeout = 0s},
-                                 .retry_policy = RetryConfig{.backoff_strategy = FixedInterval{.interval = 0s}}};
+                                 .retry_policy = RetryConfig{.backoff_strategy = FixedInterval{.interval = 0s}},
+                                 .dead_letter_queue = DeadLetterQueueConfig{.retry_delay = 0s},
+                                 .kafka_pool = KafkaPoolConfig{.producer_pool_size = 0}};
     EXPECT_EQ(problems_of(config),
               "max_connections = 0: must be >= 1\ncircuit_breaker.timeout = 0 ns: must be > 0\n"
-              "retry_policy.backoff_strategy.interval = 0 ns: must be > 0\n");
+              "retry_policy.backoff_strategy.interval = 0 ns: must be > 0\n"
+              "dead_letter_queue.retry_delay = 0 ns: must be > 0\nkafka_pool.producer_pool_size = 0: must be >= 1\n");
 }
 
 TEST(Validate, APoolDoesNotExceedTheConnectionsOfAllPools) {

@@ -68,7 +68,32 @@ TEST(AccountedResource, WhatTheHeapDoesNotHaveIsNotCharged) {
 
     EXPECT_EQ(account.used(), 0u);
 }
+
+TEST(ReservedResource, WhatTheHeapDoesNotHaveIsNotTaken) {
+    const MemoryAccount account{"account"};
+    constexpr auto reserved = Bytes{1} << 62;
+    ReservedResource resource{*account.try_reserve(reserved)};
+
+    EXPECT_THROW(static_cast<void>(resource.allocate(std::size_t{1} << 61)), std::bad_alloc);
+
+    EXPECT_EQ(resource.left(), reserved);
+}
 #endif
+
+TEST(AccountedMemory, TheAlignmentThatMallocGivesAnyhowCostsNothing) {
+    EXPECT_EQ(charge_for(100, 16), charge_for(100));
+    EXPECT_GT(charge_for(100, 32), charge_for(100));
+}
+
+TEST(AccountedMemory, AnImpossibleAlignmentIsAboveEveryLimit) {
+    EXPECT_EQ(charge_for(1, std::size_t{1} << 63), unlimited_units);
+}
+
+TEST(AccountedMemory, ARefusalWithoutADetailIsABadAllocAsAnyOther) {
+    const MemoryRefusedException refused{Error{Errc::memory_limit_exceeded}};
+
+    EXPECT_STREQ(refused.what(), std::bad_alloc{}.what());
+}
 
 TEST(AccountedMemory, AnImpossibleSizeIsRefusedAndNotWrapped) {
     const MemoryAccount account{"account", 1000};
@@ -89,6 +114,17 @@ TEST(AccountedResource, ChargesWhileABlockIsInUse) {
     void* const place = resource.allocate(100);
     EXPECT_EQ(account.used(), charge_for(100));
     resource.deallocate(place, 100);
+
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedResource, ChargesAndGivesBackTheSameForAnAlignedBlock) {
+    const MemoryAccount account{"account"};
+    AccountedResource resource{account};
+
+    void* const place = resource.allocate(100, 64);
+    EXPECT_EQ(account.used(), charge_for(100, 64));
+    resource.deallocate(place, 100, 64);
 
     EXPECT_EQ(account.used(), 0u);
 }
@@ -155,6 +191,17 @@ TEST(ReservedResource, RefusesNothingInsideItsReservation) {
     EXPECT_EQ(resource.left(), 1000u);
 }
 
+TEST(ReservedResource, GivesOutTheLastByteThatIsLeft) {
+    const MemoryAccount account{"account", 1000};
+    ReservedResource resource{*account.try_reserve(charge_for(100))};
+
+    void* const place = resource.allocate(100);
+    EXPECT_EQ(resource.left(), 0u);
+    resource.deallocate(place, 100);
+
+    EXPECT_EQ(resource.left(), charge_for(100));
+}
+
 TEST(ReservedResource, GivesItsReservationBackWhenItEnds) {
     const MemoryAccount account{"account", 1000};
     {
@@ -204,6 +251,14 @@ TEST(AccountedAllocator, ChargesAContainerAndItsRehashes) {
     EXPECT_GT(account.peak(), 60'000u);
     groups = decltype(groups){Allocator{account}};
     EXPECT_LT(account.used(), 1000u);
+}
+
+TEST(AccountedAllocator, ThoseOfOneAccountAreEqual) {
+    const MemoryAccount account{"account"};
+    const AccountedAllocator<int> one{account}, other{MemoryAccount{"other"}};
+
+    EXPECT_TRUE(one == AccountedAllocator<char>{account});
+    EXPECT_FALSE(one == other);
 }
 
 TEST(AccountedAllocator, BytesGoBackToTheAccountTheyCameFrom) {

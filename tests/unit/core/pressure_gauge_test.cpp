@@ -38,6 +38,17 @@ TEST(PressureGauge, RisesAtTheThresholdAndAtCriticalAndFallsBelowThemByTheHyster
     }
 }
 
+TEST(PressureGauge, ExactlyAtTheMarksBelowItDoesNotFall) {
+    PressureGauge gauge{0.8, 0s};
+    gauge.update(1, t0);
+
+    gauge.update(PressureGauge::critical_at - PressureGauge::hysteresis, t0);
+    EXPECT_EQ(gauge.level(), PressureLevel::critical);
+    gauge.update(0.85, t0);
+    gauge.update(0.8 - PressureGauge::hysteresis, t0);
+    EXPECT_EQ(gauge.level(), PressureLevel::high);
+}
+
 TEST(PressureGauge, TellsEachChangeOnce) {
     PressureGauge gauge{0.8, 0s};
 

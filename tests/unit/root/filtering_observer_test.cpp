@@ -3,8 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <latch>
 #include <memory>
+#include <mutex>
+#include <ostream>
 #include <sstream>
+#include <streambuf>
 #include <string>
 #include <thread>
 #include <vector>
@@ -87,22 +92,70 @@ TEST(StreamObserver, PrintsEachEventAsOneLine) {
         "velostream: dead letter: delivery 2 to failed-records failed: operation failed: first line second line\n");
 }
 
-TEST(StreamObserver, LinesOfSeveralThreadsDoNotMix) {
+TEST(StreamObserver, RoundsAWaitUpSoThatNoTryComesTooEarly) {
     std::ostringstream out;
     StreamObserver observer{out};
+
+    observer.on_call_rejected({.breaker = "orders", .retry_after = 1500us});
+
+    EXPECT_EQ(out.str(), "velostream: circuit orders: call rejected, next try in 2 ms\n");
+}
+
+// Takes one character at a time: writers that do not wait for each other mix.
+class CharacterBuffer final : public std::streambuf {
+  public:
+    std::string text() const {
+        const std::scoped_lock lock{mutex_};
+        return text_;
+    }
+    int flushes() const noexcept { return flushes_; }
+
+  private:
+    int_type overflow(int_type character) override {
+        const std::scoped_lock lock{mutex_};
+        text_ += traits_type::to_char_type(character);
+        return character;
+    }
+    int sync() override {
+        ++flushes_;
+        return 0;
+    }
+
+    mutable std::mutex mutex_;
+    std::string text_;
+    std::atomic<int> flushes_{0};
+};
+
+TEST(StreamObserver, FlushesEveryLine) {
+    CharacterBuffer buffer;
+    std::ostream out{&buffer};
+    StreamObserver observer{out};
+
+    observer.on_call_rejected({.breaker = "orders"});
+    observer.on_call_rejected({.breaker = "orders"});
+
+    EXPECT_EQ(buffer.flushes(), 2);
+}
+
+TEST(StreamObserver, LinesOfSeveralThreadsDoNotMix) {
+    CharacterBuffer buffer;
+    std::ostream out{&buffer};
+    StreamObserver observer{out};
     std::vector<std::thread> threads;
+    std::latch begin{4};
     for (int number = 0; number < 4; ++number) {
-        threads.emplace_back([&observer] {
-            for (int count = 0; count < 100; ++count) observer.on_call_rejected({.breaker = "orders"});
+        threads.emplace_back([&] {
+            begin.arrive_and_wait();
+            for (int count = 0; count < 500; ++count) observer.on_call_rejected({.breaker = "orders"});
         });
     }
     for (auto& thread : threads) thread.join();
 
-    std::istringstream lines{out.str()};
+    std::istringstream lines{buffer.text()};
     std::size_t count = 0;
     for (std::string line; std::getline(lines, line); ++count)
         EXPECT_EQ(line, "velostream: circuit orders: call rejected");
-    EXPECT_EQ(count, 400u);
+    EXPECT_EQ(count, 2000u);
 }
 
 } // namespace

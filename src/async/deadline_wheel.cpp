@@ -66,10 +66,8 @@ void DeadlineWheel::disarm(Deadline& deadline) noexcept {
 std::optional<std::uint64_t> DeadlineWheel::next_occupied() const noexcept {
     for (unsigned level = 0; level < levels; ++level) {
         const auto shift = slot_bits * level;
-        const auto current = (now_ >> shift) % slots;
-        const auto later = occupied_[level] & ~((std::uint64_t{2} << current) - 1);
-        if (later == 0) continue;
-        const auto slot = static_cast<std::uint64_t>(std::countr_zero(later));
+        if (occupied_[level] == 0) continue;
+        const auto slot = static_cast<std::uint64_t>(std::countr_zero(occupied_[level])); // after the current one
         return (now_ >> (shift + slot_bits) << (shift + slot_bits)) | (slot << shift);
     }
     return std::nullopt;

@@ -73,10 +73,7 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
     void forget_invitations() noexcept { invited_.store(0, std::memory_order_relaxed); }
 
     /// Completes everybody with `operation_aborted`.
-    void close() {
-        queue_.wake_all(asio::error::operation_aborted);
-        watch();
-    }
+    void close() { queue_.wake_all(asio::error::operation_aborted); }
 
     const Time& time() const noexcept { return time_; }
     std::size_t waiting() const { return queue_.size(); }

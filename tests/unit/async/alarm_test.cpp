@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "velostream/testing/manual_time.hpp"
+#include "watched_time.hpp"
 
 namespace velostream {
 namespace {
@@ -85,6 +86,44 @@ TEST_F(AlarmTest, AStopThatMeetsTheRingingIsInTime) {
     io->poll();
 
     EXPECT_TRUE(rang.empty());
+}
+
+TEST_F(AlarmTest, AStopThatMeetsTheRingingTouchesNoSleepThatIsOver) {
+    const testing::WatchedTime watched;
+    alarm->set(watched, io->get_executor(), watched.now(), [](AlarmEnd) {});
+    watched.wake_all();
+
+    alarm->stop();
+    io->poll();
+
+    EXPECT_EQ(watched.late_cancellations(), 0);
+}
+
+TEST_F(AlarmTest, DoesNotRingWhenItsClockEnds) {
+    {
+        testing::ManualTime ending;
+        alarm->set(ending, io->get_executor(), ending.now() + 1s, [this](AlarmEnd) { rang.push_back(0); });
+        io->poll();
+    }
+    io->restart();
+    io->poll();
+
+    EXPECT_TRUE(rang.empty());
+}
+
+TEST_F(AlarmTest, BeginsNoSleepInAContextThatIsEnding) {
+    const testing::WatchedTime watched;
+    bool is_told = false;
+    alarm->set(watched, io->get_executor(), watched.now(), [&, executor = io->get_executor()](AlarmEnd) {
+        is_told = true;
+        alarm->set(watched, executor, watched.now(), [](AlarmEnd) { FAIL() << "set in vain"; });
+    });
+
+    io.reset();
+
+    EXPECT_TRUE(is_told);
+    EXPECT_EQ(watched.begun(), 1);
+    alarm.reset();
 }
 
 TEST_F(AlarmTest, ItsEndStopsIt) {

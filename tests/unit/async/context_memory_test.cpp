@@ -9,9 +9,13 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
 
 #include "support/allocation_count.hpp"
 #include "velostream/async/alarm.hpp"
+#include "velostream/async/hand_over_queue.hpp"
 #include "velostream/async/wait_queue.hpp"
 #include "velostream/testing/manual_time.hpp"
 
@@ -67,6 +71,25 @@ TEST_F(WaitQueueMemory, ACancellationLeavesNothingBehind) {
 
 TEST_F(WaitQueueMemory, AWakeOfAllLeavesNothingBehind) {
     EXPECT_EQ(left_by_waits([&](asio::cancellation_signal&) { queue.wake_all(); }), 0);
+}
+
+TEST(HandOverQueueMemory, AHandOverLeavesNothingBehind) {
+    asio::io_context io;
+    using Queue = HandOverQueue<int>;
+    const auto queue = std::make_shared<Queue>();
+    int handed = 0;
+    const auto left = left_by(io, [&] {
+        queue->async_wait(
+            TimePoint::max(), Queue::Place::last, [] { return std::optional<Result<int>>{}; }, [] {},
+            asio::bind_executor(io.get_executor(), [&](Result<int>) { ++handed; }));
+        Result<int> thing = 1;
+        Queue::Completed completed;
+        const std::scoped_lock lock{queue->mutex()};
+        queue->locked_hand_over(thing, completed);
+    });
+
+    EXPECT_EQ(left, 0);
+    EXPECT_EQ(handed, first_rounds + rounds);
 }
 
 class AlarmMemory : public ::testing::Test {

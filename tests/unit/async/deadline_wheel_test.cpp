@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <memory>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -91,6 +92,66 @@ TEST(DeadlineWheel, ADeadlineInThePastExpiresAtTheNextTick) {
     wheel.expire(t0 + 10s + DeadlineWheel::default_tick);
 
     EXPECT_EQ(probe.calls, 1);
+}
+
+TEST(DeadlineWheel, ADeadlineInThePastDoesNotExpireInTheTickInWhichItIsArmed) {
+    DeadlineWheel wheel{t0};
+    wheel.expire(t0 + 10s);
+    wheel.expire(t0 + 5s); // a clock that was read earlier: time does not go back
+    Probe probe;
+    wheel.arm(probe, t0 + 6s);
+
+    wheel.expire(t0 + 10s);
+    EXPECT_EQ(probe.calls, 0);
+    wheel.expire(t0 + 10s + DeadlineWheel::default_tick);
+
+    EXPECT_EQ(probe.calls, 1);
+}
+
+TEST(DeadlineWheel, TimesBeforeItsOwnBeginningAreInThePast) {
+    DeadlineWheel wheel{t0};
+    Probe past, future;
+    wheel.arm(past, t0 - 1s);
+    wheel.arm(future, t0 + 1s);
+
+    wheel.expire(t0 - 1s);
+    EXPECT_EQ(past.calls + future.calls, 0);
+    wheel.expire(t0 + DeadlineWheel::default_tick);
+
+    EXPECT_EQ(past.calls, 1);
+    EXPECT_EQ(future.calls, 0);
+}
+
+TEST(DeadlineWheel, TheLastMomentThereIsFitsWhateverTheTick) {
+    DeadlineWheel wheel{t0, 1ns};
+    Probe probe;
+    wheel.arm(probe, TimePoint::max());
+    wheel.expire(t0 + 1h);
+
+    EXPECT_EQ(probe.calls, 0);
+    EXPECT_TRUE(wheel.next_wake());
+}
+
+TEST(DeadlineWheel, WhileOthersAreDueTheNextWakeIsNow) {
+    struct Asking : Deadline {
+        explicit Asking(DeadlineWheel& its_wheel)
+            : Deadline([](Deadline& deadline) {
+                  auto& self = static_cast<Asking&>(deadline);
+                  self.next_wake = self.wheel.next_wake();
+              }),
+              wheel(its_wheel) {}
+        DeadlineWheel& wheel;
+        std::optional<TimePoint> next_wake;
+    };
+    DeadlineWheel wheel{t0};
+    Asking first{wheel}, second{wheel};
+    wheel.arm(first, t0 + 1s);
+    wheel.arm(second, t0 + 1s);
+
+    wheel.expire(t0 + 1s);
+
+    EXPECT_EQ(first.next_wake, t0 + 1s);
+    EXPECT_EQ(second.next_wake, std::nullopt);
 }
 
 TEST(DeadlineWheel, ADeadlineInThePastThatIsArmedInsideACallWaitsForTheNextTick) {
@@ -206,7 +267,9 @@ struct TestClock {
         state->sleeper.swap(handler);
         state->until = at;
         ++state->sleeps;
-        slot.assign([state = state.get()](asio::cancellation_type) { wake(*state, asio::error::operation_aborted); });
+        slot.assign([state = state.get()](asio::cancellation_type) {
+            if (state->sleeper) wake(*state, asio::error::operation_aborted);
+        });
     }
     void advance_to(TimePoint at) const {
         state->now = at;
@@ -261,6 +324,48 @@ TEST(DeadlineTimer, ManyDeadlinesShareOneSleep) {
     EXPECT_EQ(clock.state->sleeps, 1);
 }
 
+TEST(DeadlineTimer, AnEarlierDeadlineOfTheSameTickKeepsTheSleep) {
+    asio::io_context io;
+    const TestClock clock;
+    DeadlineTimer timer{io.get_executor(), clock};
+    Probe first, earlier;
+    timer.arm(first, t0 + 100ms);
+    timer.arm(earlier, t0 + 99ms);
+
+    EXPECT_EQ(clock.state->sleeps, 1);
+}
+
+TEST(DeadlineTimer, ASleepThatWasReplacedWhileItsEndWasOnItsWayIsIgnored) {
+    asio::io_context io;
+    const TestClock clock;
+    DeadlineTimer timer{io.get_executor(), clock};
+    Probe late, early;
+    timer.arm(late, t0 + 1h);
+    SleepHandler on_its_way;
+    on_its_way.swap(clock.state->sleeper);
+
+    timer.arm(early, t0 + 1s);
+    std::move(on_its_way)(boost::system::error_code{});
+
+    EXPECT_EQ(clock.state->sleeps, 2) << "the second is in progress";
+    clock.advance_to(t0 + 2s);
+    EXPECT_EQ(early.calls, 1);
+}
+
+TEST(DeadlineTimer, ASleepThatWasAbandonedIsNotTouchedAndCallsNobody) {
+    asio::io_context io;
+    const TestClock clock;
+    DeadlineTimer timer{io.get_executor(), clock};
+    Probe probe;
+    timer.arm(probe, t0 + 1s);
+
+    timer.abandon();
+    EXPECT_TRUE(clock.state->sleeper);
+    clock.advance_to(t0 + 2s);
+
+    EXPECT_EQ(probe.calls, 0);
+}
+
 TEST(DeadlineTimer, RestStopsTheSleepOnlyWhenNothingIsArmed) {
     asio::io_context io;
     const TestClock clock;
@@ -283,6 +388,7 @@ TEST(DeadlineTimer, CallsNobodyOnceItIsDestroyed) {
         DeadlineTimer timer{io.get_executor(), clock};
         timer.arm(probe, t0 + 1s);
     }
+    EXPECT_FALSE(clock.state->sleeper) << "it is cancelled at once";
 
     clock.advance_to(t0 + 1h);
 

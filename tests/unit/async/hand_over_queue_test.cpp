@@ -7,6 +7,7 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -122,6 +123,49 @@ TEST_F(HandOverQueueTest, CancellingTooLateChangesNothing) {
     cancel.emit(asio::cancellation_type::terminal);
 
     EXPECT_EQ(run(), Turns{"a: 1"});
+}
+
+TEST_F(HandOverQueueTest, CancellingBetweenTheHandOverAndItsEndChangesNothing) {
+    asio::cancellation_signal cancel;
+    wait(asio::bind_cancellation_slot(cancel.slot(), waiter("a")));
+    wait(waiter("b"));
+    {
+        Queue::Completed completed;
+        Result<Thing> handed = std::make_unique<int>(1);
+        {
+            const std::scoped_lock lock{queue->mutex()};
+            queue->locked_hand_over(handed, completed);
+        }
+        cancel.emit(asio::cancellation_type::terminal);
+    }
+
+    EXPECT_EQ(run(), Turns{"a: 1"});
+    EXPECT_EQ(size(), 1u);
+}
+
+TEST_F(HandOverQueueTest, AWaiterGivesItsContextWork) {
+    wait(waiter("a"));
+
+    io.poll();
+    EXPECT_FALSE(io.stopped());
+    hand_over(1);
+
+    EXPECT_EQ(run(), Turns{"a: 1"});
+    EXPECT_TRUE(io.stopped());
+}
+
+TEST_F(HandOverQueueTest, NobodyWaitsInAContextThatIsEnding) {
+    const auto wait_in = [this](asio::io_context::executor_type executor) {
+        wait(asio::bind_executor(executor, [](Result<Thing>) { FAIL(); }));
+    };
+    {
+        asio::io_context ending;
+        wait_in(ending.get_executor());
+        const std::shared_ptr<void> last{nullptr, [&, executor = ending.get_executor()](void*) { wait_in(executor); }};
+        asio::post(ending, [last] {}); // never called: destroyed with the context
+    }
+
+    EXPECT_EQ(size(), 0u);
 }
 
 TEST_F(HandOverQueueTest, ShowsTheDeadlineOfTheOneWhoWaitsLongest) {

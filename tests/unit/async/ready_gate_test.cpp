@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,8 @@ class Gate final : public ReadyGate<testing::ManualTime> {
     using ReadyGate::ReadyGate;
 
     std::uint32_t room = 0;
+    std::optional<TimePoint> change; // of the room, with time alone
+    int settled = 0;
     mutable std::function<void()> when_asked; // what happens elsewhere while the gate looks for room, once
 
   private:
@@ -32,9 +35,90 @@ class Gate final : public ReadyGate<testing::ManualTime> {
         if (const auto happens = std::exchange(when_asked, nullptr)) happens();
         return room;
     }
-    std::optional<TimePoint> next_change(TimePoint) const override { return std::nullopt; }
-    void settle(TimePoint) override {}
+    std::optional<TimePoint> next_change(TimePoint) const override { return change; }
+    void settle(TimePoint) override { ++settled; }
 };
+
+class ReadyGateTest : public ::testing::Test {
+  protected:
+    ~ReadyGateTest() override { gate->close(); }
+
+    auto waiter(int name, asio::io_context& on) {
+        return asio::bind_executor(on.get_executor(), [this, name](boost::system::error_code code) {
+            if (!code) ready.push_back(name);
+        });
+    }
+    void wait(int name) {
+        gate->async_ready(waiter(name, io));
+        poll();
+    }
+    void poll() {
+        io.restart();
+        io.poll();
+    }
+    void pass(Duration by) {
+        time.advance(by);
+        poll();
+    }
+    using Names = std::vector<int>;
+
+    testing::ManualTime time;
+    asio::io_context io;
+    std::shared_ptr<Gate> gate = std::make_shared<Gate>(time, 1s);
+    Names ready;
+};
+
+TEST_F(ReadyGateTest, RoomThatComesWhileTheAlarmIsSetIsNotMissed) {
+    wait(1);
+    gate->when_asked = [&] { gate->when_asked = [&] { gate->room = 1; }; };
+
+    gate->update();
+    poll();
+
+    EXPECT_EQ(ready, Names{1});
+}
+
+TEST_F(ReadyGateTest, AChangeThatComesBeforePatienceEndsIsNotSleptThrough) {
+    gate->room = 1;
+    wait(1);
+    gate->change = time.now() + 100ms;
+    wait(2);
+    ASSERT_EQ(ready, Names{1});
+
+    pass(100ms);
+
+    EXPECT_EQ(ready, (Names{1, 2}));
+    EXPECT_EQ(gate->settled, 1);
+}
+
+TEST_F(ReadyGateTest, AnEarlierChangeMovesTheAlarm) {
+    gate->change = time.now() + 10s;
+    wait(1);
+    gate->change = time.now() + 1s;
+    wait(2);
+    gate->change.reset();
+
+    pass(1s);
+
+    EXPECT_EQ(gate->settled, 1);
+}
+
+TEST_F(ReadyGateTest, AContextThatEndsIsNoAlarmThatRings) {
+    gate->room = 1;
+    wait(1);
+    {
+        asio::io_context ending; // carries the alarm
+        gate->async_ready(waiter(2, ending));
+        wait(3);
+    }
+    poll();
+    EXPECT_EQ(ready, Names{1}) << "who was invited still is";
+    EXPECT_EQ(gate->settled, 0);
+
+    pass(1s);
+
+    EXPECT_EQ(ready, (Names{1, 3}));
+}
 
 TEST(ReadyGate, AnInvitationIsTakenBackIfItsWaiterGivesUpAtThatMoment) {
     asio::io_context io;

@@ -7,11 +7,13 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <optional>
 #include <utility>
 
 #include "support/run_coroutine.hpp"
 #include "velostream/async/wait_queue.hpp"
 #include "velostream/testing/manual_time.hpp"
+#include "watched_time.hpp"
 
 namespace velostream {
 namespace {
@@ -28,6 +30,7 @@ class StubbornOperation {
             const auto [cancelled] = co_await end_.async_wait(asio::as_tuple(asio::use_awaitable));
             if (!cancelled) co_return std::move(result_);
             ++cancellations;
+            kind = (co_await asio::this_coro::cancellation_state).cancelled();
         }
     }
     void end(Result<int> result) {
@@ -36,6 +39,7 @@ class StubbornOperation {
     }
 
     int cancellations = 0;
+    cancellation_type kind = cancellation_type::none; // of the last one
 
   private:
     WaitQueue end_;
@@ -94,6 +98,41 @@ TEST_F(TimedOperationTest, ADeadlineThatPassesAfterTheCallerCancelledDoesNothing
     EXPECT_EQ(operation.cancellations, 1);
     EXPECT_FALSE(running.value().timed_out);
     EXPECT_EQ(running.value().error(), Errc::cancelled);
+}
+
+TEST_F(TimedOperationTest, PassesOnTheKindOfTheCancellation) {
+    for (const auto kind : {cancellation_type::total, cancellation_type::partial, cancellation_type::terminal}) {
+        const auto running = start_with_deadline_in(10s);
+        running.cancel(kind);
+        poll();
+
+        EXPECT_EQ(operation.kind, kind);
+        end_with(7);
+    }
+}
+
+TEST_F(TimedOperationTest, ADeadlineThatHasPassedIsNotCancelled) {
+    const testing::WatchedTime watched;
+    const auto running = testing::start(io, run_until(watched, watched.now(), operation, call));
+    watched.wake_all();
+    poll();
+    ASSERT_EQ(operation.cancellations, 1);
+
+    end_with(Errc::cancelled);
+
+    EXPECT_TRUE(running.value().timed_out);
+    EXPECT_EQ(watched.late_cancellations(), 0);
+}
+
+TEST_F(TimedOperationTest, AClockThatEndsIsNoDeadline) {
+    std::optional<testing::ManualTime> ending{std::in_place};
+    const auto running = testing::start(io, run_until(*ending, ending->now() + 10s, operation, call));
+    ending.reset();
+    poll();
+    end_with(Errc::connect_failed);
+
+    EXPECT_EQ(operation.cancellations, 0);
+    EXPECT_FALSE(running.value().timed_out);
 }
 
 TEST_F(TimedOperationTest, AnOperationThatEndsInTimeLeavesNoSleepBehind) {

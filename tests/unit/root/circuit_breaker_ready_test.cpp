@@ -295,6 +295,22 @@ TEST_F(CircuitBreakerReadyTest, TheLastWaiterThatIsCancelledStopsTheSleep) {
     EXPECT_EQ(time.sleepers(), 0u);
 }
 
+TEST_F(CircuitBreakerReadyTest, WhoWaitsAfterAllOthersLeftHasASleepOfItsOwn) {
+    open();
+    asio::cancellation_signal signal;
+    breaker->async_ready(asio::bind_cancellation_slot(signal.slot(), waiter(1)));
+    signal.emit(asio::cancellation_type::terminal);
+    poll();
+    pass(5s);
+    breaker->reset();
+    open(); // until later than the sleep that was stopped
+    wait(2);
+
+    pass(10s);
+
+    EXPECT_EQ(now_ready(), (Names{2}));
+}
+
 TEST_F(CircuitBreakerReadyTest, TheEndOfTheBreakerCompletesThemWithOperationAborted) {
     open();
     wait(1);

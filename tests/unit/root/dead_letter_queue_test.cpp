@@ -3,63 +3,20 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "velostream/testing/in_memory_dead_letters.hpp"
-#include "velostream/testing/manual_time.hpp"
+#include "dead_letter_queue_fixture.hpp"
 
 namespace velostream {
 namespace {
-
-using namespace std::chrono_literals;
-using testing::InMemoryDeadLetters;
-using testing::ManualTime;
-using Receipt = Result<DeadLetterReceipt>;
-using Queue = DeadLetterQueue<InMemoryDeadLetters, ManualTime>;
-
-struct RecordingObserver : Observer {
-    void on_dead_letter_stored(const DeadLetterStored& event) noexcept override {
-        events.push_back("stored in " + std::string{event.topic} + ": " + event.error.message());
-    }
-    void on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept override {
-        events.push_back("delayed in " + std::string{event.topic} + " after " +
-                         std::to_string(event.failed_deliveries) + ": " + event.delivery_error.message());
-    }
-    std::vector<std::string> events;
-};
-
-class DeadLetterQueueTest : public ::testing::Test {
-  protected:
-    std::optional<Receipt>& send(Queue& to, Error why) {
-        auto& result = results.emplace_back(std::make_unique<std::optional<Receipt>>());
-        asio::co_spawn(io, to.send_to_dlq(record, std::move(why)),
-                       [&slot = *result](std::exception_ptr, Receipt receipt) { slot = std::move(receipt); });
-        run();
-        return *result;
-    }
-    std::optional<Receipt>& send(Error why) { return send(queue, std::move(why)); }
-    void run() {
-        io.restart();
-        io.poll();
-    }
-
-    ManualTime time;
-    InMemoryDeadLetters sink;
-    std::shared_ptr<RecordingObserver> observer = std::make_shared<RecordingObserver>();
-    DeadLetterQueueConfig config{.topic = "bad-orders", .max_retries = 3, .retry_delay = 60s, .delivery_timeout = 5s};
-    Queue queue{config, sink, {.application = "totals", .group = "billing", .observer = observer}, time};
-    std::optional<Queue> never_in_time;
-    RecordView record{.topic = "orders", .partition = 3, .offset = 41, .key = "17850", .value = "6 lamps"};
-    Error bad_record{boost::system::errc::make_error_code(boost::system::errc::invalid_argument), "Quantity"};
-    const std::string large = std::string(100'000, 'x');
-    std::vector<std::unique_ptr<std::optional<Receipt>>> results;
-    asio::io_context io; // goes first: the queue outlives its calls
-};
 
 TEST_F(DeadLetterQueueTest, StoresTheRecordWithWhatIsKnownAboutTheFailure) {
     const auto& sent = send(bad_record);
@@ -88,16 +45,6 @@ TEST_F(DeadLetterQueueTest, CompletesOnlyWhenTheSinkHasAcknowledged) {
 
     ASSERT_TRUE(sent && sent->has_value());
     EXPECT_EQ(queue.get_stats().in_flight, 0u);
-}
-
-TEST_F(DeadLetterQueueTest, StampsTheTimeOfDeadLettering) {
-    const auto before = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-
-    send(bad_record);
-
-    const auto after = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-    EXPECT_GE(sink.letters().front().timestamp, before);
-    EXPECT_LE(sink.letters().front().timestamp, after);
 }
 
 TEST_F(DeadLetterQueueTest, TriesTheDeliveryAgainAfterTheDelayUntilItSucceeds) {
@@ -224,27 +171,6 @@ TEST_F(DeadLetterQueueTest, RefusesWhatTheAccountHasNoRoomFor) {
     EXPECT_EQ(charged.get_stats().in_flight, 0u);
 }
 
-TEST_F(DeadLetterQueueTest, RecordsWithoutAnOffsetHaveIdsOfTheirOwn) {
-    Queue other{config, sink, {}, time};
-    record.offset = -1;
-    send(queue, bad_record);
-    send(queue, bad_record);
-    send(other, bad_record);
-
-    const auto letters = sink.letters();
-    EXPECT_NE(letters[0].id, letters[1].id);
-    EXPECT_NE(letters[0].id, letters[2].id);
-    EXPECT_NE(letters[1].id, letters[2].id);
-}
-
-TEST_F(DeadLetterQueueTest, DuplicatesOfOneRecordHaveTheSameId) {
-    send(bad_record);
-    send(bad_record);
-
-    const auto letters = sink.letters();
-    EXPECT_EQ(letters[0].id, letters[1].id);
-}
-
 TEST_F(DeadLetterQueueTest, TellsTheObserverWhatWasStoredAndWhatWasDelayed) {
     sink.fail_next(Errc::send_timeout);
     send(bad_record);
@@ -276,50 +202,6 @@ TEST_F(DeadLetterQueueTest, CountsEveryRecordInExactlyOnePlace) {
     EXPECT_EQ(stats.failed_deliveries, 4u);
     EXPECT_EQ(stats.in_flight, 1u);
     EXPECT_EQ(stats.cancelled, 0u);
-}
-
-[[gnu::noinline]] asio::awaitable<Receipt> send_from_here(Queue& queue, const RecordView& record, const Error& error) {
-    auto sending = queue.send_to_dlq(record, error);
-    asm volatile(""); // no tail call
-    return sending;
-}
-[[gnu::noinline]] asio::awaitable<Receipt> send_from_there(Queue& queue, const RecordView& record, const Error& error) {
-    auto sending = queue.send_to_dlq(record, error);
-    asm volatile("nop");
-    return sending;
-}
-
-TEST_F(DeadLetterQueueTest, TheStackTraceIsThatOfTheCaller) {
-    for (auto* const place : {send_from_here, send_from_there, send_from_here})
-        asio::co_spawn(io, place(queue, record, bad_record), [](std::exception_ptr, Receipt) {});
-    run();
-
-    std::vector<std::optional<std::string>> traces;
-    for (const auto& letter : sink.letters()) traces.push_back(letter.header("__connect.errors.exception.stacktrace"));
-    ASSERT_EQ(traces.size(), 3u);
-    ASSERT_TRUE(traces[0]);
-    EXPECT_EQ(traces[0], traces[2]);
-    EXPECT_NE(traces[0], traces[1]);
-}
-
-TEST_F(DeadLetterQueueTest, TheStackTraceCanBeLeftOut) {
-    Queue without{{.include_stack_trace = false}, sink, {}, time};
-
-    send(without, bad_record);
-
-    EXPECT_FALSE(sink.letters().front().header("__connect.errors.exception.stacktrace").has_value());
-}
-
-TEST_F(DeadLetterQueueTest, SaysWhatTheCallerKnowsAboutTheFailure) {
-    std::optional<Receipt> sent;
-    const FailureDetails failure{.stage = FailedStage::decode, .first_failure = WallTime{5ms}};
-    asio::co_spawn(io, queue.send_to_dlq(record, bad_record, failure),
-                   [&](std::exception_ptr, Receipt receipt) { sent = std::move(receipt); });
-    run();
-
-    const auto letter = sink.letters().front();
-    EXPECT_EQ(letter.header("__connect.errors.stage"), "VALUE_CONVERTER");
-    EXPECT_EQ(letter.header("x-dlq-first-failure-ms"), "5");
 }
 
 struct OwnedRecord {
@@ -420,6 +302,26 @@ TEST_F(DeadLetterQueueTest, TimesThatMeanNeverDoNotWrapAround) {
     EXPECT_EQ(patient.get_stats().in_flight, 1u);
     ASSERT_EQ(sink.deliveries().size(), 1u);
     EXPECT_EQ(sink.deliveries().front().deadline, TimePoint::max());
+}
+
+TEST_F(DeadLetterQueueTest, ACallerThatIsNotThrownOutOfItsAwaitsMakesNoFurtherDeliveryEither) {
+    std::optional<Receipt> result;
+    asio::cancellation_signal cancel;
+    const auto patient = [&]() -> asio::awaitable<void> {
+        co_await asio::this_coro::throw_if_cancelled(false);
+        auto sending = queue.send_to_dlq(record, bad_record);
+        result = co_await std::move(sending);
+    };
+    sink.fail_next(Errc::send_timeout);
+    asio::co_spawn(io, patient(), asio::bind_cancellation_slot(cancel.slot(), asio::detached));
+    run();
+
+    cancel.emit(asio::cancellation_type::terminal);
+    run();
+
+    ASSERT_TRUE(result);
+    EXPECT_EQ(result->error(), Errc::cancelled);
+    EXPECT_EQ(sink.deliveries().size(), 1u);
 }
 
 } // namespace

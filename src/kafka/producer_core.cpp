@@ -150,11 +150,11 @@ void ProducerCore::hand_over_waiting() {
 
 void ProducerCore::watch_cancellation(SendOperation& operation, const CallContext* call) {
     const auto slot = operation.slot();
-    if (slot.is_connected()) operation.watch(slot, operation.by_caller);
+    if (slot.is_connected()) operation.watch_caller();
     if (!call) return;
     const auto call_slot = call->cancellation_slot();
     if (call_slot == slot) return; // a coroutine that hands on its own
-    if (call_slot.is_connected()) operation.watch(call_slot, operation.by_call);
+    if (call_slot.is_connected()) operation.watch_call(call_slot);
 }
 
 void ProducerCore::leave_queue(SendOperation& operation) noexcept {

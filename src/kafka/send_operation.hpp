@@ -16,14 +16,10 @@ struct SendOperation;
 
 /// What a cancellation slot calls. It lies in the memory of its signal, and it and its operation know each other, so
 /// that neither touches the other one once that has gone: a signal may end before its send, and a send before its
-/// signal.
+/// signal. It is small, since each lies in a memory of its own that no cache holds when the report comes.
 class SendCancellation {
   public:
-    /// `link` is the operation's pointer to this object.
-    SendCancellation(SendOperation& operation, SendCancellation*& link, asio::cancellation_slot slot) noexcept
-        : operation_(&operation), link_(link), slot_(slot) {
-        link_ = this;
-    }
+    explicit SendCancellation(SendOperation& operation) noexcept : operation_(&operation) {}
     SendCancellation(const SendCancellation&) = delete;
     SendCancellation& operator=(const SendCancellation&) = delete;
     ~SendCancellation() { forget(); }
@@ -31,19 +27,10 @@ class SendCancellation {
     void operator()(asio::cancellation_type);
 
     /// Stays in its slot, and does nothing any more.
-    void forget() noexcept {
-        if (std::exchange(operation_, nullptr)) link_ = nullptr;
-    }
-    /// Goes out of its slot, which destroys it. Not inside of an emission of its own.
-    void clear() noexcept {
-        auto slot = slot_;
-        slot.clear();
-    }
+    void forget() noexcept;
 
   private:
     SendOperation* operation_; // null once forgotten
-    SendCancellation*& link_;
-    asio::cancellation_slot slot_;
 };
 
 /// One send, from the call until its delivery report, even if its caller has long gone. Pooled.
@@ -62,15 +49,20 @@ struct alignas(64) SendOperation final : SendHandler, Deadline {
         __builtin_prefetch(reinterpret_cast<std::byte*>(this) + cache_line, 1);
     }
 
-    void watch(asio::cancellation_slot slot, SendCancellation*& link) {
-        slot.emplace<SendCancellation>(*this, link, slot);
+    void watch_caller() {
         is_cancellable = true;
+        by_caller = &asio::cancellation_slot{slot()}.emplace<SendCancellation>(*this);
+    }
+    void watch_call(asio::cancellation_slot slot_of_call) {
+        is_cancellable = true;
+        call_slot = slot_of_call;
+        by_call = &call_slot.emplace<SendCancellation>(*this);
     }
     /// Nothing of this operation is in a slot any more, except in one that is just being emitted.
     void clear_slots() noexcept {
         if (!std::exchange(is_cancellable, false)) return;
-        if (by_caller) by_caller->clear();
-        if (by_call) by_call->clear();
+        if (by_caller) asio::cancellation_slot{slot()}.clear();
+        if (by_call) call_slot.clear();
     }
     /// The same without touching a slot.
     void forget_slots() noexcept {
@@ -81,16 +73,22 @@ struct alignas(64) SendOperation final : SendHandler, Deadline {
     Place place = Place::outside;
     bool is_cancellable = false; // was put into a cancellation slot
     Bytes bytes = 0;
-    SendOperation* next = nullptr; // in a queue, or in the list of free ones
-    ProducerCore& core;
-
-    Outgoing record;                       // valid while somebody waits for this operation
+    SendOperation* next = nullptr;         // in a queue, or in the list of free ones
     SendCancellation* by_caller = nullptr; // in the slot of the handler
-    SendCancellation* by_call = nullptr;   // in the slot of the call's context
-    std::uint64_t sequence = 0;            // the order of the calls
+
+    ProducerCore& core;
+    Outgoing record;                     // valid while somebody waits for this operation
+    SendCancellation* by_call = nullptr; // in `call_slot`, that of the call's context
+    asio::cancellation_slot call_slot;
+    std::uint64_t sequence = 0; // the order of the calls
     TimePoint started{};
     SendOperation* previous = nullptr; // in a queue
 };
+
+inline void SendCancellation::forget() noexcept {
+    auto* const operation = std::exchange(operation_, nullptr);
+    if (operation) (operation->by_caller == this ? operation->by_caller : operation->by_call) = nullptr;
+}
 
 /// Sends in the order of their turns.
 class SendQueue {

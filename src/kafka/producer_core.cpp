@@ -296,7 +296,7 @@ void ProducerCore::give_room_back(SendOperation& operation) {
 void ProducerCore::after_progress() {
     if (is_serving_ || state_ == State::closed) return;
     reopen_when_empty();
-    if (is_idle() && returned_.empty()) {
+    if (is_idle()) {
         idle_.wake_all();
         if (state_ == State::closing) return shut_down();
     }

@@ -49,7 +49,7 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     /// Ends everything at once; callers are told through their executors.
     void shut_down();
 
-    bool is_idle() const noexcept { return in_flight_ == 0 && waiting_.empty(); }
+    bool is_idle() const noexcept { return in_flight_ == 0 && waiting_.empty() && returned_.empty(); }
     bool is_closed() const noexcept { return state_ == State::closed; }
     WaitQueue& idle() noexcept { return idle_; }
     WaitQueue& closed() noexcept { return closed_; }

@@ -5,6 +5,7 @@
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <stdexcept>
@@ -347,6 +348,103 @@ TEST_F(ProducerLifeTest, WhatWasWithABrokerWhenItsClientFailedIsPerhapsWrittenFo
     const auto& unknown = outcomes.results.front();
     EXPECT_EQ(unknown.error(), Errc::send_outcome_unknown) << unknown.error();
     EXPECT_TRUE(unknown.error().inner() && *unknown.error().inner() == ErrorType::fatal) << unknown.error();
+}
+
+/// While it lives, this process can start no thread, and so open no client.
+class NoMoreThreads {
+  public:
+    NoMoreThreads() {
+        constexpr std::size_t more_than_there_are_addresses = std::size_t{1} << 60;
+        pthread_getattr_default_np(&before_);
+        pthread_attr_t huge;
+        pthread_getattr_default_np(&huge);
+        pthread_attr_setstacksize(&huge, more_than_there_are_addresses);
+        pthread_setattr_default_np(&huge);
+        pthread_attr_destroy(&huge);
+    }
+    ~NoMoreThreads() {
+        pthread_setattr_default_np(&before_);
+        pthread_attr_destroy(&before_);
+    }
+
+  private:
+    pthread_attr_t before_;
+};
+
+/// Brokers that refuse the first client its id as an idempotent producer, which is fatal for it, when it has a record
+/// already: it gives that back, and no other client can be opened as long as there are `no_threads`.
+class UnreplacedClientTest : public ProducerTest {
+  protected:
+    UnreplacedClientTest() {
+        constexpr std::int16_t init_producer_id = 22;
+        rd_kafka_mock_push_request_errors(brokers.cluster(), init_producer_id, 1,
+                                          RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
+        settings.bootstrap_servers = brokers.bootstrap_servers();
+    }
+    asio::awaitable<void> until_given_back(Producer& producer) {
+        no_threads.emplace();
+        outcomes.send(producer, records);
+        EXPECT_EQ(producer.get_stats().in_flight, 1U);
+        EXPECT_TRUE(co_await eventually([&] { return producer.get_stats().in_flight == 0; }));
+        EXPECT_EQ(producer.get_stats().reopened, 1U);
+        EXPECT_EQ(producer.get_stats().waiting, 1U);
+    }
+
+    const FailingBrokers brokers{1};
+    ProducerConfig settings = config();
+    const std::vector<Record> records = numbered("t", 1);
+    Outcomes outcomes;
+    std::optional<NoMoreThreads> no_threads;
+};
+
+TEST_F(UnreplacedClientTest, ARecordGivenBackIsWrittenWhenThereIsAnotherClientAndAFlushWaitsForIt) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), settings};
+        bool is_flushed = false;
+        co_await until_given_back(producer);
+        producer.async_flush(asio::bind_executor(io, [&](const boost::system::error_code&) { is_flushed = true; }));
+        co_await eventually([&] { return producer.get_stats().last_problem.empty(); }, 600ms); // another try fails
+        EXPECT_FALSE(is_flushed);
+        EXPECT_FALSE(outcomes.are_complete());
+
+        no_threads.reset();
+
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete() && is_flushed; }));
+    });
+
+    EXPECT_EQ(outcomes.failures(), 0U);
+}
+
+TEST_F(UnreplacedClientTest, ACloseWaitsForARecordGivenBack) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), settings};
+        co_await until_given_back(producer);
+        bool is_closed = false;
+        asio::co_spawn(io, producer.close(), [&](const std::exception_ptr&) { is_closed = true; });
+        for (int turn = 0; turn < 10; ++turn) co_await asio::post(asio::use_awaitable);
+        EXPECT_FALSE(is_closed);
+
+        no_threads.reset();
+
+        EXPECT_TRUE(co_await eventually([&] { return is_closed; }));
+    });
+
+    EXPECT_TRUE(outcomes.are_complete());
+    EXPECT_EQ(outcomes.failures(), 0U);
+}
+
+TEST_F(UnreplacedClientTest, ARecordGivenBackIsCertainlyNotWrittenWhenItsProducerEnds) {
+    run(io, [&]() -> asio::awaitable<void> {
+        {
+            Producer producer{io.get_executor(), settings};
+            co_await until_given_back(producer);
+            no_threads.reset(); // the end of a client takes one
+        }
+        EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }));
+    });
+
+    EXPECT_EQ(outcomes.results.front().error(), Errc::producer_closed);
+    EXPECT_EQ(outcomes.results.front().error().inner(), nullptr);
 }
 
 // A client fails on its own a moment after it was opened, and says so to the first record that it is given then.

@@ -40,7 +40,7 @@ void ConsumerCore::open() {
 // Records
 
 const ConsumedRecord* ConsumerCore::front() {
-    if (is_paused_ || is_stopped_ || is_closed_) return nullptr;
+    if (is_paused_ || is_closed_) return nullptr;
     while (!front_) {
         if (chunk_next_ == chunk_end_) {
             chunk_next_ = 0;
@@ -146,7 +146,7 @@ void ConsumerCore::handle(rd_kafka_event_t& event) {
             return on_rebalance(event);
         case RD_KAFKA_EVENT_OFFSET_COMMIT: {
             const auto code = rd_kafka_event_error(&event);
-            if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__NO_OFFSET) return;
+            if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return;
             ++counts_.failed_commits;
             counts_.last_problem = std::string{"commit: "} + rd_kafka_err2str(code);
             return;

@@ -104,9 +104,7 @@ void RecordLoop::on_handled(Held& held, const Result<void>& result) {
 }
 
 void RecordLoop::on_worker_ended() {
-    if (--running_ > 0) return;
-    core_->detach(*this);
-    if (end_) end_.complete(executor_, When::later);
+    if (--running_ == 0 && end_) end_.complete(executor_, When::later);
 }
 
 void RecordLoop::end(std::optional<Error> error) {

@@ -2,6 +2,7 @@
 // What the library allocates per record. Nothing is counted under a sanitizer.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
+#include <boost/asio/bind_executor.hpp>
 #include <cstdint>
 
 #include "kafka_support.hpp"
@@ -57,6 +58,27 @@ TEST_F(AllocationsTest, ASendInACoroutineAllocatesNothingOfItsOwn) {
     };
     const auto begin = [&] { asio::co_spawn(io, sending(*this, producer), [](const std::exception_ptr&) {}); };
     EXPECT_LT(allocations_per_send(producer, begin), 0.01);
+}
+
+// The client reports each of them long after its caller has gone.
+TEST_F(AllocationsTest, ASendThatWasGivenUpAndThenFailedLeavesItsPlaceToAnother) {
+    cluster.all_brokers_down();
+    Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = 500ms}};
+    constexpr int sends = 1000;
+    std::uint64_t taken = 0;
+    for (int round = 0; round < 2; ++round) {
+        const CallContext soon{now() + 20ms};
+        const auto before = allocations;
+        for (int i = 0; i < sends; ++i) producer.async_send(record, soon, [](const Result<Delivery>&) {});
+        taken = allocations - before;
+        producer.async_flush(asio::bind_executor(io, [](const boost::system::error_code&) {}));
+        io.restart();
+        io.run();
+    }
+
+    EXPECT_GT(producer.get_stats().given_up, 0U);
+    EXPECT_EQ(producer.get_stats().in_flight, 0U);
+    EXPECT_LT(static_cast<double>(taken) / sends, 0.01);
 }
 
 TEST_F(AllocationsTest, ARecordOfALoopAllocatesNothingOfItsOwn) {

@@ -253,10 +253,70 @@ TEST_F(ConsumerTest, WhilePausedNoRecordComesAndTheMembershipGoesOn) {
         co_await pause_for(300ms);
         EXPECT_EQ(consumer.get_stats().records, 0U);
         EXPECT_EQ(consumer.assignment().size(), 4U);
+        EXPECT_EQ(consumer.get_stats().failed_commits, 0U) << "commits of nothing"; // one each 100 ms
 
         consumer.resume();
 
         EXPECT_TRUE(co_await eventually([&] { return seen.size() == 5; }));
+        co_await consumer.close();
+    });
+}
+
+// On its own the consumer looks around once a second; here everything is at hand, so the executor's turns are counted.
+class AtHandTest : public ConsumerTest {
+  protected:
+    // Two are written as one batch, so that the second is at hand when the first is.
+    asio::awaitable<void> write_two() {
+        auto records = numbered_records("t", 0, 2, 1);
+        Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers(), .linger = 100ms}};
+        for (const auto& record : records) producer.async_send(record, [](const Result<Delivery>&) {});
+        co_await producer.async_flush(asio::use_awaitable);
+    }
+    void start_reading_one(Consumer& consumer) {
+        asio::co_spawn(io, consumer.next_batch(1),
+                       [this](const std::exception_ptr&, const Result<RecordBatch>& batch) { ended += batch ? 1 : 0; });
+    }
+    static asio::awaitable<void> ten_turns() {
+        for (int turn = 0; turn < 10; ++turn) co_await asio::post(asio::use_awaitable);
+    }
+    ConsumerConfig slow() const {
+        auto settings = config();
+        settings.commit_interval = 10s;
+        return settings;
+    }
+
+    int ended = 0;
+};
+
+TEST_F(AtHandTest, WhatOneWaitLeavesGoesToTheNextAtOnce) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Consumer consumer{io.get_executor(), slow()};
+        start_reading_one(consumer);
+        start_reading_one(consumer);
+        co_await write_two();
+
+        EXPECT_TRUE(co_await eventually([&] { return ended > 0; }));
+        co_await ten_turns();
+
+        EXPECT_EQ(ended, 2);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(AtHandTest, ARecordThatAPauseHeldBackComesAtOnceAfterIt) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write_two();
+        Consumer consumer{io.get_executor(), slow()};
+        co_await consumer.next_batch(1);
+        consumer.pause();
+        start_reading_one(consumer);
+        co_await ten_turns();
+        EXPECT_EQ(ended, 0);
+
+        consumer.resume();
+        co_await ten_turns();
+
+        EXPECT_EQ(ended, 1);
         co_await consumer.close();
     });
 }

@@ -2,6 +2,7 @@
 // Sends that end before their report: cancelled, or at their deadline.
 #include <algorithm>
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
 #include <stdexcept>
@@ -181,6 +182,44 @@ TEST_F(ProducerEarlyEndTest, AContextMayTakeTheSignalsOfItsSendsWithIt) {
     dying.reset();
 
     EXPECT_EQ(forever.size(), 0U);
+}
+
+TEST_F(ProducerEarlyEndTest, AFlushWaitsForACancelledSendWhateverElseTheClientHasToSay) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        const Record record{"t", "k", "v"};
+        EXPECT_TRUE(co_await producer.send(record));
+        cluster.set_round_trip_time(200ms);
+        asio::cancellation_signal signal;
+        producer.async_send(record, asio::bind_cancellation_slot(signal.slot(), [](const Result<Delivery>&) {}));
+        signal.emit(asio::cancellation_type::terminal);
+        bool is_flushed = false;
+        producer.async_flush(asio::bind_executor(io, [&](const boost::system::error_code&) { is_flushed = true; }));
+
+        cluster.all_brokers_down();
+        EXPECT_TRUE(co_await eventually([&] { return !producer.get_stats().last_problem.empty(); }));
+        EXPECT_FALSE(is_flushed);
+        cluster.set_round_trip_time(0ms);
+        cluster.all_brokers_up();
+
+        EXPECT_TRUE(co_await eventually([&] { return is_flushed; }));
+        EXPECT_EQ(producer.get_stats().in_flight, 0U);
+    });
+}
+
+TEST_F(ProducerEarlyEndTest, ACancelledSendDoesNotKeepTheContextRunningUntilItsReport) {
+    Producer producer{io.get_executor(), config()};
+    const Record record{"t", "k", "v"};
+    run(io, [&]() -> asio::awaitable<void> { EXPECT_TRUE(co_await producer.send(record)); });
+    cluster.set_round_trip_time(60s); // nothing comes that would end a wait for events
+    asio::cancellation_signal signal;
+    producer.async_send(record, asio::bind_cancellation_slot(signal.slot(), [](const Result<Delivery>&) {}));
+    signal.emit(asio::cancellation_type::terminal);
+
+    io.run_for(20s);
+
+    EXPECT_TRUE(io.stopped());
+    EXPECT_EQ(producer.get_stats().in_flight, 1U);
 }
 
 // The first cancellation ends the send and frees its place for another one, before the slot can be cleared.

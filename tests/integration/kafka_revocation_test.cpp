@@ -81,6 +81,32 @@ TEST_F(RevocationTest, WhatWasReadBeforeItIsForgotten) {
     });
 }
 
+// The record that is held keeps the old assignment of its partition alive.
+TEST_F(RevocationTest, APartitionThatComesBackIsAnotherThanTheOneThatRecordsOfBeforeBelongTo) {
+    cluster.create_topic("other", 1).value();
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(1, 0);
+        auto settings = config();
+        settings.report_ends = false; // the record is the last thing that is heard of any partition
+        Consumer first{io.get_executor(), settings};
+        const auto held = co_await first.next_batch();
+        auto of_other = settings;
+        of_other.topics = {"other"};
+        Consumer second{io.get_executor(), of_other};
+        EXPECT_TRUE(co_await eventually([&] { return first.get_stats().rebalances == 3; })); // given, taken, given
+
+        const auto again = co_await first.next_batch();
+        first.done(held->front());
+        EXPECT_EQ(first.get_stats().done, 0U);
+        first.done(again->front());
+
+        EXPECT_EQ(first.get_stats().done, 1U);
+        EXPECT_EQ(first.get_stats().done_too_late, 1U);
+        co_await first.close();
+        co_await second.close();
+    });
+}
+
 // Nobody asks for a record between the revocation and the new assignment, which may hold the same partitions.
 TEST_F(RevocationTest, WhatCameWithABatchBeforeItIsForgotten) {
     run(io, [&]() -> asio::awaitable<void> {

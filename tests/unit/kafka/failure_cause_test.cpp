@@ -53,6 +53,7 @@ TEST(FailureCause, AnOutageThatIsOverIsToBlameOnlyForSendsThatBeganInIt) {
     cause.note_success(t0 + 500ms);
 
     EXPECT_EQ(cause.not_written_in_time({"orders", t0 + 400ms}, t0 + 1s), Errc::broker_unreachable);
+    EXPECT_EQ(cause.not_written_in_time({"orders", t0 + 500ms}, t0 + 1s), Errc::broker_unreachable);
     EXPECT_EQ(cause.not_written_in_time({"orders", t0 + 600ms}, t0 + 1s), Errc::send_timeout);
     EXPECT_EQ(cause.current(), "");
 }

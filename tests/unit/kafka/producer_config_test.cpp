@@ -61,6 +61,8 @@ TEST(ProducerConfig, FieldsOutsideTheirRangeAreProblems) {
     EXPECT_EQ(field_of({}), "bootstrap_servers");
     EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .delivery_timeout = 9ms}), "delivery_timeout");
     EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .linger = -1ms}), "linger");
+    EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .delivery_timeout = 1h, .linger = 900s}), "0 problems");
+    EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .delivery_timeout = 1h, .linger = 900'001ms}), "linger");
     EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .max_in_flight = 0}), "max_in_flight");
     EXPECT_EQ(field_of({.bootstrap_servers = "b:1", .max_in_flight_bytes = 0}), "max_in_flight_bytes");
 }

@@ -196,6 +196,15 @@ TEST_F(RetryExecutorTest, TheMarkReachesAnOperationThatTakesTheContext) {
     EXPECT_TRUE(operation.contexts()[1].is_idempotent());
 }
 
+TEST_F(RetryExecutorTest, AnOperationThatTakesTheContextIsConnectedToWhoeverCancels) {
+    auto retry = with({});
+    operation.returns(1);
+
+    run(io, time, retry.execute_with_retry(operation.with_context()));
+
+    EXPECT_TRUE(operation.contexts()[0].cancellation_slot().is_connected());
+}
+
 // Deadlines
 
 TEST_F(RetryExecutorTest, EndsNowWithTheLastErrorIfTheNextTryWouldBeTooLate) {

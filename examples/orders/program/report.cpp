@@ -21,6 +21,15 @@ std::string with_spaces(std::string text) {
     return text;
 }
 
+// Cut to a column, and without what a terminal would take for a command.
+std::string shown(std::string_view customer, std::size_t columns) {
+    std::string text{customer.substr(0, columns)};
+    constexpr unsigned char first_printable = 0x20, first_beyond_ascii = 0x7f;
+    std::ranges::replace_if(text, [](unsigned char c) { return c < first_printable || c >= first_beyond_ascii; }, '?');
+    if (customer.size() > columns) text.replace(columns - 3, 3, "...");
+    return text;
+}
+
 std::string grouped_amount(const Thousandths& amount) {
     return with_spaces(to_string(amount));
 }
@@ -79,9 +88,11 @@ std::string summary(const Figures& figures) {
     if (figures.unfinished() > 0) row("not finished", grouped(figures.unfinished()));
     row("customers", grouped(figures.customers));
     row("grand total", grouped_amount(figures.grand_total));
-    if (!figures.top.empty()) text += fmt::format("\n  {:<14}{:>10}{:>18}\n", "top customers", "lines", "total");
+    constexpr std::size_t name_columns = 14;
+    if (!figures.top.empty()) text += fmt::format("\n  {:<14} {:>9} {:>17}\n", "top customers", "lines", "total");
     for (const auto& [customer, lines, total] : figures.top)
-        text += fmt::format("  {:<14}{:>10}{:>18}\n", customer, grouped(lines), grouped_amount(total));
+        text += fmt::format("  {:<14} {:>9} {:>17}\n", shown(customer, name_columns), grouped(lines),
+                            grouped_amount(total));
     text += '\n';
     const bool all_acknowledged = figures.totals_sent == figures.totals_acknowledged;
     row("totals sent", grouped(figures.totals_sent) + (figures.totals_sent == 0 ? ""

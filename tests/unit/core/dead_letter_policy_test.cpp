@@ -52,6 +52,7 @@ const std::vector<Case>& cases() {
         {"cancellation", Errc::cancelled, false, false},
         {"a cancelled system call", errno_code(errc::operation_canceled), false, false},
         {"a refusal of ours passed on", Errc::record_not_to_blame, false, false},
+        {"want of memory", Error::from_exception(std::make_exception_ptr(std::bad_alloc{})), false, false},
     };
     return all;
 }

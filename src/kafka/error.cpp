@@ -12,8 +12,8 @@ namespace velostream::kafka {
 namespace {
 
 // What a record or the request made of it names wrongly is `bad_request`, for that blames the record: its size, its
-// format, its topic, what the broker knows nothing of. What somebody has to mend in the program or the cluster, whatever
-// the record, is `fatal`; what passes by itself is `service_unavailable`.
+// format, its topic, what the broker knows nothing of. What somebody has to mend in the program or the cluster,
+// whatever the record, is `fatal`; what passes by itself is `service_unavailable`.
 ErrorType type_of(int value) noexcept {
     switch (static_cast<rd_kafka_resp_err_t>(value)) {
         case RD_KAFKA_RESP_ERR__TRANSPORT:

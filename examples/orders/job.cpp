@@ -14,6 +14,7 @@
 #include "accounting/loss_watch.hpp"
 #include "input/decimal.hpp"
 #include "passing_error.hpp"
+#include "settings.hpp"
 #include "velostream/kafka/admin.hpp"
 
 namespace orders {
@@ -27,40 +28,6 @@ namespace kafka = velostream::kafka;
 
 namespace {
 
-constexpr std::size_t most_in_flight = 8'192;
-// What a handler holds beside its record: the total that it sends, its coroutines, the client's copy.
-constexpr velostream::Bytes handler_bytes = 1'024;
-// Of lines that were read and not sent, and of those that were sent and not acknowledged: as much as is of use, and no
-// more than a small part of a small limit.
-velostream::Bytes reader_bytes(const Options& options) {
-    return std::min<velostream::Bytes>(velostream::mebibyte / 2, options.memory_mb * velostream::mebibyte / 32);
-}
-velostream::Bytes source_bytes(const Options& options) {
-    return std::min<velostream::Bytes>(4 * velostream::mebibyte, options.memory_mb * velostream::mebibyte / 16);
-}
-
-bool is_limit_small(const Options& options) {
-    constexpr std::uint64_t small_mb = 16;
-    return options.memory_mb < small_mb;
-}
-
-// With less, the producer of dead letters would send a few at a time, or refuse them while lines in progress have all.
-bool are_dead_letters_charged(const Options& options) {
-    constexpr std::uint64_t enough_mb = 64;
-    return options.memory_mb >= enough_mb;
-}
-
-// How long a record waits for company. With a small limit few are in progress at once, and waiting is all they would
-// do.
-velostream::Duration linger_of(const Options& options) {
-    return is_limit_small(options) ? 2ms : 20ms;
-}
-
-kafka::ProducerConfig producer_config(const Options& options, const Cluster& cluster, velostream::Duration timeout) {
-    return {
-        .bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = timeout, .linger = linger_of(options)};
-}
-
 constexpr std::size_t usual_json = 96;
 constexpr std::size_t shown_customers = 5;
 
@@ -71,6 +38,7 @@ std::optional<std::uint64_t> line_number_of(const kafka::ConsumedRecord& record)
     return std::nullopt;
 }
 
+// What is no fault of the line is the limit's: no other error of this job blames a record.
 std::size_t reason_of(const Error& error) {
     const auto fault = fault_of(error);
     return fault ? static_cast<std::size_t>(*fault) - 1 : dead_reason_words.size() - 1;
@@ -81,15 +49,6 @@ asio::awaitable<Result<void>> done(Result<void> result) {
 }
 
 } // namespace
-
-velostream::StreamingConfig job_config(const Options& options, const std::string& dead_letter_topic) {
-    return {.max_memory_mb = options.memory_mb,
-            .resource_limits = velostream::ResourceLimitsConfig{.max_aggregation_groups = 10'000'000},
-            .circuit_breaker = velostream::CircuitBreakerConfig{.timeout = 500ms},
-            .retry_policy = velostream::RetryConfig{.attempt_timeout = 1s},
-            .dead_letter_queue = velostream::DeadLetterQueueConfig{
-                .topic = dead_letter_topic, .retry_delay = 500ms, .delivery_timeout = 30s}};
-}
 
 struct Job::Events final : velostream::Observer {
     explicit Events(Figures& job_figures) : figures(job_figures) {}

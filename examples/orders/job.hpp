@@ -25,9 +25,6 @@
 
 namespace orders {
 
-/// What the job asks of the library: dead letters go to `dead_letter_topic`.
-velostream::StreamingConfig job_config(const Options& options, const std::string& dead_letter_topic);
-
 /// The stream processor: order lines in, a total per customer out, what cannot be processed to the dead letters.
 class Job {
   public:

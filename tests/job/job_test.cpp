@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "order_lines.hpp"
+#include "settings.hpp"
 #include "velostream/kafka/mock_cluster.hpp"
 #include "velostream/kafka/producer.hpp"
 

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "order_line.hpp"
 #include "program/report.hpp"
 
 namespace orders {
@@ -158,7 +159,7 @@ void add_options(CLI::App& app, Options& options) {
          "1 to 200 of a-z A-Z 0-9 . _ -"},
         [&options](const std::string& text) { return is_prefix(options.prefix = text); });
     add_flag(app, {.name = "--clean", .help = "delete the topics of a real cluster afterwards"}, options.clean);
-    add_text(app, {"--input", "FILE|-", "order lines (CSV, also packed by zstd), - for standard input"}, options.input);
+    add_text(app, {"--input", "FILE|-", "order lines, also packed by zstd, - for standard input"}, options.input);
     add_number(app, {"--generate", "N", "N synthetic orders instead of a file"}, 1, most_lines, options.generate);
     add_number(app, {"--customers", "N", "how many customers they have (default 4 000, or a fifth of N), at most N"}, 1,
                most_lines, options.customers);
@@ -195,6 +196,10 @@ constexpr auto ending =
     "there after 0 and 1, and after 3 if lines were read; those of a run that failed say how far it came, and the\n"
     "report has \"error\" then.";
 
+std::string order_lines() {
+    return "Order lines are CSV (RFC 4180) with the header\n" + std::string{header_line} + "\n\n";
+}
+
 } // namespace
 
 std::optional<Outage> parse_outage(const std::string& text) {
@@ -222,7 +227,7 @@ ParsedOptions parse_options(int argc, const char* const* argv, const std::string
     constexpr std::size_t column = 28;
     app.get_formatter()->column_width(column);
     app.set_help_flag("-h,--help", "this text");
-    app.footer(ending);
+    app.footer(order_lines() + ending);
     app.allow_extras();
     add_options(app, options);
 

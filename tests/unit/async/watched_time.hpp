@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "velostream/async/context_membership.hpp"
 #include "velostream/async/time_source.hpp"
 
 namespace velostream::testing {
@@ -25,6 +26,7 @@ class WatchedTime {
         auto slot = asio::get_associated_cancellation_slot(handler);
         const auto sleep = std::make_shared<Sleep>(executor, std::move(handler));
         ++state_->begun;
+        if (!sleep->membership.join(executor, sleep)) return;
         if (slot.is_connected()) {
             slot.assign([state = state_, weak = std::weak_ptr{sleep}](asio::cancellation_type) {
                 const auto asleep = weak.lock();
@@ -45,9 +47,17 @@ class WatchedTime {
     int late_cancellations() const noexcept { return state_->late_cancellations; }
 
   private:
-    struct Sleep {
+    struct Sleep final : ContextMember {
         Sleep(asio::any_io_executor on, SleepHandler then) : executor(std::move(on)), handler(std::move(then)) {}
 
+        bool detach() noexcept override { return static_cast<bool>(handler); }
+        void drop() noexcept override {
+            SleepHandler dropped;
+            dropped.swap(handler);
+            executor = {};
+        }
+
+        ContextMembership membership;
         asio::any_io_executor executor;
         SleepHandler handler; // null when it is over
     };
@@ -59,6 +69,7 @@ class WatchedTime {
 
     static void end(Sleep& sleep, boost::system::error_code code) {
         if (!sleep.handler) return;
+        sleep.membership.leave();
         SleepHandler handler;
         handler.swap(sleep.handler);
         const auto executor = std::exchange(sleep.executor, {});

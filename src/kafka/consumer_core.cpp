@@ -313,6 +313,7 @@ void ConsumerCore::drop() noexcept {
     timer_.abandon();
     if (loop_) loop_->drop();
     leave_group();
+    executor_ = {}; // a strand of the context must not outlive it
 }
 
 std::vector<PartitionPosition> ConsumerCore::assignment() const {

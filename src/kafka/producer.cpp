@@ -32,9 +32,13 @@ bool Producer::IsIdle::operator()() const noexcept {
     return core->is_idle();
 }
 
-WaitQueue& Producer::wait_for_idle() {
-    if (!core_->is_idle()) core_->listen();
-    return core_->idle();
+WaitQueue& Producer::begin_flush(detail::ProducerCore& core) {
+    if (!core.is_idle()) core.listen();
+    return core.idle();
+}
+
+void Producer::stop_flush(const std::shared_ptr<detail::ProducerCore>& core) {
+    if (core) core->after_progress();
 }
 
 asio::awaitable<void> Producer::close(Duration grace) {

@@ -379,6 +379,8 @@ void ProducerCore::shut_down() {
     signal_.reset();
     session_.reset();
     charged_.release();
+    in_flight_ = 0; // no report comes any more
+    in_flight_bytes_ = 0;
     idle_.wake_all(asio::error::operation_aborted);
     closed_.wake_all();
 }
@@ -394,6 +396,7 @@ void ProducerCore::drop() noexcept {
     for (const auto& operation : pool_) operation->reset();
     session_.reset();
     charged_.release();
+    executor_ = {}; // a strand of the context must not outlive it
 }
 
 ProducerStats ProducerCore::stats() const {

@@ -54,6 +54,8 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     WaitQueue& idle() noexcept { return idle_; }
     WaitQueue& closed() noexcept { return closed_; }
     void listen();
+    /// Something has ended: whoever waits for the end of everything may go on, and nobody listens for nobody.
+    void after_progress();
 
     ProducerStats stats() const;
     const asio::any_io_executor& executor() const noexcept { return executor_; }
@@ -81,7 +83,6 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void settle(SendOperation& operation, const rd_kafka_message_t& report);
     void settle_written(SendOperation& operation, const rd_kafka_message_t& report);
     void give_room_back(SendOperation& operation);
-    void after_progress();
     bool is_wanted() const;
 
     static FailureCause::Send describe(const SendOperation& operation);

@@ -5,7 +5,6 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <stdexcept>
-#include <thread>
 
 #include "kafka_producer_fixture.hpp"
 
@@ -13,17 +12,6 @@ namespace velostream::kafka {
 namespace {
 
 using ProducerLifeTest = ProducerTest;
-
-TEST_F(ProducerLifeTest, AFlushWithoutAnExecutorEndsOnTheProducers) {
-    Producer producer{io.get_executor(), config()};
-    std::optional<std::thread::id> ended_on;
-    producer.async_flush([&](const boost::system::error_code&) { ended_on = std::this_thread::get_id(); });
-
-    EXPECT_FALSE(ended_on);
-    io.run();
-
-    EXPECT_EQ(ended_on, std::this_thread::get_id());
-}
 
 TEST_F(ProducerLifeTest, WhileNothingIsInProgressItDoesNotKeepTheContextRunning) {
     Producer producer{io.get_executor(), config()};

@@ -133,8 +133,10 @@ class DeadlineTimer {
         if (state_->wheel.size() == 0) state_->cancel();
     }
 
-    /// Forgets the sleep without touching it: for owners that are told that their execution context is being destroyed.
+    /// Forgets the sleep without touching it, and lets go of the executor: for owners that are told that their
+    /// execution context is being destroyed.
     void abandon() noexcept {
+        state_->executor = {};
         state_->wake_at.reset();
         ++state_->generation;
     }

@@ -2,14 +2,15 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -92,9 +93,11 @@ auto initiate_send(ProducerCore& core, const SomeRecord& record, const CallConte
 ///           threads). Completion handlers run through their own executors. The client library's threads run no code of
 ///           this library or of yours.
 /// Lifetime: destruction does not block; sends in progress end with `Errc::producer_closed` and may not be written.
-///           `close` first to have them written. The execution context may be destroyed at any time. A cancellation
-///           signal may end before its send, and be emitted, without effect, when send, context and producer have gone.
-///           Once a send was cancelled, the slot of the emission is its owner's again; every other one is emptied.
+///           `close` first to have them written. The execution context may be destroyed at any time; then nothing is
+///           left to do with the producer but to destroy it. An operation that is begun later, such as one of
+///           `asio::deferred`, must begin while it lives. A cancellation signal may end before its send, and be
+///           emitted, without effect, when send, context and producer have gone. Once a send was cancelled, the slot of
+///           the emission is its owner's again; every other one is emptied.
 class Producer {
   public:
     using SendSignature = void(Result<Delivery>);
@@ -158,15 +161,25 @@ class Producer {
     ///
     /// Completes with: `error_code`: success, or `operation_aborted`. Through the handler's executor, or the
     ///                 producer's if it has none.
-    /// Cancellation:   all kinds; leaves nothing behind.
+    /// Cancellation:   all kinds; leaves nothing behind. (A handler of another executor: until the client's next event
+    ///                 the producer keeps its context running.)
     template <asio::completion_token_for<WaitQueue::Signature> Token>
     auto async_flush(Token&& token) {
         return asio::async_initiate<Token, WaitQueue::Signature>(
-            [](auto handler, WaitQueue& idle, IsIdle is_idle, const asio::any_io_executor& home) {
+            [](auto handler, const std::shared_ptr<detail::ProducerCore>& core) {
+                const auto& home = detail::executor_of(*core);
                 const auto executor = asio::get_associated_executor(handler, home);
-                idle.async_wait_unless(is_idle, asio::bind_executor(executor, std::move(handler)));
+                const auto slot = asio::get_associated_cancellation_slot(handler);
+                auto then = [producer = std::weak_ptr{core}, is_home = executor == home,
+                             handler = std::move(handler)](boost::system::error_code code) mutable {
+                    if (code && is_home) stop_flush(producer.lock());
+                    std::move(handler)(code);
+                };
+                begin_flush(*core).async_wait_unless(
+                    IsIdle{core.get()},
+                    asio::bind_executor(executor, asio::bind_cancellation_slot(slot, std::move(then))));
             },
-            token, std::ref(wait_for_idle()), IsIdle{core_.get()}, get_executor());
+            token, core_);
     }
 
     /// Ends the producer: refuses new sends with `Errc::producer_closed`, waits up to `grace` for those in progress,
@@ -183,7 +196,8 @@ class Producer {
         bool operator()() const noexcept;
     };
 
-    WaitQueue& wait_for_idle();
+    static WaitQueue& begin_flush(detail::ProducerCore& core);
+    static void stop_flush(const std::shared_ptr<detail::ProducerCore>& core);
 
     std::shared_ptr<detail::ProducerCore> core_;
 };

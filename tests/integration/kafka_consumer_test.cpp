@@ -4,6 +4,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -112,6 +113,19 @@ TEST_F(ConsumerTest, ARestartGoesOnAfterTheLastRecordOfWhichAllBeforeAreDone) {
         EXPECT_EQ(values.size(), 7U);
         co_await again.close();
     });
+}
+
+// A strand of a context that is gone may not even be destroyed: AddressSanitizer sees who keeps one.
+TEST_F(ConsumerTest, KeepsNoStrandOfAContextThatIsGone) {
+    auto context = std::make_optional<asio::io_context>(1);
+    std::optional<Consumer> consumer;
+    consumer.emplace(asio::make_strand(*context), config());
+    context->run_for(20ms);
+
+    context.reset();
+    consumer.reset();
+
+    EXPECT_FALSE(consumer);
 }
 
 TEST_F(ConsumerTest, DestructionCommitsWhatIsDoneToo) {

@@ -2,6 +2,7 @@
 #include "producer_core.hpp"
 
 #include <algorithm>
+#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -392,10 +393,13 @@ bool ProducerCore::detach() noexcept {
 void ProducerCore::drop() noexcept {
     timer_.abandon();
     signal_.reset();
-    for (const auto& operation : pool_) operation->forget_slots();
-    for (const auto& operation : pool_) operation->reset();
+    const auto dropped = std::exchange(pool_, {}); // a handler may send on its way out, which is refused
+    free_ = nullptr;
+    for (const auto& operation : dropped) operation->forget_slots();
+    for (const auto& operation : dropped) operation->reset();
     session_.reset();
     charged_.release();
+    for (auto* const waiters : {&idle_, &closed_}) waiters->wake_all(asio::error::operation_aborted);
     executor_ = {}; // a strand of the context must not outlive it
 }
 

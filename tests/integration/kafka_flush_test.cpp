@@ -96,6 +96,20 @@ TEST_F(FlushTest, OfAProducerThatWasClosedHasNothingToWaitFor) {
     });
 }
 
+TEST_F(FlushTest, OfAnotherContextEndsWithTheProducersOwn) {
+    cluster.all_brokers_down();
+    auto dying = std::make_unique<asio::io_context>(1);
+    Producer producer{dying->get_executor(), config()};
+    producer.async_send(record, asio::detached);
+    std::optional<boost::system::error_code> ended;
+    producer.async_flush(asio::bind_executor(io, [&](boost::system::error_code code) { ended = code; }));
+
+    dying.reset();
+    io.run_for(20s);
+
+    EXPECT_EQ(ended, asio::error::operation_aborted);
+}
+
 // A strand of a context that is gone may not even be destroyed: AddressSanitizer sees who keeps one.
 TEST_F(FlushTest, AProducerKeepsNoStrandOfAContextThatIsGone) {
     auto context = std::make_optional<asio::io_context>(1);

@@ -184,6 +184,23 @@ TEST_F(ProducerEarlyEndTest, AContextMayTakeTheSignalsOfItsSendsWithIt) {
     EXPECT_EQ(forever.size(), 0U);
 }
 
+TEST_F(ProducerEarlyEndTest, AHandlerThatAContextTakesWithItMaySendOnItsWayOut) {
+    cluster.all_brokers_down();
+    const Record record{"t", "k", "v"};
+    auto dying = std::make_unique<asio::io_context>(1);
+    Producer producer{dying->get_executor(), config()};
+    int sent = 0;
+    const auto send_more = [&](void*) {
+        for (; sent < 100; ++sent) producer.async_send(record, asio::detached);
+    };
+    for (int i = 0; i < 8; ++i)
+        producer.async_send(record, [last = std::shared_ptr<void>{nullptr, send_more}](const Result<Delivery>&) {});
+
+    dying.reset();
+
+    EXPECT_EQ(sent, 100);
+}
+
 TEST_F(ProducerEarlyEndTest, AFlushWaitsForACancelledSendWhateverElseTheClientHasToSay) {
     run(io, [&]() -> asio::awaitable<void> {
         Producer producer{io.get_executor(), config()};

@@ -159,8 +159,8 @@ class Producer {
 
     /// Waits until nothing is in flight and nobody waits for room, records that were given up included.
     ///
-    /// Completes with: `error_code`: success, or `operation_aborted`. Through the handler's executor, or the
-    ///                 producer's if it has none.
+    /// Completes with: `error_code`: success, or `operation_aborted` when it is cancelled, or when the producer or its
+    ///                 context ends first. Through the handler's executor, or the producer's if it has none.
     /// Cancellation:   all kinds; leaves nothing behind. (A handler of another executor: until the client's next event
     ///                 the producer keeps its context running.)
     template <asio::completion_token_for<WaitQueue::Signature> Token>

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -21,6 +22,27 @@ struct Running {
     int count = 0;
 };
 
+class Task {
+  public:
+    Task(std::function<void()> work, std::shared_ptr<Running> running)
+        : work_(std::move(work)), running_(std::move(running)) {
+        const std::lock_guard lock{running_->mutex};
+        ++running_->count;
+    }
+
+    void run() {
+        work_();
+        work_ = nullptr; // what it holds goes before the program may end
+        const std::lock_guard lock{running_->mutex};
+        --running_->count;
+        running_->changed.notify_all();
+    }
+
+  private:
+    std::function<void()> work_;
+    const std::shared_ptr<Running> running_;
+};
+
 class Background {
   public:
     ~Background() {
@@ -30,18 +52,13 @@ class Background {
     }
 
     void run(std::function<void()> work) {
-        {
-            const std::lock_guard lock{running_->mutex};
-            ++running_->count;
-        }
+        const auto task = std::make_shared<Task>(std::move(work), running_);
         const WithoutSignals for_the_thread;
-        std::thread([running = running_, work = std::move(work)]() mutable {
-            work();
-            work = nullptr; // what it holds goes before the program may end
-            const std::lock_guard lock{running->mutex};
-            --running->count;
-            running->changed.notify_all();
-        }).detach();
+        try {
+            std::thread{[task] { task->run(); }}.detach();
+        } catch (const std::system_error&) {
+            task->run();
+        }
     }
 
   private:

@@ -6,7 +6,7 @@
 namespace velostream::kafka {
 
 /// Runs something that may block on a thread of its own, such as the destruction of a client. The end of the program
-/// waits for it, for ten seconds at most.
+/// waits for it, for ten seconds at most. Where no thread can be started it is done at once, and blocks the caller.
 ///
 /// Threads: safe.
 void run_in_background(std::function<void()> work);

@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 
 #include "kafka_producer_fixture.hpp"
+#include "no_more_threads.hpp"
 
 namespace velostream::kafka {
 namespace {
@@ -115,27 +116,6 @@ TEST_F(FailedClientTest, WhatWasWithABrokerWhenItsClientFailedIsPerhapsWrittenFo
     EXPECT_EQ(unknown.error(), Errc::send_outcome_unknown) << unknown.error();
     EXPECT_TRUE(unknown.error().inner() && *unknown.error().inner() == ErrorType::fatal) << unknown.error();
 }
-
-/// While it lives, this process can start no thread, and so open no client.
-class NoMoreThreads {
-  public:
-    NoMoreThreads() {
-        constexpr std::size_t more_than_there_are_addresses = std::size_t{1} << 60;
-        pthread_getattr_default_np(&before_);
-        pthread_attr_t huge;
-        pthread_getattr_default_np(&huge);
-        pthread_attr_setstacksize(&huge, more_than_there_are_addresses);
-        pthread_setattr_default_np(&huge);
-        pthread_attr_destroy(&huge);
-    }
-    ~NoMoreThreads() {
-        pthread_setattr_default_np(&before_);
-        pthread_attr_destroy(&before_);
-    }
-
-  private:
-    pthread_attr_t before_;
-};
 
 /// Brokers that refuse the first client its id as an idempotent producer, which is fatal for it, when it has a record
 /// already: it gives that back, and no other client can be opened as long as there are `no_threads`.

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "kafka_producer_fixture.hpp"
+#include "no_more_threads.hpp"
 
 namespace velostream::kafka {
 namespace {
@@ -25,6 +26,16 @@ TEST_F(ProducerLifeTest, WhileNothingIsInProgressItDoesNotKeepTheContextRunning)
 
     EXPECT_LT(now() - begin, 10s);
     EXPECT_EQ(producer.get_stats().sent, 1U);
+}
+
+TEST_F(ProducerLifeTest, ItMayEndWhereNoThreadCanBeStarted) {
+    std::optional<Producer> producer;
+    producer.emplace(io.get_executor(), config());
+    const NoMoreThreads from_now_on;
+
+    producer.reset();
+
+    EXPECT_FALSE(producer);
 }
 
 TEST_F(ProducerLifeTest, ACloseMayWaitForever) {

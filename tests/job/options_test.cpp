@@ -45,8 +45,8 @@ int exit_code_of(std::vector<const char*> arguments) {
 TEST(ParseOptions, TakesBrokersWithAndWithoutPorts) {
     for (const auto* text : {"kafka", "127.0.0.1:9092", "a:1,b:65535", "[::1]:9092", "[::1]", "a,b:9092"})
         EXPECT_EQ(exit_code_of({"--brokers", text}), 0) << text;
-    for (const auto* text :
-         {"", ",", "a:1,", "a:0", "a:65536", "127.0.0.1:99999", "a:", "a:b", "a: 1", ":9092", "a b:1"})
+    for (const auto* text : {"", ",", "a:1,", "a:0", "a:65536", "127.0.0.1:99999", "a:", "a:b", "a: 1", ":9092",
+                             "a b:1", "::1:9092", "::1", "x://h:1", "[]:1", "[::1:1", "::1]", "[[::1]]"})
         EXPECT_EQ(exit_code_of({"--brokers", text}), 2) << text;
 }
 

@@ -46,14 +46,24 @@ std::optional<velostream::Duration> duration(std::string_view text) {
     return std::nullopt;
 }
 
+/// A name, an IPv4 address, or an IPv6 address in brackets: an open one could not be told from its port.
+bool is_host(std::string_view text) {
+    if (text.starts_with('[') && text.ends_with(']'))
+        text = text.substr(1, text.size() - 2);
+    else if (text.find(':') != std::string_view::npos)
+        return false;
+    return !text.empty() && text.find_first_of(" /[]") == std::string_view::npos;
+}
+
 /// `host`, `host:9092`, `[::1]:9092`, or several of them after commas.
 bool is_broker_list(std::string_view text) {
     constexpr std::uint64_t largest_port = 65'535;
     for (const auto part : std::views::split(text, ',')) {
         const std::string_view broker{part.begin(), part.end()};
-        const auto host = broker.substr(0, broker.rfind(':'));
-        if (host.empty() || host.find(' ') != std::string_view::npos) return false;
-        if (host.size() == broker.size() || broker.ends_with(']')) continue; // no port: Kafka's usual one
+        const bool has_port = broker.find(':') != std::string_view::npos && !broker.ends_with(']');
+        const auto host = has_port ? broker.substr(0, broker.rfind(':')) : broker; // without: Kafka's usual port
+        if (!is_host(host)) return false;
+        if (!has_port) continue;
         const auto port = whole_number(broker.substr(host.size() + 1));
         if (!port || *port == 0 || *port > largest_port) return false;
     }

@@ -119,7 +119,8 @@ class DeadlineTimer {
     DeadlineTimer& operator=(const DeadlineTimer&) = delete;
     ~DeadlineTimer() { state_->cancel(); }
 
-    /// Calls the deadline on the executor at `at`, late by a few milliseconds at most while the executor is free.
+    /// Calls the deadline on the executor at `at`, late by a few milliseconds at most while the executor is free. What
+    /// it throws leaves through the executor; the deadlines after it have their turns nevertheless.
     void arm(Deadline& deadline, TimePoint at) {
         state_->wheel.arm(deadline, at);
         if (!state_->wake_at || at < *state_->wake_at) wake_in_time(state_);
@@ -176,7 +177,12 @@ class DeadlineTimer {
             const auto self = weak.lock();
             if (code || !self || self->generation != generation) return;
             self->wake_at.reset();
-            self->wheel.expire(self->time.now());
+            try {
+                self->wheel.expire(self->time.now());
+            } catch (...) { // by one of them, which has had its turn
+                wake_in_time(self);
+                throw;
+            }
             wake_in_time(self);
         };
         state->time.sleep_until(state->executor, *next,

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 namespace velostream {
@@ -378,6 +379,25 @@ TEST(DeadlineTimer, RestStopsTheSleepOnlyWhenNothingIsArmed) {
     timer.disarm(probe);
     timer.rest();
     EXPECT_FALSE(clock.state->sleeper);
+}
+
+TEST(DeadlineTimer, ADeadlineThatThrowsLetsTheOthersHaveTheirTurns) {
+    asio::io_context io;
+    const TestClock clock;
+    DeadlineTimer timer{io.get_executor(), clock};
+    struct Throwing : Deadline {
+        Throwing() : Deadline([](Deadline&) { throw std::runtime_error{"thrown"}; }) {}
+    } throwing;
+    Probe same_time, later;
+    timer.arm(throwing, t0 + 1s);
+    timer.arm(same_time, t0 + 1s);
+    timer.arm(later, t0 + 2s);
+
+    EXPECT_THROW(clock.advance_to(t0 + 1500ms), std::runtime_error);
+    clock.advance_to(t0 + 3s);
+
+    EXPECT_EQ(same_time.calls, 1);
+    EXPECT_EQ(later.calls, 1);
 }
 
 TEST(DeadlineTimer, CallsNobodyOnceItIsDestroyed) {

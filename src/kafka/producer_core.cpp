@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/system/errc.hpp>
+#include <new>
 #include <utility>
 
 #include "client_conf.hpp"
@@ -70,6 +72,19 @@ void ProducerCore::start(SendOperation& operation, Outgoing record, const CallCo
     operation.sequence = next_sequence_++;
     operation.started = timer_.coarse_now();
     ++attached_;
+    try {
+        begin(operation, call);
+    } catch (const std::bad_alloc&) {
+        if (!operation) throw; // it was about to be told
+        const bool is_handed_over = operation.place == SendOperation::Place::handed_over;
+        fail(operation,
+             is_handed_over ? make_error_code(Errc::send_outcome_unknown)
+                            : make_error_code(boost::system::errc::not_enough_memory),
+             When::later);
+    }
+}
+
+void ProducerCore::begin(SendOperation& operation, const CallContext* call) {
     if (state_ != State::open) return fail(operation, Errc::producer_closed, When::later);
 
     auto deadline = operation.started + config_.delivery_timeout;
@@ -414,6 +429,10 @@ ProducerStats ProducerCore::stats() const {
 
 SendHandler& new_send(ProducerCore& core) {
     return core.allocate();
+}
+
+void forget_send(ProducerCore& core, SendHandler& handler) noexcept {
+    core.recycle(static_cast<SendOperation&>(handler));
 }
 
 const asio::any_io_executor& executor_of(const ProducerCore& core) noexcept {

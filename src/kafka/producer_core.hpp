@@ -38,6 +38,8 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void join_context();
 
     SendOperation& allocate();
+    /// Takes back what was allocated, and not started.
+    void recycle(SendOperation& operation) noexcept;
     void start(SendOperation& operation, Outgoing record, const CallContext* call);
     /// The deadline of this send has passed.
     void expire(SendOperation& operation);
@@ -64,6 +66,7 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     enum class State : std::uint8_t { open, closing, closed };
 
     // Sends
+    void begin(SendOperation& operation, const CallContext* call);
     bool has_room_for(const SendOperation& operation) noexcept;
     bool charge(Bytes in_flight_bytes) noexcept;
     void give_memory_back() noexcept;
@@ -74,7 +77,6 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void release(SendOperation& operation) noexcept;
     void fail(SendOperation& operation, Error error, When when);
     void give_up(SendOperation& operation, Error error);
-    void recycle(SendOperation& operation) noexcept;
 
     // Events
     void on_events();

@@ -113,11 +113,12 @@ ProducerSession::~ProducerSession() {
 rd_kafka_topic_t* ProducerSession::topic(std::string_view name) {
     if (last_name_ && *last_name_ == name) return last_topic_;
     auto found = topics_.find(name);
-    if (found == topics_.end()) {
-        std::string key{name};
-        auto* topic = rd_kafka_topic_new(client_, key.c_str(), nullptr);
-        if (!topic) return nullptr;
-        found = topics_.emplace(std::move(key), topic).first;
+    if (found == topics_.end()) found = topics_.emplace(name, nullptr).first;
+    auto*& topic = found->second;
+    if (!topic) topic = rd_kafka_topic_new(client_, found->first.c_str(), nullptr);
+    if (!topic) {
+        topics_.erase(found);
+        return nullptr;
     }
     last_name_ = &found->first;
     last_topic_ = found->second;

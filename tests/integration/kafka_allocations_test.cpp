@@ -2,8 +2,12 @@
 // What the library allocates per record. Nothing is counted under a sanitizer.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
+#include <array>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <cstdint>
+#include <new>
 
 #include "kafka_support.hpp"
 #include "support/allocation_count.hpp"
@@ -12,6 +16,7 @@ namespace velostream::kafka {
 namespace {
 
 using velostream::testing::allocations;
+using velostream::testing::allocations_until_failure;
 
 constexpr int warm_up = 2000;
 constexpr int count = 10'000;
@@ -101,6 +106,43 @@ TEST_F(AllocationsTest, ARecordOfALoopAllocatesNothingOfItsOwn) {
         EXPECT_LT(static_cast<double>(allocations - before) / count, 0.05);
         co_await consumer.close();
     });
+}
+
+// Whichever request for memory fails, its caller is told, by the call or by its handler, and no send is left behind.
+TEST_F(AllocationsTest, ASendForWhichThereIsNoMemoryEndsOnce) {
+    Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+    const std::array<char, 100> does_not_fit_in_place{};
+    int failures = 0;
+    bool was_refused = true;
+    for (std::int64_t n = 0; was_refused; ++n) {
+        ASSERT_LT(n, 100);
+        asio::cancellation_signal of_caller, of_call;
+        CallContext call{now() + 30s};
+        call.set_cancellation_slot(of_call.slot());
+        const Record to_new_topic{"topic-with-a-name-that-fits-in-no-small-string-" + std::to_string(n), "k", "v"};
+        int ended = 0;
+        was_refused = false;
+        const auto handler = [&, does_not_fit_in_place](const Result<Delivery>& result) {
+            ++ended;
+            was_refused = !result;
+        };
+        allocations_until_failure = n;
+        try {
+            producer.async_send(to_new_topic, call, asio::bind_cancellation_slot(of_caller.slot(), handler));
+        } catch (const std::bad_alloc&) {
+            ++ended;
+            was_refused = true;
+        }
+        allocations_until_failure = -1;
+        io.restart();
+        io.run();
+        EXPECT_EQ(ended, 1) << n;
+        EXPECT_FALSE(of_caller.slot().has_handler() || of_call.slot().has_handler()) << n;
+        if (was_refused) ++failures;
+    }
+    EXPECT_GT(failures, 3);
+    EXPECT_EQ(producer.get_stats().in_flight, 0U);
+    EXPECT_EQ(producer.get_stats().waiting, 0U);
 }
 
 } // namespace

@@ -13,13 +13,17 @@ namespace velostream::testing {
 
 // How often this thread took memory.
 inline thread_local std::uint64_t allocations = 0;
+// After how many more requests of this thread operator new fails, once; never while it is negative.
+inline thread_local std::int64_t allocations_until_failure = -1;
 // How much more often this thread called operator new than operator delete.
 inline thread_local std::int64_t held = 0;
 
 } // namespace velostream::testing
 
 void* operator new(std::size_t size) {
-    void* memory = std::malloc(size ? size : 1);
+    auto& until_failure = velostream::testing::allocations_until_failure;
+    const bool fails = until_failure >= 0 && until_failure-- == 0;
+    void* memory = fails ? nullptr : std::malloc(size ? size : 1);
     if (!memory) throw std::bad_alloc{};
     ++velostream::testing::allocations;
     ++velostream::testing::held;

@@ -62,6 +62,7 @@ class Outgoing {
 };
 
 SendHandler& new_send(ProducerCore& core);
+void forget_send(ProducerCore& core, SendHandler& handler) noexcept; // one that was not started
 const asio::any_io_executor& executor_of(const ProducerCore& core) noexcept;
 void start_send(ProducerCore& core, SendHandler& handler, Outgoing record, const CallContext* call);
 
@@ -71,7 +72,12 @@ struct InitiateSend {
     template <class Handler>
     void operator()(Handler&& handler, Outgoing record, const CallContext* call) const {
         auto& stored = new_send(*core);
-        stored.emplace(std::forward<Handler>(handler), executor_of(*core));
+        try {
+            stored.emplace(std::forward<Handler>(handler), executor_of(*core));
+        } catch (...) {
+            forget_send(*core, stored);
+            throw;
+        }
         start_send(*core, stored, record, call);
     }
 };

@@ -246,6 +246,18 @@ Result<void> Allocation::try_grow(Bytes more) {
     return grown;
 }
 
+Result<void> Allocation::try_transfer(const MemoryAccount& account) {
+    auto transferred = reservation_.try_transfer(account);
+    if (!transferred) {
+        shared_->on_refused(account, bytes(), transferred.error());
+        return transferred;
+    }
+    const auto before = std::exchange(account_, account);
+    shared_->on_released(before, bytes());
+    shared_->on_allocated(account_, bytes());
+    return transferred;
+}
+
 void Allocation::shrink(Bytes fewer) noexcept {
     fewer = std::min(fewer, bytes());
     if (fewer == 0) return;

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
-#include <boost/asio/execution/outstanding_work.hpp>
-#include <boost/asio/prefer.hpp>
 #include <memory>
-#include <mutex>
 #include <utility>
 
-#include "velostream/async/alarm.hpp"
-#include "velostream/async/context_membership.hpp"
+#include "velostream/async/pending_reserve.hpp"
 #include "velostream/async/time_source.hpp"
 #include "velostream/core/memory_waiter.hpp"
 
@@ -25,48 +20,26 @@ using ReserveSignature = void(Result<MemoryReservation>);
 namespace detail {
 
 /// One `async_reserve`. Whoever ends it (the tree, a cancellation, its deadline) also posts its handler.
-class ReserveOperation final : public MemoryWaiter, public ContextMember {
+class ReserveOperation final : public MemoryWaiter, public PendingReserve<MemoryReservation> {
   public:
     template <class Handler>
     ReserveOperation(MemoryAccount account, Bytes bytes, asio::any_io_executor executor, Handler&& handler)
         : MemoryWaiter(std::move(account), bytes),
-          executor_(asio::prefer(std::move(executor), asio::execution::outstanding_work.tracked)),
-          handler_(std::forward<Handler>(handler)) {}
+          PendingReserve(std::move(executor), std::forward<Handler>(handler)) {}
 
     /// Begins the operation, whose handler and its `slot` are in place.
     template <TimeSource Time>
     static void start(const std::shared_ptr<ReserveOperation>& operation, asio::cancellation_slot slot,
                       TimePoint deadline, const Time& time) {
         if (auto now = operation->try_now()) return operation->complete(std::move(*now));
-        if (!operation->membership_.join(operation->executor_, operation)) return; // its context ends: so does it
-        if (slot.is_connected())
-            slot.assign([weak = std::weak_ptr{operation}](asio::cancellation_type) {
-                if (const auto cancelled = weak.lock()) give_up(cancelled, Errc::cancelled);
-            });
-        if (deadline != TimePoint::max()) {
-            const std::scoped_lock lock{operation->mutex_}; // it may ring before it is set
-            operation->alarm_.set(time, operation->executor_, deadline,
-                                  [weak = std::weak_ptr{operation}](AlarmEnd end) {
-                                      const auto late = weak.lock();
-                                      if (late && end == AlarmEnd::rang) give_up(late, Errc::deadline_exceeded);
-                                  });
-        }
-        wait(operation);
+        if (operation->watch(slot, deadline, time)) wait(operation);
     }
 
   private:
-    static void give_up(const std::shared_ptr<ReserveOperation>& operation, Errc why);
-    void on_end(Result<MemoryReservation> result) noexcept override;
-    void complete(Result<MemoryReservation> result) noexcept;
-
-    bool detach() noexcept override;
-    void drop() noexcept override;
-
-    ContextMembership membership_;
-    std::mutex mutex_; // guards what follows; two threads meet at it only when a deadline or a context ends
-    Alarm alarm_;
-    asio::any_io_executor executor_;
-    asio::any_completion_handler<ReserveSignature> handler_;
+    std::shared_ptr<MemoryWaiter> self();
+    void give_up(Errc why) override;
+    void leave_queue() noexcept override;
+    void on_end(Result<MemoryReservation> result) noexcept override { finish(std::move(result)); }
 };
 
 } // namespace detail

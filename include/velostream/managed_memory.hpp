@@ -89,6 +89,11 @@ class Allocation {
     /// Gives everything back now.
     void release() noexcept { shrink(bytes()); }
 
+    /// Makes these bytes those of `account`, such as that of a query, or changes nothing.
+    ///
+    /// Errors: as `MemoryReservation::try_transfer`.
+    Result<void> try_transfer(const MemoryAccount& account);
+
     /// An allocation of its own with `part` of these bytes, under the same name; all of them if there are no more.
     [[nodiscard]] Allocation split(Bytes part) noexcept { return {shared_, account_, reservation_.split(part)}; }
     /// Takes over the bytes of `other`, which must be of the same manager and name.

@@ -51,7 +51,7 @@ Error refusal(const Node& account, Bytes asked, const Outcome& outcome) noexcept
         text += ": used " + std::to_string(outcome.used) + " of " + std::to_string(outcome.limit);
         text += largest_holders(level);
         if (outcome.waiting != 0) text += "; " + std::to_string(outcome.waiting) + " waiting";
-        text += asked > outcome.limit ? "; can never succeed: more than the limit" : "; waiting could help";
+        text += outcome.can_never_be() ? "; can never succeed: more than the limit" : "; waiting could help";
         return {Errc::memory_limit_exceeded, std::move(text)};
     } catch (...) {
         return Errc::memory_limit_exceeded; // no memory to say why
@@ -90,6 +90,23 @@ Result<void> MemoryReservation::try_grow(Bytes more) noexcept {
         return refusal(node, more, outcome);
     }
     bytes_ += more;
+    return {};
+}
+
+Result<void> MemoryReservation::try_transfer(const MemoryAccount& account) noexcept {
+    auto& to = *account.node_;
+    if (shard_ != nullptr && shard_->node == &to) return {};
+    if (bytes_ != 0 && &shard_->node->tree != &to.tree) {
+        auto there = account.try_reserve(bytes_);
+        if (!there) return there.error();
+        *this = std::move(*there);
+        return {};
+    }
+    if (bytes_ != 0) {
+        const auto outcome = Tree::transfer(*shard_->node, to, bytes_);
+        if (!outcome.granted()) return account.refusal(bytes_, outcome);
+    }
+    shard_ = &to.shard(0); // any: this thread may have none of its own
     return {};
 }
 

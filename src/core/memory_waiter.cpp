@@ -1,38 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "velostream/core/memory_waiter.hpp"
 
-#include <atomic>
 #include <utility>
+
+#include "next_ticket.hpp"
 
 namespace velostream {
 
 namespace {
 
+using Tree = BudgetTree<MachineAtomics>;
 using Waiters = BudgetWaiters<MachineAtomics>;
-
-// One row for all trees, so that who waits for several of them keeps his turn. relaxed: a number, publishes nothing.
-std::uint64_t next_ticket() noexcept {
-    static std::atomic<std::uint64_t> next{1};
-    return next.fetch_add(1, std::memory_order_relaxed);
-}
 
 } // namespace
 
 MemoryWaiter::MemoryWaiter(MemoryAccount account, Bytes bytes)
-    : BudgetWaiter(*account.node_, bytes, next_ticket()), account_(std::move(account)) {}
+    : BudgetWaiter({.node = account.node_, .units = bytes}, next_ticket()), account_(std::move(account)) {}
 
 std::optional<Result<MemoryReservation>> MemoryWaiter::try_now() noexcept {
+    auto& node = *account_.node_;
     auto* shard = &node.shard_of_this_thread();
-    if (!shard->try_take(units)) {
-        const auto outcome = account_.take_from_tree(units);
+    if (!shard->try_take(bytes())) {
+        const auto outcome = account_.take_from_tree(bytes());
         if (!outcome.granted()) {
-            if (units > outcome.limit) return account_.refusal(units, outcome);
+            if (outcome.can_never_be()) return account_.refusal(bytes(), outcome);
             refused_by_ = const_cast<Node*>(outcome.refused_by);
             return std::nullopt;
         }
         shard = &node.shard_of_this_thread(); // it may have chosen one
     }
-    return MemoryReservation{*shard, units};
+    return MemoryReservation{*shard, bytes()};
 }
 
 void MemoryWaiter::wait(const std::shared_ptr<MemoryWaiter>& waiter) noexcept {
@@ -52,17 +49,17 @@ bool MemoryWaiter::leave(const std::shared_ptr<MemoryWaiter>& waiter) noexcept {
 }
 
 Error MemoryWaiter::why_waiting() const noexcept {
-    auto* level = Waiters::first_with_queue(node);
-    return account_.refusal(units, BudgetTree<MachineAtomics>::refused(level ? *level : *refused_by_, units));
+    auto* level = Waiters::first_with_queue(demand);
+    return account_.refusal(bytes(), Tree::refused(level ? *level : *refused_by_, bytes()));
 }
 
 void MemoryWaiter::on_granted() noexcept {
     // Any of its shards: this thread may have none of its own.
-    on_end(MemoryReservation{node.shard(0), units});
+    on_end(MemoryReservation{account_.node_->shard(0), bytes()});
 }
 
 void MemoryWaiter::on_refused(const Outcome& outcome) noexcept {
-    on_end(account_.refusal(units, outcome));
+    on_end(account_.refusal(bytes(), outcome));
 }
 
 } // namespace velostream

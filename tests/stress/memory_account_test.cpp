@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "support/held_bytes.hpp"
+#include "velostream/core/joint_reservation.hpp"
 
 namespace velostream {
 namespace {
@@ -66,6 +67,38 @@ TEST(MemoryAccountStress, NoLevelEverHoldsMoreThanItsLimitAndAllComesBack) {
     EXPECT_EQ(process.used(), 0u);
     EXPECT_TRUE(queries[0].try_reserve(query_limit));
     EXPECT_TRUE(process.try_reserve(limit));
+}
+
+TEST(MemoryAccountStress, WhatIsTakenTogetherAndTransferredStaysWithinEveryLimit) {
+    const MemoryAccount process{"process", limit};
+    const std::array queries{process.child("left", query_limit), process.child("right", query_limit)};
+    testing::HeldBytes in_process;
+    std::array<testing::HeldBytes, 2> in_query;
+    std::atomic<std::uint64_t> granted{0}, transferred{0}, seen_too_little{0};
+
+    on_every_thread([&](int thread) {
+        std::minstd_rand random{static_cast<std::uint32_t>(thread + 1)};
+        for (int round = 0; round < rounds / 4; ++round) {
+            const std::array<Bytes, 2> bytes{1 + random() % 15000, 1 + random() % 15000};
+            auto both = try_reserve_all({{queries[0], bytes[0]}, {queries[1], bytes[1]}});
+            if (!both) continue;
+            ++granted;
+            in_process.add(bytes[0] + bytes[1], limit);
+            for (const auto half : {0U, 1U}) in_query[half].add(bytes[half], query_limit);
+            if (process.used() < bytes[0] + bytes[1]) ++seen_too_little;
+            for (const auto half : {0U, 1U}) in_query[half].subtract(bytes[half]);
+            if ((*both)[0].try_transfer(queries[1])) ++transferred;
+            in_process.subtract(bytes[0] + bytes[1]);
+        }
+    });
+
+    EXPECT_FALSE(in_process.exceeded());
+    EXPECT_FALSE(in_query[0].exceeded() || in_query[1].exceeded());
+    EXPECT_GT(granted, 0u);
+    EXPECT_GT(transferred, 0u);
+    EXPECT_EQ(seen_too_little, 0u);
+    EXPECT_EQ(process.used(), 0u);
+    EXPECT_TRUE(try_reserve_all({{queries[0], query_limit}, {queries[1], limit - query_limit}}));
 }
 
 TEST(MemoryAccountStress, WhatFitsTogetherIsNeverRefused) {

@@ -130,10 +130,11 @@ struct alignas(64) BudgetNode {
         return taken.value.load() - collected - returned;
     }
 
-    /// Gives units back to every level; only for an owner. From the top down, so that the levels above have everything
-    /// back when this one has.
-    void give(std::uint64_t units) noexcept {
-        if (auto* above = parent.load()) above->give(units);
+    /// Gives units back to every level below `below`, or to all; only for an owner. From the top down, so that the
+    /// levels above have everything back when this one has.
+    void give(std::uint64_t units, const BudgetNode* below = nullptr) noexcept {
+        if (this == below) return;
+        if (auto* above = parent.load(); above != nullptr) above->give(units, below);
         given.fetch_add(units);
     }
 
@@ -144,11 +145,6 @@ struct alignas(64) BudgetNode {
     /// For owners, and for who holds units.
     void add_owner() noexcept { owners.fetch_add(one_owner, std::memory_order_relaxed); }
 
-    BudgetNode* above(std::size_t levels) noexcept {
-        auto* node = this;
-        for (; levels != 0; --levels) node = node->parent.load();
-        return node;
-    }
     std::size_t depth() const noexcept {
         std::size_t levels = 0;
         for (const auto* node = parent.load(); node != nullptr; node = node->parent.load()) ++levels;

@@ -6,16 +6,16 @@
 #include <cstdint>
 #include <new>
 
+#include "velostream/core/budget_demand.hpp"
 #include "velostream/core/budget_node.hpp"
 
 namespace velostream {
 
-/// What an operation does, once and at all levels or not at all: takes `units` for a node from all levels up to the
-/// root, or returns credit from one of its shards to them; and changes that shard with it.
+/// What an operation does, once and at all levels or not at all: takes what is demanded from every level, or returns
+/// credit from a shard of its node to them; and changes that shard with it.
 template <class Atomics>
 struct BudgetOperation {
-    BudgetNode<Atomics>* node = nullptr;
-    std::uint64_t units = 0;
+    BudgetDemand<Atomics> demand;
     bool takes = true;
     /// The shard that changes too; null for none. It must be closed at `turn`, and gets the next turn.
     BudgetShard<Atomics>* shard = nullptr;
@@ -24,7 +24,7 @@ struct BudgetOperation {
     bool opens = false;
 };
 
-/// How an operation was decided. `refused_at + n`: the nth level, counted from the operation's node, lacked room.
+/// How an operation was decided. `refused_at + n`: the nth level, as its demand counts them, lacked room.
 enum class BudgetVerdict : std::uint64_t { undecided = 0, committed, shard_moved, not_now, refused_at };
 
 /// Carries out the operations of one tree one after another, without a lock: a thread that finds one under way
@@ -36,7 +36,8 @@ enum class BudgetVerdict : std::uint64_t { undecided = 0, committed, shard_moved
 ///
 ///     judge   read all levels, write down each counter's base (what was read holds while undecided)
 ///     decide  compare-and-swap the verdict
-///     apply   if committed: each counter from base to base + units; then the shard to its next turn
+///     apply   if committed: each counter from base to base + units (once, also where a demand names a level twice);
+///             then the shard to its next turn
 ///     end     compare-and-swap `current` to idle
 ///
 /// A slot is reused; what a helper reads from it counts only if `current` has not moved since.
@@ -55,7 +56,7 @@ class BudgetOperations {
     BudgetOperations& operator=(const BudgetOperations&) = delete;
     ~BudgetOperations();
 
-    /// Carries out `operation`. Its node must stay in use until this returns.
+    /// Carries out `operation`. Its nodes must stay in use until this returns.
     Verdict run(const Operation& operation) noexcept;
 
     /// Completes the operation under way, if there is one: what was decided before this call has all its effects after.
@@ -84,14 +85,24 @@ class BudgetOperations {
     struct alignas(64) Slot {
         Atomic<bool> claimed{false};
         Atomic<std::uint64_t> result{0};
+        Atomic<std::uint64_t> kind{0}; // says which of those below count
         Atomic<Node*> node{nullptr};
         Atomic<std::uint64_t> units{0};
-        Atomic<bool> takes{false};
+        Atomic<Node*> below{nullptr};
         Atomic<BudgetShard<Atomics>*> shard{nullptr};
         Atomic<std::uint64_t> turn{0};
         Atomic<std::uint64_t> credit_change{0};
-        Atomic<bool> opens{false};
+        struct Extra {
+            Atomic<Node*> node{nullptr};
+            Atomic<std::uint64_t> units{0};
+        };
+        Extra extra[BudgetDemand<Atomics>::most_parts - 1];
     };
+    // kind: how many extra parts there are, and
+    static constexpr std::uint64_t takes = std::uint64_t{1} << 8;
+    static constexpr std::uint64_t opens = std::uint64_t{1} << 9;
+    static constexpr std::uint64_t has_shard = std::uint64_t{1} << 10;
+    static constexpr std::uint64_t is_bounded = std::uint64_t{1} << 11;
     struct SlotBlock {
         static constexpr std::size_t size = 8;
         Slot slots[size];
@@ -113,6 +124,7 @@ class BudgetOperations {
     Slot& slot(std::size_t index) noexcept;
 
     void help(std::uint64_t busy) noexcept;
+    static void write(Slot& slot, const Operation& operation) noexcept;
     bool read(const Slot& slot, std::uint64_t busy, Operation& operation) const noexcept;
     Verdict judge(const Operation& operation, const Slot& slot, std::uint64_t undecided) noexcept;
     void apply(const Operation& operation, std::uint64_t busy) noexcept;
@@ -135,14 +147,7 @@ auto BudgetOperations<Atomics>::run(const Operation& operation) noexcept -> Verd
     typename Atomics::Scope scope;
     const auto mine = claim_slot();
     auto& place = slot(mine);
-    // release: a late helper that reads one of these also sees that `current` has moved on since its own operation
-    place.node.store(operation.node, std::memory_order_release);
-    place.units.store(operation.units, std::memory_order_release);
-    place.takes.store(operation.takes, std::memory_order_release);
-    place.shard.store(operation.shard, std::memory_order_release);
-    place.turn.store(operation.turn, std::memory_order_release);
-    place.credit_change.store(operation.credit_change, std::memory_order_release);
-    place.opens.store(operation.opens, std::memory_order_release);
+    write(place, operation);
 
     auto seen = current_.load();
     for (;;) {
@@ -185,16 +190,47 @@ void BudgetOperations<Atomics>::help(std::uint64_t busy) noexcept {
     current_.compare_exchange_strong(busy, idle_at(sequence));
 }
 
+// release: a late helper that reads one of these also sees that `current` has moved on since its own operation
+template <class Atomics>
+void BudgetOperations<Atomics>::write(Slot& place, const Operation& operation) noexcept {
+    const auto& demand = operation.demand;
+    auto kind = std::uint64_t{demand.extra_count};
+    if (operation.takes) kind |= takes;
+    if (operation.opens) kind |= opens;
+    if (operation.shard != nullptr) kind |= has_shard;
+    if (demand.below != nullptr) kind |= is_bounded;
+    place.kind.store(kind, std::memory_order_release);
+    place.node.store(demand.node, std::memory_order_release);
+    place.units.store(demand.units, std::memory_order_release);
+    for (std::size_t index = 0; index < demand.extra_count; ++index) {
+        place.extra[index].node.store(demand.extra[index].node, std::memory_order_release);
+        place.extra[index].units.store(demand.extra[index].units, std::memory_order_release);
+    }
+    if (demand.below != nullptr) place.below.store(demand.below, std::memory_order_release);
+    if (operation.shard == nullptr) return;
+    place.shard.store(operation.shard, std::memory_order_release);
+    place.turn.store(operation.turn, std::memory_order_release);
+    place.credit_change.store(operation.credit_change, std::memory_order_release);
+}
+
 /// False if the operation has ended, and what was read is of another.
 template <class Atomics>
 bool BudgetOperations<Atomics>::read(const Slot& place, std::uint64_t busy, Operation& operation) const noexcept {
-    operation.node = place.node.load();
-    operation.units = place.units.load();
-    operation.takes = place.takes.load();
-    operation.shard = place.shard.load();
-    operation.turn = place.turn.load();
-    operation.credit_change = place.credit_change.load();
-    operation.opens = place.opens.load();
+    auto& demand = operation.demand;
+    const auto kind = place.kind.load();
+    operation.takes = (kind & takes) != 0;
+    operation.opens = (kind & opens) != 0;
+    demand.node = place.node.load();
+    demand.units = place.units.load();
+    demand.extra_count = kind % takes;
+    for (std::size_t index = 0; index < demand.extra_count; ++index)
+        demand.extra[index] = {place.extra[index].node.load(), place.extra[index].units.load()};
+    if ((kind & is_bounded) != 0) demand.below = place.below.load();
+    if ((kind & has_shard) != 0) {
+        operation.shard = place.shard.load();
+        operation.turn = place.turn.load();
+        operation.credit_change = place.credit_change.load();
+    }
     return current_.load() == busy;
 }
 
@@ -208,26 +244,30 @@ auto BudgetOperations<Atomics>::judge(const Operation& operation, const Slot& pl
         const auto word = operation.shard->word.load();
         if (!Shard::is_closed(word) || Shard::turn_of(word) != operation.turn) return Verdict::shard_moved;
     }
-    auto level = static_cast<std::uint64_t>(Verdict::refused_at);
-    for (auto* node = operation.node; node != nullptr; node = node->parent.load(), ++level) {
-        scope.returns(level);
-        if (operation.opens && node->deciders.load() != 0) return Verdict::not_now;
+    auto refused = static_cast<std::uint64_t>(Verdict::refused_at);
+    auto verdict = Verdict::committed;
+    operation.demand.for_each_level([&](Node& level, std::uint64_t units) {
+        scope.returns(refused);
+        if (operation.opens && level.deciders.load() != 0) return verdict = Verdict::not_now, false;
 
-        auto& counter = operation.takes ? node->taken : node->drained;
+        auto& counter = operation.takes ? level.taken : level.drained;
         const auto value = counter.value.load();
         auto base = counter.base.load();
         if (operation.takes) {
-            const auto limit = node->limit.load();
+            const auto limit = level.limit.load();
             // Nobody takes or drains meanwhile, and `given` only grows: this was exact when `given` was read, and there
             // is at least as much room from then on.
-            const auto granted = value - node->drained.value.load() - node->given.load();
-            if (operation.units > limit || granted > limit - operation.units) return Verdict{level};
+            const auto granted = value - level.drained.value.load() - level.given.load();
+            if (units > limit || granted > limit - units) return verdict = Verdict{refused}, false;
         }
-        if (place.result.load() != undecided) return Verdict::undecided;
+        if (place.result.load() != undecided) return verdict = Verdict::undecided, false;
         if (base != value) counter.base.compare_exchange_strong(base, value);
-    }
+        ++refused;
+        return true;
+    });
+    if (verdict != Verdict::committed) return verdict;
     // After the deciders: one who has come and gone meanwhile has cleared the mark.
-    if (operation.opens && !operation.node->is_marked_open()) return Verdict::not_now;
+    if (operation.opens && !operation.demand.node->is_marked_open()) return Verdict::not_now;
     return Verdict::committed;
 }
 
@@ -235,22 +275,26 @@ template <class Atomics>
 void BudgetOperations<Atomics>::apply(const Operation& operation, std::uint64_t busy) noexcept {
     using Shard = BudgetShard<Atomics>;
     typename Atomics::Scope scope;
-    std::size_t level = 0;
-    for (auto* node = operation.node; node != nullptr; node = node->parent.load(), ++level) {
-        scope.returns(level);
-        auto& counter = operation.takes ? node->taken : node->drained;
-        const auto returned = node->given.load();
-        const auto collected = node->drained.value.load();
+    std::size_t number = 0;
+    bool has_ended = false;
+    operation.demand.for_each_level([&](Node& level, std::uint64_t units) {
+        scope.returns(number++);
+        auto& counter = operation.takes ? level.taken : level.drained;
+        const auto returned = level.given.load();
+        const auto collected = level.drained.value.load();
         auto base = counter.base.load();
-        if (current_.load() != busy) return; // the base may be another operation's
-        const auto value = base + operation.units;
+        has_ended = current_.load() != busy;
+        if (has_ended) return false; // the base may be another operation's
+        const auto value = base + units;
         if (operation.takes) { // before anyone can use the units
             const auto granted = value - collected - returned;
-            auto peak = node->peak.load();
-            while (peak < granted && !node->peak.compare_exchange_strong(peak, granted)) continue;
+            auto peak = level.peak.load();
+            while (peak < granted && !level.peak.compare_exchange_strong(peak, granted)) continue;
         }
         counter.value.compare_exchange_strong(base, value);
-    }
+        return true;
+    });
+    if (has_ended) return;
     if (operation.shard == nullptr) return;
     auto& word = operation.shard->word;
     auto seen = word.load();

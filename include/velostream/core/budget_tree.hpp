@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "velostream/core/budget_demand.hpp"
 #include "velostream/core/budget_node.hpp"
 #include "velostream/core/budget_operation.hpp"
 #include "velostream/core/budget_registry.hpp"
@@ -24,9 +26,11 @@ struct BudgetOutcome {
     const BudgetNode<Atomics>* refused_by = nullptr;
     std::uint64_t used = 0;
     std::uint64_t limit = 0;
+    std::uint64_t asked = 0;   ///< of that level
     std::uint64_t waiting = 0; ///< who waited there, and may not be overtaken
 
     bool granted() const noexcept { return refused_by == nullptr; }
+    bool can_never_be() const noexcept { return asked > limit; }
 };
 
 /// A tree of limits in which units (bytes, connections, slots) are tokens. What holds at every instant, and why, is
@@ -47,6 +51,7 @@ class BudgetTree {
     using Node = BudgetNode<Atomics>;
     using Shard = BudgetShard<Atomics>;
     using Outcome = BudgetOutcome<Atomics>;
+    using Demand = BudgetDemand<Atomics>;
     static constexpr std::size_t max_depth = 1000;
 
     /// A tree of one node, which has one owner.
@@ -58,8 +63,13 @@ class BudgetTree {
 
     /// Takes `units` when the credit in `shard`, one of `node`'s, did not suffice. Zero is always granted.
     static Outcome take(Node& node, Shard& shard, std::uint64_t units) noexcept;
+    /// Takes all that is demanded, or nothing, past the shards.
+    static Outcome take(const Demand& demand) noexcept;
     /// Gives back `units` that `shard`, which they were taken for, did not take. Its node need not have an owner.
     static void give(Shard& shard, std::uint64_t units) noexcept;
+    /// Makes `units` of `from` units of `to`, a node of the same tree with an owner. Levels that both have are not
+    /// asked; for a moment both nodes have the units. `from` need not have an owner.
+    static Outcome transfer(Node& from, Node& to, std::uint64_t units) noexcept;
 
     /// The figures with which `level` refuses now. Some may have come back since it did so: `used` is what there was
     /// then, at least.
@@ -78,6 +88,7 @@ class BudgetTree {
   private:
     friend class BudgetWaiters<Atomics>;
     using Operation = BudgetOperation<Atomics>;
+    using Operations = BudgetOperations<Atomics>;
     using Verdict = BudgetVerdict;
 
     Node& place(Node* parent, std::string name, std::uint64_t limit);
@@ -87,8 +98,11 @@ class BudgetTree {
 
     std::uint64_t next_quantum(const Node& node, Shard& shard) const noexcept;
     bool take_with_refill(Node& node, Shard& shard, std::uint64_t units, std::uint64_t quantum) noexcept;
-    Outcome take_announced(Node& node, std::uint64_t units) noexcept;
-    Outcome take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept;
+    static void give(Node& node, std::uint64_t units, const Node* below) noexcept;
+    static Node* common_level(Node& one, Node& other) noexcept;
+    static Outcome impossible_or_too_early(const Demand& demand) noexcept;
+    Outcome take_announced(const Demand& demand) noexcept;
+    Outcome take_or_refuse(const Demand& demand, Node* refusing) noexcept;
     void announce_and_collect(Node& node) noexcept;
     void close_and_collect(Shard& shard) noexcept;
     void collect(Shard& shard) noexcept;
@@ -100,7 +114,7 @@ class BudgetTree {
     };
     Sight look(const Node& node) noexcept;
 
-    BudgetOperations<Atomics> operations_;
+    Operations operations_;
     BudgetRegistry<Atomics> registry_;
     BudgetWaiters<Atomics> waiters_{*this};
 };
@@ -190,22 +204,41 @@ auto BudgetTree<Atomics>::take(Node& node, Shard& shard, std::uint64_t units) no
         if (shard.try_take(units)) return {};
     }
     scope.returns(&shard);
-    for (auto* level = &node; level != nullptr; level = level->parent.load()) {
-        const auto limit = level->limit.load();
-        if (units > limit) return {level, used(*level), limit};
-    }
+    const Demand demand{.node = &node, .units = units};
+    const auto outcome = impossible_or_too_early(demand);
+    if (!outcome.granted()) return outcome;
     auto& tree = node.tree;
-    if (tree.waiters_.any()) {
-        auto* level = BudgetWaiters<Atomics>::first_with_queue(node);
-        if (level != nullptr) return refused(*level, units);
-    }
     const auto quantum = tree.next_quantum(node, shard);
     if (quantum >= units && tree.take_with_refill(node, shard, units, quantum)) return {};
     scope.returns(&shard);
 
-    const auto verdict = tree.operations_.run(Operation{.node = &node, .units = units});
+    const auto verdict = tree.operations_.run(Operation{.demand = demand});
     if (verdict == Verdict::committed) return {};
-    return tree.take_or_refuse(node, units, node.above(BudgetOperations<Atomics>::level_of(verdict)));
+    return tree.take_or_refuse(demand, &demand.level(Operations::level_of(verdict)));
+}
+
+template <class Atomics>
+auto BudgetTree<Atomics>::take(const Demand& demand) noexcept -> Outcome {
+    const auto outcome = impossible_or_too_early(demand);
+    if (!outcome.granted()) return outcome;
+    auto& tree = demand.node->tree;
+    const auto verdict = tree.operations_.run(Operation{.demand = demand});
+    if (verdict == Verdict::committed) return {};
+    return tree.take_or_refuse(demand, &demand.level(Operations::level_of(verdict)));
+}
+
+/// Refuses what is more than a limit, and what must stand in line.
+template <class Atomics>
+auto BudgetTree<Atomics>::impossible_or_too_early(const Demand& demand) noexcept -> Outcome {
+    Outcome outcome;
+    demand.for_each_level([&](Node& level, std::uint64_t units) {
+        const auto limit = level.limit.load();
+        if (units > limit) outcome = {&level, used(level), limit, units};
+        return outcome.granted();
+    });
+    if (!outcome.granted() || !demand.node->tree.waiters_.any()) return outcome;
+    auto* const level = BudgetWaiters<Atomics>::first_with_queue(demand);
+    return level ? refused(*level, demand.units_at(*level)) : outcome;
 }
 
 /// The quantum doubles with each refill, so that an account that is used little parks little; and it is a small part of
@@ -238,32 +271,41 @@ bool BudgetTree<Atomics>::take_with_refill(Node& node, Shard& shard, std::uint64
     const auto credit = Shard::credit_of(word);
     const auto kept = std::max(credit, quantum);
     shard.capacity.store(2 * quantum, std::memory_order_relaxed);
-    return operations_.run(Operation{.node = &node,
-                                     .units = units + kept - credit,
+    return operations_.run(Operation{.demand = {.node = &node, .units = units + kept - credit},
                                      .shard = &shard,
                                      .turn = Shard::turn_of(word),
                                      .credit_change = kept - credit,
                                      .opens = true}) == Verdict::committed;
 }
 
+/// He moves up where a level further up is in the way, and stays announced at the others where several parts have some.
 template <class Atomics>
-auto BudgetTree<Atomics>::take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept -> Outcome {
+auto BudgetTree<Atomics>::take_or_refuse(const Demand& demand, Node* refusing) noexcept -> Outcome {
     typename Atomics::Scope scope;
-    Node* announced = nullptr;
+    std::array<Node*, Demand::most_parts> announced{}; // none of them below another: at most one for each part
+    std::size_t count = 0;
     for (;;) {
-        scope.returns(refusing, announced);
+        scope.returns(refusing, count, announced[0], announced[1]);
         announce_and_collect(*refusing);
-        if (announced != nullptr) announced->deciders.fetch_sub(1); // it lies below
-        announced = refusing;
+        for (std::size_t index = 0; index < count;) {
+            if (!announced[index]->is_within(*refusing)) {
+                ++index;
+                continue;
+            }
+            announced[index]->deciders.fetch_sub(1);
+            announced[index] = announced[--count];
+        }
+        announced[count++] = refusing;
 
-        const auto verdict = operations_.run(Operation{.node = &node, .units = units});
+        const auto verdict = operations_.run(Operation{.demand = demand});
         Outcome outcome;
         if (verdict != Verdict::committed) {
-            refusing = node.above(BudgetOperations<Atomics>::level_of(verdict));
-            if (!refusing->is_within(*announced)) continue; // a level further up, where credit may lie idle
-            outcome = refused(*refusing, units);
+            refusing = &demand.level(Operations::level_of(verdict));
+            const auto covers = [&](const Node* level) { return refusing->is_within(*level); };
+            if (std::none_of(announced.begin(), announced.begin() + count, covers)) continue; // credit may lie idle
+            outcome = refused(*refusing, demand.units_at(*refusing));
         }
-        announced->deciders.fetch_sub(1);
+        for (std::size_t index = 0; index < count; ++index) announced[index]->deciders.fetch_sub(1);
         scope.returns(outcome.refused_by, outcome.used, outcome.limit);
         return outcome;
     }
@@ -271,10 +313,11 @@ auto BudgetTree<Atomics>::take_or_refuse(Node& node, std::uint64_t units, Node* 
 
 /// A take by who has announced himself where he expects to be refused.
 template <class Atomics>
-auto BudgetTree<Atomics>::take_announced(Node& node, std::uint64_t units) noexcept -> Outcome {
-    const auto verdict = operations_.run(Operation{.node = &node, .units = units});
+auto BudgetTree<Atomics>::take_announced(const Demand& demand) noexcept -> Outcome {
+    const auto verdict = operations_.run(Operation{.demand = demand});
     if (verdict == Verdict::committed) return {};
-    return refused(*node.above(BudgetOperations<Atomics>::level_of(verdict)), units);
+    auto& level = demand.level(Operations::level_of(verdict));
+    return refused(level, demand.units_at(level));
 }
 
 template <class Atomics>
@@ -283,7 +326,7 @@ auto BudgetTree<Atomics>::refused(const Node& level, std::uint64_t units) noexce
     const auto waiting = level.waiting.load();
     auto used = level.granted();
     if (waiting == 0) used = std::max(used, limit - std::min(units, limit + 1) + 1);
-    return {&level, used, limit, waiting};
+    return {&level, used, limit, units, waiting};
 }
 
 /// Afterwards no credit lies idle below `node`, and none will while it is announced.
@@ -316,8 +359,7 @@ void BudgetTree<Atomics>::collect(Shard& shard) noexcept {
         const auto word = shard.word.load();
         const auto credit = Shard::credit_of(word);
         if (!Shard::is_closed(word) || credit == 0) return;
-        operations_.run(Operation{.node = shard.node,
-                                  .units = credit,
+        operations_.run(Operation{.demand = {.node = shard.node, .units = credit},
                                   .takes = false,
                                   .shard = &shard,
                                   .turn = Shard::turn_of(word),
@@ -335,10 +377,35 @@ void BudgetTree<Atomics>::give(Shard& shard, std::uint64_t units) noexcept {
     scope.returns(&shard);
     if (node.tree.make_space(node, shard, units) && shard.try_put(units)) return;
     scope.returns(&shard);
+    give(node, units, nullptr);
+}
+
+/// Past the shards, to the levels below `below` or to all.
+template <class Atomics>
+void BudgetTree<Atomics>::give(Node& node, std::uint64_t units, const Node* below) noexcept {
     node.add_owner(); // these units may be all that keeps it in place
-    node.give(units);
+    node.give(units, below);
     node.tree.waiters_.on_room(node);
     drop_owner(&node);
+}
+
+template <class Atomics>
+auto BudgetTree<Atomics>::transfer(Node& from, Node& to, std::uint64_t units) noexcept -> Outcome {
+    auto* const common = common_level(from, to);
+    if (common != &to) {
+        const auto outcome = take(Demand{.node = &to, .units = units, .below = common});
+        if (!outcome.granted()) return outcome;
+    }
+    if (common != &from) give(from, units, common);
+    return {};
+}
+
+/// The lowest level that both have.
+template <class Atomics>
+auto BudgetTree<Atomics>::common_level(Node& one, Node& other) noexcept -> Node* {
+    auto* level = &one;
+    while (!other.is_within(*level)) level = level->parent.load();
+    return level;
 }
 
 /// Returns part of a full shard's credit to the tree, so that the next puts find space again.
@@ -353,8 +420,7 @@ bool BudgetTree<Atomics>::make_space(Node& node, Shard& shard, std::uint64_t uni
     const auto credit = Shard::credit_of(word);
     const auto kept = std::min(credit, quantum);
     shard.capacity.store(2 * quantum, std::memory_order_relaxed);
-    return operations_.run(Operation{.node = &node,
-                                     .units = credit - kept,
+    return operations_.run(Operation{.demand = {.node = &node, .units = credit - kept},
                                      .takes = false,
                                      .shard = &shard,
                                      .turn = Shard::turn_of(word),

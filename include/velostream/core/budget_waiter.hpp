@@ -6,29 +6,29 @@
 #include <memory>
 #include <utility>
 
+#include "velostream/core/budget_demand.hpp"
+
 namespace velostream {
 
-template <class Atomics>
-struct BudgetNode;
 template <class Atomics>
 struct BudgetOutcome;
 template <class Atomics>
 class BudgetWaiters;
 
-/// A request for units that waits until a node of a budget tree has room for it. It ends once: granted, refused because
-/// no waiting could help any more, or left by its owner.
+/// A request for units that waits until the nodes of a budget tree that it names have room for it. It ends once:
+/// granted, refused because no waiting could help any more, or left by its owner.
 ///
 /// Threads:  `leave` from any thread, `on_granted` and `on_refused` from whichever thread made room.
-/// Lifetime: shared by its owner and by the tree. It must own `node` (a handle of the account does).
+/// Lifetime: shared by its owner and by the tree. It must own its nodes (handles of the accounts do).
 template <class Atomics>
 class BudgetWaiter {
   public:
     using Node = BudgetNode<Atomics>;
+    using Demand = BudgetDemand<Atomics>;
     using Outcome = BudgetOutcome<Atomics>;
 
     /// Makes room in advance for its place in a queue, so that waiting allocates nothing.
-    BudgetWaiter(Node& wanted_from, std::uint64_t wanted, std::uint64_t its_ticket)
-        : node(wanted_from), units(wanted), ticket(its_ticket) {
+    BudgetWaiter(const Demand& wanted, std::uint64_t its_ticket) : demand(wanted), ticket(its_ticket) {
         Queue one{{ticket, this}};
         place_ = one.extract(one.begin());
     }
@@ -36,8 +36,7 @@ class BudgetWaiter {
     BudgetWaiter& operator=(const BudgetWaiter&) = delete;
     virtual ~BudgetWaiter() = default;
 
-    Node& node;
-    const std::uint64_t units;
+    const Demand demand;
     const std::uint64_t ticket; ///< the order of arrival
 
     /// Ends the wait, for whoever wants it no longer. False if it has ended: then it is or was told otherwise.

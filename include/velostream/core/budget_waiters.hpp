@@ -45,7 +45,7 @@ class BudgetWaiters {
     bool any() const noexcept { return count_.load() != 0; }
 
     /// Lets `waiter` wait, which `refused_by` had no room for. It may end before this returns. The caller must be an
-    /// owner of its node besides, here and in `remove`.
+    /// owner of its nodes besides, here and in `remove`.
     void add(std::shared_ptr<Waiter> waiter, Node& refused_by) noexcept;
     /// Takes out a waiter whose `leave` answered true.
     void remove(std::shared_ptr<Waiter> waiter) noexcept;
@@ -55,8 +55,8 @@ class BudgetWaiters {
         if (any() && mark(node)) request();
     }
 
-    /// The first level, from `node` up, that somebody waits for; null if there is none.
-    static Node* first_with_queue(Node& node) noexcept;
+    /// The first level that somebody waits for; null if there is none.
+    static Node* first_with_queue(const BudgetDemand<Atomics>& demand) noexcept;
 
   private:
     template <class T>
@@ -122,10 +122,13 @@ bool BudgetWaiters<Atomics>::mark(Node& node) noexcept {
 }
 
 template <class Atomics>
-auto BudgetWaiters<Atomics>::first_with_queue(Node& node) noexcept -> Node* {
-    auto* level = &node;
-    while (level != nullptr && level->waiting.load() == 0) level = level->parent.load();
-    return level;
+auto BudgetWaiters<Atomics>::first_with_queue(const BudgetDemand<Atomics>& demand) noexcept -> Node* {
+    Node* found = nullptr;
+    demand.for_each_level([&](Node& level, std::uint64_t) {
+        if (level.waiting.load() != 0) found = &level;
+        return found == nullptr;
+    });
+    return found;
 }
 
 template <class Atomics>
@@ -195,14 +198,15 @@ void BudgetWaiters<Atomics>::serve_overtakers(Node& node) noexcept {
     for (std::uint64_t looks = 0; place != node.queue.end() && looks < most; ++looks) {
         auto& waiter = *(place++)->second;
         if (first.overtaken_by_ >= most) return;
-        if (waiter.has_ended() || waiter.units > most_units - std::min(most_units, first.overtaken_units_) ||
+        const auto units = waiter.demand.units_at(node);
+        if (waiter.has_ended() || units > most_units - std::min(most_units, first.overtaken_units_) ||
             where_earlier_one_waits(waiter) != nullptr)
             continue;
-        if (!tree_.take_announced(waiter.node, waiter.units).granted()) continue;
+        if (!tree_.take_announced(waiter.demand).granted()) continue;
         exit(waiter);
         if (grant(waiter)) {
             ++first.overtaken_by_;
-            first.overtaken_units_ += waiter.units;
+            first.overtaken_units_ += units;
         }
     }
 }
@@ -221,14 +225,14 @@ bool BudgetWaiters<Atomics>::serve_first(Node& node) noexcept {
         enter(waiter, *other);
         return true;
     }
-    const auto outcome = tree_.take_announced(waiter.node, waiter.units);
+    const auto outcome = tree_.take_announced(waiter.demand);
     if (outcome.granted()) {
         exit(waiter);
         grant(waiter);
         return true;
     }
     auto& refused_by = *const_cast<Node*>(outcome.refused_by);
-    if (waiter.units > outcome.limit) {
+    if (outcome.can_never_be()) {
         exit(waiter);
         if (waiter.leave()) waiter.on_refused(outcome);
         end(waiter);
@@ -248,8 +252,11 @@ bool BudgetWaiters<Atomics>::grant(Waiter& waiter) noexcept {
     if (is_wanted) {
         waiter.on_granted();
     } else {
-        waiter.node.give(waiter.units);
-        mark(waiter.node);
+        for (std::size_t index = 0; index < waiter.demand.part_count(); ++index) {
+            const auto part = waiter.demand.part(index);
+            part.node->give(part.units);
+            mark(*part.node);
+        }
     }
     end(waiter);
     return is_wanted;
@@ -258,11 +265,13 @@ bool BudgetWaiters<Atomics>::grant(Waiter& waiter) noexcept {
 /// A level of its way, other than that of its queue, where somebody waits who came before.
 template <class Atomics>
 auto BudgetWaiters<Atomics>::where_earlier_one_waits(const Waiter& waiter) noexcept -> Node* {
-    for (auto* level = &waiter.node; level != nullptr; level = level->parent.load()) {
-        if (level == waiter.queued_at_ || level->queue.empty()) continue;
-        if (level->queue.begin()->first < waiter.ticket) return level;
-    }
-    return nullptr;
+    Node* found = nullptr;
+    waiter.demand.for_each_level([&](Node& level, std::uint64_t) {
+        const bool has_queue = &level != waiter.queued_at_ && !level.queue.empty();
+        if (has_queue && level.queue.begin()->first < waiter.ticket) found = &level;
+        return found == nullptr;
+    });
+    return found;
 }
 
 template <class Atomics>

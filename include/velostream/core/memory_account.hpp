@@ -15,6 +15,8 @@
 
 namespace velostream {
 
+class MemoryAccount;
+
 extern template class BudgetTree<MachineAtomics>;
 
 /// Bytes that were granted by a `MemoryAccount`, until this object ends. Move-only.
@@ -57,6 +59,13 @@ class MemoryReservation {
     /// Gives everything back now.
     void release() noexcept { shrink(bytes_); }
 
+    /// Makes these bytes those of `account`, or changes nothing. Accounts above both are not asked again: they have the
+    /// bytes all the time. For a moment both accounts have them. Between accounts of different trees it is a
+    /// reservation there and a release here.
+    ///
+    /// Errors: as `MemoryAccount::try_reserve`, from the accounts that are not above both.
+    Result<void> try_transfer(const MemoryAccount& account) noexcept;
+
     /// A reservation of its own with `part` of these bytes; all of them if there are no more. Touches no account.
     [[nodiscard]] MemoryReservation split(Bytes part) noexcept {
         part = part < bytes_ ? part : bytes_;
@@ -74,6 +83,7 @@ class MemoryReservation {
   private:
     friend class MemoryAccount;
     friend class MemoryWaiter;
+    friend class JointDemand;
     using Shard = BudgetShard<MachineAtomics>;
 
     MemoryReservation(Shard& shard, Bytes bytes) noexcept : shard_(&shard), bytes_(bytes) {}
@@ -191,6 +201,7 @@ class MemoryAccount {
   private:
     friend class MemoryReservation;
     friend class MemoryWaiter;
+    friend class JointDemand;
     friend class AccountedResource; // whose blocks have no room for a reservation
     using Tree = BudgetTree<MachineAtomics>;
     using Node = Tree::Node;

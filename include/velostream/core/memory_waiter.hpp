@@ -31,7 +31,7 @@ class MemoryWaiter : private BudgetWaiter<MachineAtomics> {
     Error why_waiting() const noexcept;
 
     const MemoryAccount& account() const noexcept { return account_; }
-    Bytes bytes() const noexcept { return units; }
+    Bytes bytes() const noexcept { return demand.units; }
 
   private:
     /// The bytes, or `Errc::memory_limit_exceeded` if a limit was lowered so far that waiting cannot help. Must not

@@ -17,6 +17,7 @@ struct GivenWithoutOwning {};
 struct NotClosedForGood {};
 struct NotCompletedBeforeTheEnd {};
 struct PutAlthoughClosed {};
+struct TransferredWithoutOwning {};
 
 template <class Mutation>
 using Ending = BudgetEndingWorld<Mutation>;
@@ -58,6 +59,11 @@ auto Ending<PutAlthoughClosed>::Tree::take_out(Node& node) noexcept -> Node* {
 }
 
 template <>
+auto Ending<TransferredWithoutOwning>::Tree::take_out(Node& node) noexcept -> Node* {
+    return noted_as_taken_out(node);
+}
+
+template <>
 void Ending<ArrivalsNotCounted>::Node::add_owner() noexcept {
     owners.fetch_add(1, std::memory_order_relaxed);
 }
@@ -77,6 +83,11 @@ bool Ending<NotLookedAtAgain>::Tree::leave(Node& node) noexcept {
 template <>
 void Ending<GivenWithoutOwning>::Tree::give(Shard& shard, std::uint64_t units) noexcept {
     shard.node->give(units);
+}
+
+template <>
+void Ending<TransferredWithoutOwning>::Tree::give(Node& node, std::uint64_t units, const Node* below) noexcept {
+    node.give(units, below);
 }
 
 template <>
@@ -192,6 +203,20 @@ struct Endings {
             });
         });
     }
+    /// To the root, which the child's last handle would take with it.
+    static auto transferring_to_the_parent() {
+        return World::explore(MemoryModel::sequential, [](Run& run, World& world) {
+            world.will_park(4096);
+            world.take(world.child(), 100);
+            World::add_handle(world.root());
+            run.thread([&] {
+                World::transfer(world.child(), world.root(), 100);
+                World::drop_handle(world.root());
+                World::give(world.root(), 100);
+            });
+            run.thread([&] { World::drop_handle(world.child()); });
+        });
+    }
 };
 
 using Intact = Endings<Unchanged>;
@@ -220,6 +245,9 @@ TEST(BudgetTreeEndings, TwoHandlesAndOneWhoGives) {
 TEST(BudgetTreeEndings, GivingWhileTheParentLowersItsLimit) {
     expect_passed(Intact::giving_while_the_parent_lowers_its_limit());
 }
+TEST(BudgetTreeEndings, TransferringToTheParent) {
+    expect_passed(Intact::transferring_to_the_parent());
+}
 
 TEST(BudgetTreeEndingMutants, OwnersWhoseArrivalsAreNotCountedAreFound) {
     EXPECT_EQ(Endings<ArrivalsNotCounted>::giving_to_the_tree(MemoryModel::sequential).failure, "not taken out");
@@ -240,6 +268,9 @@ TEST(BudgetTreeEndingMutants, ALastOwnerWhoDoesNotCompleteWhatIsUnderWayIsFound)
 TEST(BudgetTreeEndingMutants, APutIntoAClosedShardIsFound) {
     EXPECT_EQ(Endings<PutAlthoughClosed>::giving_to_an_open_shard(MemoryModel::sequential).failure,
               "not everything came back");
+}
+TEST(BudgetTreeEndingMutants, ATransferThatDoesNotOwnIsFound) {
+    EXPECT_EQ(Endings<TransferredWithoutOwning>::transferring_to_the_parent().failure, "not taken out");
 }
 
 } // namespace

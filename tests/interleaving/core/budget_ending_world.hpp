@@ -116,6 +116,10 @@ class BudgetEndingWorld {
         if (!take_units(node, units)) budget_tree_end.run->fail("refused although there is room");
     }
     static void give(Node& node, std::uint64_t units) { give_units(node, units); }
+    static void transfer(Node& from, Node& to, std::uint64_t units) {
+        const testing::ForgottenAnswers answers;
+        if (!Tree::transfer(from, to, units).granted()) budget_tree_end.run->fail("refused although there is room");
+    }
     static void set_limit(Node& node, std::uint64_t to) {
         const testing::ForgottenAnswers answers;
         Tree::set_limit(node, to);

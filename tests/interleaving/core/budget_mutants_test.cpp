@@ -26,6 +26,10 @@ struct AnnouncedForEver {};
 struct NotAnnouncedToJudges {};
 struct JudgedWithoutRoomAbove {};
 struct AppliedAfterItsEnd {};
+struct TakenOneAfterAnother {};
+struct NotSummedUp {};
+struct TransferredThroughTheRoot {};
+struct TransferredToNobodysHands {};
 
 template <class Mutation>
 using Mutant = ExploredAtomics<Mutation>;
@@ -83,7 +87,7 @@ constexpr std::uint64_t BudgetShard<Mutant<NoTurns>>::turn_of(std::uint64_t) noe
 // ---- a node
 
 template <>
-void BudgetNode<Mutant<GivenToOneLevelOnly>>::give(std::uint64_t units) noexcept {
+void BudgetNode<Mutant<GivenToOneLevelOnly>>::give(std::uint64_t units, const BudgetNode*) noexcept {
     given.fetch_add(units);
 }
 
@@ -114,11 +118,11 @@ auto BudgetOperations<Mutant<NotAnnouncedToJudges>>::judge(const Operation& oper
         if (!Shard::is_closed(word) || Shard::turn_of(word) != operation.turn) return Verdict::shard_moved;
     }
     auto level = static_cast<std::uint64_t>(Verdict::refused_at);
-    for (auto* node = operation.node; node != nullptr; node = node->parent.load(), ++level) {
+    for (auto* node = operation.demand.node; node != nullptr; node = node->parent.load(), ++level) {
         auto& counter = operation.takes ? node->taken : node->drained;
         const auto value = counter.value.load();
         auto base = counter.base.load();
-        if (operation.takes && node->granted() > node->limit.load() - operation.units) return Verdict{level};
+        if (operation.takes && node->granted() > node->limit.load() - operation.demand.units) return Verdict{level};
         if (place.result.load() != undecided) return Verdict::undecided;
         if (base != value) counter.base.compare_exchange_strong(base, value);
     }
@@ -128,11 +132,12 @@ auto BudgetOperations<Mutant<NotAnnouncedToJudges>>::judge(const Operation& oper
 template <>
 auto BudgetOperations<Mutant<JudgedWithoutRoomAbove>>::judge(const Operation& operation, const Slot& place,
                                                              std::uint64_t undecided) noexcept -> Verdict {
-    for (auto* node = operation.node; node != nullptr; node = node->parent.load()) {
+    for (auto* node = operation.demand.node; node != nullptr; node = node->parent.load()) {
         auto& counter = operation.takes ? node->taken : node->drained;
         const auto value = counter.value.load();
         auto base = counter.base.load();
-        if (operation.takes && node == operation.node && node->granted() > node->limit.load() - operation.units)
+        if (operation.takes && node == operation.demand.node &&
+            node->granted() > node->limit.load() - operation.demand.units)
             return Verdict::refused_at;
         if (place.result.load() != undecided) return Verdict::undecided;
         if (base != value) counter.base.compare_exchange_strong(base, value);
@@ -142,9 +147,9 @@ auto BudgetOperations<Mutant<JudgedWithoutRoomAbove>>::judge(const Operation& op
 
 template <>
 void BudgetOperations<Mutant<AppliedAfterItsEnd>>::apply(const Operation& operation, std::uint64_t) noexcept {
-    for (auto* node = operation.node; node != nullptr; node = node->parent.load()) {
+    for (auto* node = operation.demand.node; node != nullptr; node = node->parent.load()) {
         auto& counter = operation.takes ? node->taken : node->drained;
-        const auto value = counter.base.load() + operation.units;
+        const auto value = counter.base.load() + operation.demand.units;
         if (operation.takes) node->peak.store(unlimited_units);
         counter.value.store(value);
     }
@@ -153,21 +158,55 @@ void BudgetOperations<Mutant<AppliedAfterItsEnd>>::apply(const Operation& operat
 // ---- the tree
 
 template <>
-auto BudgetTree<Mutant<RefusedAtFirstSight>>::take_or_refuse(Node&, std::uint64_t, Node* refusing) noexcept -> Outcome {
+auto BudgetTree<Mutant<RefusedAtFirstSight>>::take_or_refuse(const Demand&, Node* refusing) noexcept -> Outcome {
     return {refusing, refusing->granted(), refusing->limit.load()};
 }
 
 template <>
-auto BudgetTree<Mutant<AnnouncedForEver>>::take_or_refuse(Node& node, std::uint64_t units, Node* refusing) noexcept
-    -> Outcome {
+auto BudgetTree<Mutant<AnnouncedForEver>>::take_or_refuse(const Demand& demand, Node* refusing) noexcept -> Outcome {
     for (;;) {
         announce_and_collect(*refusing);
-        const auto verdict = operations_.run(Operation{.node = &node, .units = units});
+        const auto verdict = operations_.run(Operation{.demand = demand});
         if (verdict == Verdict::committed) return refusing->deciders.fetch_sub(1), Outcome{};
-        auto* const next = node.above(BudgetOperations<Mutant<AnnouncedForEver>>::level_of(verdict));
+        auto* const next = &demand.level(BudgetOperations<Mutant<AnnouncedForEver>>::level_of(verdict));
         if (next->is_within(*refusing)) return refusing->deciders.fetch_sub(1), Outcome{next, 0, 0};
         refusing = next;
     }
+}
+
+// What the other parts took before one was refused is given back; until then it seems to be used.
+template <>
+auto BudgetTree<Mutant<TakenOneAfterAnother>>::take(const Demand& demand) noexcept -> Outcome {
+    for (std::size_t index = 0; index < demand.part_count(); ++index) {
+        const Demand part{.node = demand.part(index).node, .units = demand.part(index).units};
+        const auto verdict = part.node->tree.operations_.run(Operation{.demand = part});
+        if (verdict == Verdict::committed) continue;
+        while (index-- != 0) give(*demand.part(index).node, demand.part(index).units, nullptr);
+        return refused(part.level(Operations::level_of(verdict)), part.units);
+    }
+    return {};
+}
+
+template <>
+std::uint64_t BudgetDemand<Mutant<NotSummedUp>>::units_at(const Node& level) const noexcept {
+    std::size_t index = 0;
+    while (!part(index).node->is_within(level)) ++index;
+    return part(index).units;
+}
+
+template <>
+auto BudgetTree<Mutant<TransferredThroughTheRoot>>::transfer(Node& from, Node& to, std::uint64_t units) noexcept
+    -> Outcome {
+    const auto outcome = take(Demand{.node = &to, .units = units});
+    if (outcome.granted()) give(from, units, nullptr);
+    return outcome;
+}
+
+template <>
+auto BudgetTree<Mutant<TransferredToNobodysHands>>::transfer(Node& from, Node& to, std::uint64_t units) noexcept
+    -> Outcome {
+    give(from, units, nullptr);
+    return take(Demand{.node = &to, .units = units});
 }
 
 namespace {
@@ -229,6 +268,22 @@ TEST(BudgetTreeMutants, ADeciderWhoMovesUpAndStaysAnnouncedIsFound) {
 TEST(BudgetTreeMutants, ARefusalBeforeCreditWasCollectedIsFound) {
     EXPECT_EQ(Tree<RefusedAtFirstSight>::an_open_shard_in_use_while_another_needs_almost_all().failure,
               "refused although there was room all the time");
+}
+TEST(BudgetTreeMutants, ATakeOfTwoNodesThatTakesOneAfterAnotherIsFound) {
+    EXPECT_EQ(Tree<TakenOneAfterAnother>::a_refused_take_of_two_nodes_beside_one_that_fits().failure,
+              "refused although there was room all the time");
+}
+TEST(BudgetTreeMutants, ATakeOfTwoNodesThatIsNotSummedUpAboveThemIsFound) {
+    EXPECT_EQ(Tree<NotSummedUp>::two_of_whom_one_takes_of_two_nodes_and_one_fits().failure,
+              "the peak is below what is held");
+}
+TEST(BudgetTreeMutants, ATransferThatAsksTheCommonLevelsIsFound) {
+    EXPECT_EQ(Tree<TransferredThroughTheRoot>::a_full_budget_that_changes_hands_below_it().failure,
+              "refused although there was room all the time");
+}
+TEST(BudgetTreeMutants, ATransferThatLetsGoFirstIsFound) {
+    EXPECT_EQ(Tree<TransferredToNobodysHands>::a_full_budget_that_changes_hands_below_it().failure,
+              "the peak is below what is held");
 }
 
 } // namespace

@@ -224,8 +224,83 @@ class BudgetScenarios {
             run.thread([&] { world.take(taker, 60); });
         });
     }
+    static auto two_who_fit_of_whom_one_takes_of_two_nodes() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& left = world.child(world.root(), 60);
+            auto& right = world.child(world.root());
+            run.thread([&] { world.take_together(of(left, 30, right, 30)); });
+            run.thread([&] { world.take(left, 30); });
+        });
+    }
+    /// The root has room for one of them; the left node for both.
+    static auto two_of_whom_one_takes_of_two_nodes_and_one_fits() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& left = world.child(world.root(), 90);
+            auto& right = world.child(world.root());
+            run.thread([&] { world.take_together(of(left, 40, right, 20)); });
+            run.thread([&] { world.take(left, 50); });
+        });
+    }
+    /// The right node is full. Meanwhile the left one must not seem to be.
+    static auto a_refused_take_of_two_nodes_beside_one_that_fits() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& left = world.child(world.root(), 50);
+            auto& right = world.child(world.root(), 40);
+            world.take(right, 40);
+            run.thread([&] { world.take_together(of(left, 40, right, 1)); });
+            run.thread([&] { world.take(left, 50); });
+        });
+    }
+    /// Credit is in the way of both parts: who decides at the one must not let the other's shards open again.
+    static auto one_who_takes_of_two_nodes_with_credit() {
+        return explore(Memory::sequential, 4 * roomy, [](Run& run, World& world) {
+            auto& left = world.child(world.root(), roomy);
+            auto& right = world.child(world.root(), roomy);
+            world.take(left, 100);
+            world.park(left, 4096);
+            world.park(right, 4096);
+            run.thread([&] { world.take_together(of(left, roomy - 100, right, roomy - 100)); });
+            run.thread([&] { world.give(left, 100); });
+        });
+    }
+    static auto a_full_budget_that_changes_hands_below_it() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& left = world.child(world.root());
+            auto& right = world.child(world.root(), 100);
+            world.take(left, 100);
+            run.thread([&] {
+                if (world.transfer(left, right, 100)) world.give(right, 100);
+            });
+            run.thread([&] { world.take(right, 40); });
+        });
+    }
+    /// The right node has room for one of them only.
+    static auto a_transfer_to_where_another_takes() {
+        return explore(Memory::sequential, 200, [](Run& run, World& world) {
+            auto& left = world.child(world.root());
+            auto& right = world.child(world.root(), 60);
+            world.take(left, 50);
+            run.thread([&] { world.transfer(left, right, 50); });
+            run.thread([&] { world.take(right, 20); });
+        });
+    }
+    /// The left node has room for it when it has lost its own; the root has always.
+    static auto a_transfer_from_where_another_takes() {
+        return explore(Memory::sequential, 200, [](Run& run, World& world) {
+            auto& left = world.child(world.root(), 60);
+            auto& right = world.child(world.root());
+            world.take(left, 50);
+            run.thread([&] { world.transfer(left, right, 50); });
+            run.thread([&] { world.take(left, 20); });
+        });
+    }
 
   private:
+    using Node = typename World::Node;
+    static typename World::Demand of(Node& node, std::uint64_t units, Node& other, std::uint64_t other_units) {
+        return {.node = &node, .units = units, .extra_count = 1, .extra = {{{&other, other_units}}}};
+    }
+
     static testing::ExplorationReport explore(Memory memory, std::uint64_t limit,
                                               const std::function<void(Run&, World&)>& threads) {
         return explore_world<World>(memory, limit, threads);

@@ -74,6 +74,27 @@ TEST(BudgetTreeInterleavings, AReaderOfWhatTwoShardsExchange) {
 TEST(BudgetTreeInterleavings, TwoWhoGiveAndOneWhoTakes) {
     expect_passed(Scenarios::two_who_give_and_one_who_takes());
 }
+TEST(BudgetTreeInterleavings, TwoWhoFitOfWhomOneTakesOfTwoNodes) {
+    expect_passed(Scenarios::two_who_fit_of_whom_one_takes_of_two_nodes());
+}
+TEST(BudgetTreeInterleavings, TwoOfWhomOneTakesOfTwoNodesAndOneFits) {
+    expect_passed(Scenarios::two_of_whom_one_takes_of_two_nodes_and_one_fits());
+}
+TEST(BudgetTreeInterleavings, ARefusedTakeOfTwoNodesBesideOneThatFits) {
+    expect_passed(Scenarios::a_refused_take_of_two_nodes_beside_one_that_fits());
+}
+TEST(BudgetTreeInterleavings, OneWhoTakesOfTwoNodesWithCredit) {
+    expect_passed(Scenarios::one_who_takes_of_two_nodes_with_credit());
+}
+TEST(BudgetTreeInterleavings, AFullBudgetThatChangesHandsBelowIt) {
+    expect_passed(Scenarios::a_full_budget_that_changes_hands_below_it());
+}
+TEST(BudgetTreeInterleavings, ATransferToWhereAnotherTakes) {
+    expect_passed(Scenarios::a_transfer_to_where_another_takes());
+}
+TEST(BudgetTreeInterleavings, ATransferFromWhereAnotherTakes) {
+    expect_passed(Scenarios::a_transfer_from_where_another_takes());
+}
 
 } // namespace
 } // namespace velostream

@@ -16,11 +16,12 @@ struct ClearsItsMarkTooLate {};
 struct QueuesUnannounced {};
 struct GrantsToWhoHasLeft {};
 struct LeavesTheNextAsleep {};
+struct TellsNobodyOfATransfer {};
 
 template <>
 void BudgetWaiters<ExploredAtomics<LooksBeforeItCounts>>::enter(Waiter& waiter, Node& node) noexcept {
     if (node.queue.empty()) tree_.announce_and_collect(node);
-    const bool has_room = node.granted() + waiter.units <= node.limit.load();
+    const bool has_room = node.granted() + waiter.demand.units <= node.limit.load();
     node.queue.insert(std::move(waiter.place_));
     if (!has_room) node.is_marked.store(true); // "served already"
     node.waiting.store(node.queue.size());
@@ -63,7 +64,7 @@ bool BudgetWaiters<ExploredAtomics<GrantsToWhoHasLeft>>::serve_first(Node& node)
         end(waiter);
         return true;
     }
-    if (!tree_.take_announced(waiter.node, waiter.units).granted()) return false;
+    if (!tree_.take_announced(waiter.demand).granted()) return false;
     exit(waiter);
     waiter.on_granted();
     end(waiter);
@@ -73,6 +74,15 @@ bool BudgetWaiters<ExploredAtomics<GrantsToWhoHasLeft>>::serve_first(Node& node)
 template <>
 void BudgetWaiters<ExploredAtomics<LeavesTheNextAsleep>>::serve(Node& node) noexcept {
     if (!node.queue.empty()) serve_first(node);
+}
+
+template <>
+auto BudgetTree<ExploredAtomics<TellsNobodyOfATransfer>>::transfer(Node& from, Node& to, std::uint64_t units) noexcept
+    -> Outcome {
+    auto* const common = common_level(from, to);
+    const auto outcome = take(Demand{.node = &to, .units = units, .below = common});
+    if (outcome.granted()) from.give(units, common);
+    return outcome;
 }
 
 namespace {
@@ -108,6 +118,13 @@ TEST(BudgetWaitingInterleavings, TwoWhoWaitForWhatAnotherGivesBack) {
     expect_passed(Scenarios::two_who_wait_for_what_another_gives_back());
 }
 
+TEST(BudgetWaitingInterleavings, OneWhoWaitsForTwoNodes) {
+    expect_passed(Scenarios::one_who_waits_for_two_nodes());
+}
+TEST(BudgetWaitingInterleavings, OneWhoWaitsForWhatAnotherTransfers) {
+    expect_passed(Scenarios::one_who_waits_for_what_another_transfers());
+}
+
 TEST(BudgetWaitingMutants, LookingForRoomBeforeItIsSeenToWaitIsFound) {
     EXPECT_EQ(Mutant<LooksBeforeItCounts>::one_who_waits_for_what_another_gives_back().failure, "a wake-up was lost");
 }
@@ -130,6 +147,9 @@ TEST(BudgetWaitingMutants, AGrantToOneWhoHasLeftIsFound) {
 }
 TEST(BudgetWaitingMutants, OneLeftAsleepBehindAnotherIsFound) {
     EXPECT_EQ(Mutant<LeavesTheNextAsleep>::two_who_wait_for_what_another_gives_back().failure, "a wake-up was lost");
+}
+TEST(BudgetWaitingMutants, ATransferThatWakesNobodyIsFound) {
+    EXPECT_EQ(Mutant<TellsNobodyOfATransfer>::one_who_waits_for_what_another_transfers().failure, "a wake-up was lost");
 }
 
 } // namespace

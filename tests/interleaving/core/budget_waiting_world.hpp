@@ -51,8 +51,9 @@ class BudgetWaitingWorld {
         node.give(1);
     }
     /// A request that a thread will make: `wait(index)`.
-    void will_want(Node& node, std::uint64_t units) {
-        waiters_.push_back(std::make_shared<Waiter>(run_, node, units, waiters_.size()));
+    void will_want(Node& node, std::uint64_t units) { will_want(BudgetDemand<Atomics>{.node = &node, .units = units}); }
+    void will_want(const BudgetDemand<Atomics>& demand) {
+        waiters_.push_back(std::make_shared<Waiter>(run_, demand, waiters_.size()));
     }
 
     // ---- what threads do
@@ -66,7 +67,7 @@ class BudgetWaitingWorld {
     }
     void wait(std::size_t index) {
         auto& waiter = *waiters_[index];
-        const auto* refused_by = take_now(waiter.node, waiter.units);
+        const auto* refused_by = take_now(waiter.demand);
         if (refused_by == nullptr) {
             waiter.leave(); // it need not wait
             waiter.grant();
@@ -80,7 +81,7 @@ class BudgetWaitingWorld {
         if (!waiter.leave()) return;
         waiter.has_left = true;
         run_.event(index << 8 | 2);
-        waiter.node.tree.waiters().remove(waiters_[index]);
+        waiter.demand.node->tree.waiters().remove(waiters_[index]);
     }
 
     // ---- for the exploration
@@ -100,32 +101,41 @@ class BudgetWaitingWorld {
         for (const auto& waiter : waiters_)
             if (!waiter->has_left && waiter->grants == 0) run_.fail("a wake-up was lost");
         for (const auto& waiter : waiters_)
-            if (waiter->grants != 0) give(waiter->node, waiter->units);
+            if (waiter->grants != 0) give_all(waiter->demand);
         for (auto* node : nodes_) {
             if (Tree::used(*node) != 0) run_.fail("not everything came back");
             if (node->waiting.load() != 0 || node->deciders.load() != 0) run_.fail("somebody still counts as waiting");
             const auto all = std::min(node->limit.load(), root().limit.load());
-            if (take_now(*node, all) != nullptr) run_.fail("something was lost");
+            if (take_now({.node = node, .units = all}) != nullptr) run_.fail("something was lost");
             give(*node, all);
         }
         if (root().tree.waiters().any()) run_.fail("somebody still counts as waiting");
     }
 
   private:
-    static const Node* take_now(Node& node, std::uint64_t units) {
+    using Demand = BudgetDemand<Atomics>;
+
+    void give_all(const Demand& demand) {
+        for (std::size_t index = 0; index < demand.part_count(); ++index)
+            give(*demand.part(index).node, demand.part(index).units);
+    }
+    static const Node* take_now(const Demand& demand) {
         testing::ForgottenAnswers answers;
-        const auto outcome = Tree::take(node, node.shard(0), units);
+        const auto outcome = demand.extra_count == 0 ? Tree::take(*demand.node, demand.node->shard(0), demand.units)
+                                                     : Tree::take(demand);
         answers.returns(outcome.refused_by);
         return outcome.refused_by;
     }
 
     struct Waiter final : BudgetWaiter<Atomics> {
-        Waiter(Run& its_run, Node& its_node, std::uint64_t wanted, std::size_t its_index)
-            : BudgetWaiter<Atomics>(its_node, wanted, its_index + 1), run(its_run), index(its_index) {}
+        Waiter(Run& its_run, const Demand& wanted, std::size_t its_index)
+            : BudgetWaiter<Atomics>(wanted, its_index + 1), run(its_run), index(its_index) {}
 
         void begin_again() {
-            for (auto* level = &this->node; level != nullptr; level = level->parent.load())
-                if (!this->place_) this->place_ = level->queue.extract(this->ticket);
+            this->demand.for_each_level([&](Node& level, std::uint64_t) {
+                if (!this->place_) this->place_ = level.queue.extract(this->ticket);
+                return true;
+            });
             this->queued_at_ = nullptr;
             this->held_by_queue_.reset();
             this->held_by_departure_.reset();
@@ -223,6 +233,31 @@ class BudgetWaitingScenarios {
                 world.wait(0);
                 world.wait(1);
             });
+        });
+    }
+    static auto one_who_waits_for_two_nodes() {
+        return explore(Memory::sequential, 200, [](Run& run, World& world) {
+            auto& left = world.child(world.root(), 50);
+            auto& right = world.child(world.root(), 50);
+            world.hold(left, 50);
+            world.hold(right, 50);
+            world.will_want({.node = &left, .units = 40, .extra_count = 1, .extra = {{{&right, 30}}}});
+            run.thread([&] {
+                world.give(left, 50);
+                world.give(right, 50);
+            });
+            run.thread([&] { world.wait(0); });
+        });
+    }
+    static auto one_who_waits_for_what_another_transfers() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& left = world.child(world.root(), 50);
+            auto& right = world.child(world.root());
+            world.hold(left, 50);
+            world.will_want(left, 40);
+            run.thread([&] { World::Tree::transfer(left, right, 50); });
+            run.thread([&] { world.wait(0); });
+            run.finally([&] { world.give(right, 50); });
         });
     }
 

@@ -27,10 +27,18 @@ struct ExploredAtomics {
 template <class Atomics>
 std::uint64_t explored_hash(const BudgetOperation<Atomics>& operation) noexcept {
     std::uint64_t hash = 0;
-    for (const auto word : {reinterpret_cast<std::uint64_t>(operation.node), operation.units,
-                            std::uint64_t{operation.takes} << 1 | std::uint64_t{operation.opens},
-                            reinterpret_cast<std::uint64_t>(operation.shard), operation.turn, operation.credit_change})
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15 + (hash >> 29);
+    const auto add = [&](auto word) { hash = (hash ^ (std::uint64_t)word) * 0x9e3779b97f4a7c15 + (hash >> 29); };
+    const auto& demand = operation.demand;
+    add(demand.extra_count);
+    for (std::size_t index = 0; index < demand.part_count(); ++index) {
+        add(demand.part(index).node);
+        add(demand.part(index).units);
+    }
+    add(demand.below);
+    add(std::uint64_t{operation.takes} << 1 | std::uint64_t{operation.opens});
+    add(operation.shard);
+    add(operation.turn);
+    add(operation.credit_change);
     return hash;
 }
 
@@ -69,6 +77,7 @@ class BudgetWorld {
     using Tree = BudgetTree<ExploredAtomics<Mutation>>;
     using Node = typename Tree::Node;
     using Shard = typename Tree::Shard;
+    using Demand = typename Tree::Demand;
 
     BudgetWorld(testing::Interleaving& run, std::uint64_t limit) : run_(run) {
         nodes_.push_back(&Tree::make("root", limit));
@@ -98,25 +107,59 @@ class BudgetWorld {
     // ---- what threads do (and the set-up may)
 
     bool take(Node& node, std::uint64_t units) {
-        run_.step();
-        const auto began_at = now(0, node, units);
-        const auto index = calls_.size();
-        calls_.push_back({.node = &node, .units = units, .began_at = began_at, .taken_at = never});
-        const bool granted = take_units(node, units);
-        const auto taken_at = now(granted ? 1 : 2, node, units);
-        calls_[index].granted = granted;
-        calls_[index].taken_at = taken_at;
-        return granted;
+        return take({.node = &node, .units = units}, [&] { return take_units(node, units); });
+    }
+    bool take_together(const Demand& demand) {
+        return take(demand, [&] {
+            testing::ForgottenAnswers answers;
+            const bool granted = Tree::take(demand).granted();
+            answers.returns(granted);
+            return granted;
+        });
     }
     /// Gives back what the latest grant of the node of so many units took.
     void give(Node& node, std::uint64_t units) {
         run_.step();
         const auto began_at = now(3, node, units);
-        auto index = calls_.size() - 1;
-        while (calls_[index].node != &node || calls_[index].units != units || !calls_[index].is_held()) --index;
+        const auto index = latest(node, units);
+        const auto above = calls_[index].above;
         calls_[index].giving_at = began_at;
+        if (above != none) calls_[above].giving_at = began_at;
         give_units(node, units);
-        calls_[index].given_at = now(4, node, units);
+        const auto given_at = now(4, node, units);
+        calls_[index].given_at = given_at;
+        if (above != none) calls_[above].given_at = given_at;
+    }
+    /// Makes the latest grant of `from` one of `to`, if that has room.
+    bool transfer(Node& from, Node& to, std::uint64_t units) {
+        auto* common = &from;
+        while (!to.is_within(*common)) common = common->parent.load();
+        run_.step();
+        const auto moved = latest(from, units);
+        // What the common levels have stays where it is.
+        const auto above = calls_.size();
+        calls_.push_back(calls_[moved]);
+        calls_[above].demand.node = common;
+        calls_[above].is_left_by_transfer = true;
+        calls_[moved].demand.below = common;
+        const auto arrived = calls_.size();
+        calls_.push_back({.demand = {.node = &to, .units = units, .below = common}, .above = above});
+        calls_[arrived].began_at = now(6, from, units);
+        calls_[moved].giving_at = calls_[arrived].began_at; // at the earliest
+        testing::ForgottenAnswers answers;
+        const bool granted = Tree::transfer(from, to, units).granted();
+        answers.returns(granted);
+        calls_[arrived].granted = granted;
+        calls_[arrived].taken_at = now(granted ? 7 : 8, to, units);
+        if (granted) {
+            calls_[moved].given_at = calls_[arrived].taken_at;
+        } else {
+            calls_[moved].giving_at = never;
+            calls_[moved].demand.below = nullptr;
+            calls_[above].granted = true;
+            calls_[above].given_at = calls_[above].giving_at = calls_[above].began_at; // never was
+        }
+        return granted;
     }
     /// As `take`, of all that there is; then looks at what the last holder left behind, if it was granted.
     bool take_and_look(Node& node, std::uint64_t units) {
@@ -159,7 +202,7 @@ class BudgetWorld {
         for (const auto* node : nodes_) {
             std::uint64_t held = 0;
             for (const auto& call : calls_) {
-                if (call.is_held() && call.node->is_within(*node)) held += call.units;
+                if (call.is_held()) held += call.units_at(*node);
             }
             if (held > node->peak.load()) run_.fail("the peak is below what is held");
             if (limits_change_) continue;
@@ -176,7 +219,9 @@ class BudgetWorld {
             if (node->deciders.load() != 0) run_.fail("somebody is announced for ever");
         }
         for (const auto& call : calls_) {
-            if (call.is_held()) give_units(*call.node, call.units);
+            if (!call.is_held() || call.is_left_by_transfer) continue;
+            for (std::size_t index = 0; index < call.demand.part_count(); ++index)
+                give_units(*call.demand.part(index).node, call.demand.part(index).units);
         }
         for (auto* node : nodes_) {
             if (Tree::used(*node) != 0) run_.fail("not everything came back");
@@ -193,17 +238,50 @@ class BudgetWorld {
   private:
     static constexpr std::size_t never = ~std::size_t{0};
 
+    static constexpr std::size_t none = never;
+
     struct Call {
-        Node* node;
-        std::uint64_t units;
+        Demand demand;
         std::size_t began_at = 0;
-        std::size_t taken_at = 0; // when the take returned
+        std::size_t taken_at = never; // when the take returned
         std::size_t giving_at = never;
         std::size_t given_at = never;
         bool granted = false;
+        std::size_t above = none;         // what the levels have that a transfer to here left out
+        bool is_left_by_transfer = false; // to be given back with what was transferred
 
         bool is_held() const { return granted && giving_at == never; }
+        std::uint64_t units_at(const Node& level) const {
+            if (demand.below != nullptr && demand.below->is_within(level)) return 0;
+            std::uint64_t sum = 0; // not by the demand, which may be mutated
+            for (std::size_t index = 0; index < demand.part_count(); ++index) {
+                const auto part = demand.part(index);
+                if (part.node->is_within(level)) sum += part.units;
+            }
+            return sum;
+        }
     };
+
+    template <class Take>
+    bool take(const Demand& demand, Take take_now) {
+        run_.step();
+        const auto began_at = now(0, *demand.node, demand.units);
+        const auto index = calls_.size();
+        calls_.push_back({.demand = demand, .began_at = began_at});
+        const bool granted = take_now();
+        const auto taken_at = now(granted ? 1 : 2, *demand.node, demand.units);
+        calls_[index].granted = granted;
+        calls_[index].taken_at = taken_at;
+        return granted;
+    }
+
+    std::size_t latest(const Node& node, std::uint64_t units) const {
+        auto index = calls_.size() - 1;
+        while (calls_[index].demand.node != &node || calls_[index].demand.units != units || !calls_[index].is_held() ||
+               calls_[index].is_left_by_transfer)
+            --index;
+        return index;
+    }
 
     // A number for this moment, later than all before. What happens when is part of the explored state.
     std::size_t now(std::uint64_t what, const Node& node, std::uint64_t units) {
@@ -213,18 +291,19 @@ class BudgetWorld {
     }
 
     bool lacked_room(const Call& refused) const {
-        for (const auto* level = refused.node; level != nullptr; level = level->parent.load()) {
-            for (auto moment = refused.began_at; moment <= refused.taken_at; ++moment) {
+        bool lacked = false;
+        refused.demand.for_each_level([&](const Node& level, std::uint64_t) {
+            for (auto moment = refused.began_at; moment <= refused.taken_at && !lacked; ++moment) {
                 std::uint64_t used = 0;
                 for (const auto& other : calls_) {
-                    if (other.granted && other.node->is_within(*level) && other.began_at <= moment &&
-                        other.given_at > moment)
-                        used += other.units;
+                    if (other.granted && other.began_at <= moment && other.given_at > moment)
+                        used += other.units_at(level);
                 }
-                if (used + refused.units > level->limit.load()) return true;
+                lacked = used + refused.units_at(level) > level.limit.load();
             }
-        }
-        return false;
+            return !lacked;
+        });
+        return lacked;
     }
 
     static std::uint64_t smallest_limit(const Node& node) {

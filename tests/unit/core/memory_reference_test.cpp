@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "velostream/core/joint_reservation.hpp"
 #include "velostream/core/memory_account.hpp"
 #include "velostream/core/memory_waiter.hpp"
 
@@ -42,6 +43,18 @@ class Reference {
         for (std::optional<std::size_t> at = account; at; at = levels[*at].parent)
             if (used(*at) + bytes > levels[*at].limit) return false;
         return true;
+    }
+    bool fits() const {
+        for (std::size_t level = 0; level < levels.size(); ++level)
+            if (used(level) > levels[level].limit) return false;
+        return true;
+    }
+    /// Adds `bytes` to each of `accounts`, unless that does not fit; a part of nothing asks for nothing.
+    bool add(const std::vector<std::pair<std::size_t, Bytes>>& parts) {
+        for (const auto& [account, bytes] : parts) levels[account].held += bytes;
+        if (fits()) return true;
+        for (const auto& [account, bytes] : parts) levels[account].held -= bytes;
+        return false;
     }
 };
 
@@ -79,7 +92,7 @@ TEST_P(MemoryReferenceTest, EveryCallEndsAsTheSumsSay) {
         const auto account = random() % accounts.size();
         const Bytes bytes = random() % 300;
         const auto index = held.empty() ? 0 : random() % held.size();
-        switch (held.empty() ? 0 : random() % 6) {
+        switch (held.empty() ? 0 : random() % 8) {
             case 0:
             case 1: {
                 auto reserved = accounts[account].try_reserve(bytes);
@@ -107,6 +120,25 @@ TEST_P(MemoryReferenceTest, EveryCallEndsAsTheSumsSay) {
             case 4: {
                 auto part = held[index].reservation.split(bytes);
                 held.push_back({held[index].account, std::move(part)});
+                break;
+            }
+            case 5: {
+                const auto other = random() % accounts.size();
+                const Bytes more = random() % 300;
+                auto reserved = try_reserve_all({{accounts[account], bytes}, {accounts[other], more}});
+                ASSERT_EQ(reserved.has_value(), reference.add({{account, bytes}, {other, more}})) << "step " << step;
+                if (!reserved) break;
+                held.push_back({account, std::move((*reserved)[0])});
+                held.push_back({other, std::move((*reserved)[1])});
+                break;
+            }
+            case 6: {
+                auto& [of, reservation] = held[index];
+                reference.levels[of].held -= reservation.bytes();
+                const bool fits = reference.add({{account, reservation.bytes()}});
+                if (!fits) reference.levels[of].held += reservation.bytes();
+                ASSERT_EQ(reservation.try_transfer(accounts[account]).has_value(), fits) << "step " << step;
+                if (fits) of = account;
                 break;
             }
             default:

@@ -45,6 +45,19 @@ TEST_F(ResourceManagerTest, AnAllocationOfAnotherManagerStaysWithThatOne) {
     EXPECT_EQ(observer->take(), Events{"released b 500, used 0"});
 }
 
+TEST_F(ResourceManagerTest, TheObserverHearsOfTransfers) {
+    auto resources = manager({.max_memory_mb = 1, .debug_resource_management = true, .log_resource_allocations = true});
+    auto allocation = *resources.allocate_memory("a", 1000);
+    resources.account("b").set_limit(999);
+    observer->take();
+
+    EXPECT_FALSE(allocation.try_transfer(resources.account("b")));
+    EXPECT_TRUE(allocation.try_transfer(resources.account("c")));
+
+    EXPECT_EQ(observer->take(),
+              (Events{"refused b 1000", "released a 1000, used 1000", "allocated c 1000, used 1000"}));
+}
+
 TEST_F(ResourceManagerTest, TheObserverHearsOfGrowthThatIsRefused) {
     auto resources = manager({.max_memory_mb = 1, .debug_resource_management = true});
     auto allocation = *resources.allocate_memory("a", 1000);

@@ -24,6 +24,21 @@ namespace {
 
 using testing::ScriptedConnections;
 
+TEST_F(ResourceManagerTest, AnAllocationIsTransferredToAQueryWithoutTouchingTheLimit) {
+    ResourceManager resources{io.get_executor(), StreamingConfig{.max_memory_mb = 1}};
+    const auto query = resources.open_query({.name = "query"});
+    auto whole = resources.allocate_memory("batch", mebibyte);
+
+    EXPECT_TRUE(whole->try_transfer(query->memory()));
+
+    EXPECT_EQ(whole->name(), "query");
+    EXPECT_EQ(resources.account("batch").used(), 0u);
+    EXPECT_EQ(query->memory().used(), mebibyte);
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, mebibyte);
+    EXPECT_FALSE(whole->try_transfer(query->state())) << "three quarters of what the query may hold";
+    EXPECT_EQ(whole->bytes(), mebibyte);
+}
+
 TEST_F(ResourceManagerTest, AnAllocationIsSplitAndMergedWithoutTouchingTheLimit) {
     ResourceManager resources{io.get_executor(), StreamingConfig{.max_memory_mb = 1}};
     auto whole = resources.allocate_memory("batch", mebibyte);

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/async_reserve_all.hpp"
+
+#include <functional>
+#include <map>
+#include <utility>
+
+namespace velostream::detail {
+
+void ReserveAllOperation::make_steps(std::vector<MemoryDemand> demands) {
+    struct OfOneTree {
+        std::vector<MemoryDemand> demands;
+        std::vector<std::size_t> places;
+    };
+    std::map<const void*, OfOneTree, std::less<>> trees;
+    held_.resize(demands.size());
+    for (std::size_t place = 0; place < demands.size(); ++place) {
+        auto& tree = trees[JointDemand::tree_of(demands[place].account)];
+        tree.demands.push_back(std::move(demands[place]));
+        tree.places.push_back(place);
+    }
+    if (trees.empty()) trees[nullptr]; // no demand: refused below
+    for (auto& [address, tree] : trees)
+        steps_.push_back(std::make_unique<Step>(*this, JointDemand{std::move(tree.demands)}, std::move(tree.places)));
+}
+
+// Tries the steps from the one at hand on. False if that ended it.
+bool ReserveAllOperation::must_wait() noexcept {
+    while (at_ < steps_.size()) { // nobody else moves it on
+        auto now = steps_[at_]->try_now();
+        if (!now) return true;
+        if (!*now) return end(now->error()), false;
+        if (!keep(std::move(**now))) return false;
+    }
+    return end(std::nullopt), false;
+}
+
+// False if nobody wants them any more.
+bool ReserveAllOperation::keep(Reservations reservations) noexcept {
+    const std::scoped_lock lock{steps_mutex_};
+    if (has_ended_) return false;
+    const auto& places = steps_[at_]->places();
+    for (std::size_t index = 0; index < places.size(); ++index) held_[places[index]] = std::move(reservations[index]);
+    ++at_;
+    return true;
+}
+
+void ReserveAllOperation::wait() noexcept {
+    JointWaiter::wait({shared_from_this(), steps_[at_].get()});
+}
+
+void ReserveAllOperation::step_has_ended(Result<Reservations> result) noexcept {
+    if (!result) return end(result.error());
+    if (keep(std::move(*result)) && must_wait()) wait();
+}
+
+// Without an error everything is held.
+void ReserveAllOperation::end(std::optional<Error> error) noexcept {
+    Reservations held;
+    {
+        const std::scoped_lock lock{steps_mutex_};
+        if (std::exchange(has_ended_, true)) return;
+        held.swap(held_);
+    }
+    if (!error) return finish(std::move(held));
+    held.clear(); // before anybody is told
+    finish(std::move(*error));
+}
+
+// The step that it left; null if it has ended, or has everything.
+std::shared_ptr<ReserveAllOperation::Step> ReserveAllOperation::leave() {
+    std::shared_ptr<Step> step;
+    Reservations held; // ends without the mutex
+    {
+        const std::scoped_lock lock{steps_mutex_};
+        if (has_ended_ || at_ == steps_.size()) return nullptr;
+        has_ended_ = true;
+        held.swap(held_);
+        step = {shared_from_this(), steps_[at_].get()};
+    }
+    JointWaiter::leave(step); // where it is just being tried, or granted, nobody keeps that
+    return step;
+}
+
+void ReserveAllOperation::give_up(Errc why) {
+    const auto step = leave();
+    if (!step) return;
+    Error error{why};
+    if (why == Errc::deadline_exceeded) error = error.with_inner(step->why_waiting());
+    finish(std::move(error));
+}
+
+void ReserveAllOperation::leave_queue() noexcept {
+    leave();
+}
+
+} // namespace velostream::detail

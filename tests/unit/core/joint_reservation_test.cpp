@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/core/joint_reservation.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include "velostream/core/memory_waiter.hpp"
+
+namespace velostream {
+namespace {
+
+struct Waiter final : MemoryWaiter {
+    using MemoryWaiter::MemoryWaiter;
+    void on_end(Result<MemoryReservation> result) noexcept override { is_granted = result.has_value(); }
+    bool is_granted = false;
+};
+
+class JointReservationTest : public ::testing::Test {
+  protected:
+    const MemoryAccount process{"process", 100};
+    const MemoryAccount left = process.child("left", 60);
+    const MemoryAccount right = process.child("right", 60);
+};
+
+TEST_F(JointReservationTest, TakesWhatIsWantedOfEachAndCountsItOnceAbove) {
+    auto both = try_reserve_all({{left, 40}, {right, 60}});
+
+    ASSERT_TRUE(both);
+    ASSERT_EQ(both->size(), 2u);
+    EXPECT_EQ((*both)[0].bytes(), 40u);
+    EXPECT_EQ((*both)[1].bytes(), 60u);
+    EXPECT_EQ(left.used(), 40u);
+    EXPECT_EQ(right.used(), 60u);
+    EXPECT_EQ(process.used(), 100u);
+
+    (*both)[0].release();
+    EXPECT_EQ(left.used(), 0u);
+    EXPECT_EQ(process.used(), 60u);
+}
+
+TEST_F(JointReservationTest, TakesNothingWhereOneIsRefused) {
+    const auto held = right.try_reserve(30);
+
+    const auto refused = try_reserve_all({{left, 10}, {right, 31}});
+
+    EXPECT_EQ(refused.error(), Errc::memory_limit_exceeded);
+    EXPECT_EQ(refused.error().detail(), "account 'right' asked for 31 bytes: used 30 of 60; waiting could help");
+    EXPECT_EQ(process.used(), 30u);
+    EXPECT_EQ(left.peak(), 0u) << "not even for a moment";
+    EXPECT_EQ(right.refusals(), 1u);
+    EXPECT_TRUE(try_reserve_all({{left, 10}, {right, 30}}));
+}
+
+TEST_F(JointReservationTest, AddsUpWhatIsWantedOfALevelAboveThem) {
+    EXPECT_TRUE(try_reserve_all({{left, 50}, {right, 50}}));
+
+    const auto refused = try_reserve_all({{left, 50}, {right, 51}});
+
+    EXPECT_EQ(
+        refused.error().detail(),
+        "account 'left' asked for 101 bytes, refused by 'process': used 0 of 100; can never succeed: more than the "
+        "limit");
+}
+
+TEST_F(JointReservationTest, MayWantOfAnAccountTwiceAndOfOneAboveAnother) {
+    const auto granted = try_reserve_all({{left, 20}, {process, 10}, {left, 30}});
+
+    ASSERT_TRUE(granted);
+    EXPECT_EQ(left.used(), 50u);
+    EXPECT_EQ(process.used(), 60u);
+    EXPECT_FALSE(try_reserve_all({{left, 5}, {left, 6}}));
+    EXPECT_TRUE(try_reserve_all({{left, 5}, {left, 5}}));
+}
+
+TEST_F(JointReservationTest, FindsCreditThatIsCachedBelowEach) {
+    const MemoryAccount roomy{"roomy", Bytes{64} << 20};
+    const auto one = roomy.child("one", Bytes{32} << 20), other = roomy.child("other", Bytes{32} << 20);
+    for (const auto& account : {one, other})
+        for (int i = 0; i < 20; ++i) static_cast<void>(account.try_reserve(4096)); // ends at once, into the cache
+
+    EXPECT_TRUE(try_reserve_all({{one, Bytes{32} << 20}, {other, Bytes{32} << 20}}));
+}
+
+TEST_F(JointReservationTest, GrantsNothingToWhoAsksForNothingEvenWhenFull) {
+    const auto all = process.try_reserve(100);
+
+    const auto nothing = try_reserve_all({{left, 0}, {right, 0}});
+
+    ASSERT_TRUE(nothing);
+    EXPECT_EQ((*nothing)[1].bytes(), 0u);
+    EXPECT_FALSE(try_reserve_all({{left, 0}, {right, 1}}));
+}
+
+TEST_F(JointReservationTest, IsSafeForAnySizeOf64Bits) {
+    const MemoryAccount unlimited{"unlimited"};
+    const auto child = unlimited.child("child");
+    constexpr Bytes huge = ~Bytes{0};
+
+    EXPECT_FALSE(try_reserve_all({{unlimited, huge}, {child, huge}}));
+    EXPECT_FALSE(try_reserve_all({{unlimited, huge / 2}, {child, huge / 2}}));
+    EXPECT_EQ(unlimited.used(), 0u);
+}
+
+TEST_F(JointReservationTest, StandsInLineBehindThoseWhoWaitForAnyOfThem) {
+    const auto held = right.try_reserve(60);
+    const auto waiter = std::make_shared<Waiter>(right, 60);
+    ASSERT_FALSE(waiter->try_now());
+    MemoryWaiter::wait(waiter);
+
+    const auto refused = try_reserve_all({{left, 1}, {right, 1}});
+
+    EXPECT_NE(refused.error().detail().find("1 waiting"), std::string_view::npos) << refused.error();
+    MemoryWaiter::leave(waiter);
+}
+
+TEST_F(JointReservationTest, WantsOneToEightAccountsOfOneTree) {
+    EXPECT_THROW(static_cast<void>(try_reserve_all({})), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(try_reserve_all(std::vector<MemoryDemand>(9, {left, 1}))), std::invalid_argument);
+    EXPECT_TRUE(try_reserve_all(std::vector<MemoryDemand>(8, {left, 1})));
+    try {
+        static_cast<void>(try_reserve_all({{left, 1}, {MemoryAccount{"stranger"}, 1}}));
+        FAIL();
+    } catch (const std::invalid_argument& problem) {
+        EXPECT_STREQ(problem.what(), "a joint reservation: account 'stranger' is not of the tree of 'left'");
+    }
+}
+
+class TransferTest : public JointReservationTest {};
+
+TEST_F(TransferTest, MovesBytesWithoutAskingTheAccountsAboveBoth) {
+    auto bytes = left.try_reserve(60).value();
+    const auto rest = process.try_reserve(40);
+
+    EXPECT_TRUE(bytes.try_transfer(right));
+
+    EXPECT_EQ(bytes.bytes(), 60u);
+    EXPECT_EQ(left.used(), 0u);
+    EXPECT_EQ(right.used(), 60u);
+    EXPECT_EQ(process.used(), 100u);
+    EXPECT_EQ(process.peak(), 100u);
+    bytes.release();
+    EXPECT_EQ(right.used(), 0u);
+    EXPECT_EQ(process.used(), 40u);
+}
+
+TEST_F(TransferTest, ThatIsRefusedChangesNothing) {
+    auto bytes = left.try_reserve(50).value();
+    const auto held = right.try_reserve(11);
+
+    const auto refused = bytes.try_transfer(right);
+
+    EXPECT_EQ(refused.error().detail(), "account 'right' asked for 50 bytes: used 11 of 60; waiting could help");
+    EXPECT_EQ(left.used(), 50u);
+    EXPECT_EQ(right.refusals(), 1u);
+}
+
+TEST_F(TransferTest, GoesUpDownAndNowhere) {
+    auto bytes = left.try_reserve(50).value();
+
+    EXPECT_TRUE(bytes.try_transfer(process));
+    EXPECT_EQ(left.used(), 0u);
+    EXPECT_EQ(process.used(), 50u);
+    EXPECT_TRUE(bytes.try_transfer(right));
+    EXPECT_EQ(right.used(), 50u);
+    EXPECT_TRUE(bytes.try_transfer(right));
+    EXPECT_EQ(process.used(), 50u);
+    EXPECT_TRUE(bytes.try_transfer(right.child("below")));
+    EXPECT_EQ(right.used(), 50u);
+    bytes.release();
+    EXPECT_EQ(process.used(), 0u);
+}
+
+TEST_F(TransferTest, GoesToAnotherTree) {
+    const MemoryAccount other{"other", 50};
+    auto bytes = left.try_reserve(50).value();
+
+    EXPECT_TRUE(bytes.try_transfer(other));
+
+    EXPECT_EQ(process.used(), 0u);
+    EXPECT_EQ(other.used(), 50u);
+    EXPECT_FALSE(left.try_reserve(1).value().try_transfer(other));
+}
+
+TEST_F(TransferTest, OfNothingMakesItAReservationOfTheOtherAccount) {
+    auto none = left.try_reserve(0).value();
+
+    EXPECT_TRUE(none.try_transfer(right));
+    EXPECT_TRUE(none.try_grow(7));
+
+    EXPECT_EQ(left.used(), 0u);
+    EXPECT_EQ(right.used(), 7u);
+}
+
+TEST_F(TransferTest, OutlivesTheAccountThatTheBytesCameFrom) {
+    auto source = std::make_optional(process.child("source"));
+    auto bytes = source->try_reserve(50).value();
+    source.reset();
+
+    EXPECT_TRUE(bytes.try_transfer(right));
+
+    EXPECT_EQ(right.used(), 50u);
+    EXPECT_EQ(process.used(), 50u);
+}
+
+TEST_F(TransferTest, MakesRoomForWhoWaitsWhereTheBytesWere) {
+    auto bytes = left.try_reserve(50).value();
+    const auto waiter = std::make_shared<Waiter>(left, 40);
+    ASSERT_FALSE(waiter->try_now());
+    MemoryWaiter::wait(waiter);
+
+    EXPECT_TRUE(bytes.try_transfer(right));
+
+    EXPECT_TRUE(waiter->is_granted);
+}
+
+} // namespace
+} // namespace velostream

@@ -351,6 +351,8 @@ MemoryStats ManagedMemory::get_memory_stats() {
     stats.limit_bytes = process.limit();
     stats.available_bytes =
         stats.limit_bytes ? *stats.limit_bytes - std::min(*stats.limit_bytes, stats.used_bytes) : system.available();
+    stats.resident_bytes = system.process_resident;
+    stats.unaccounted_bytes = stats.resident_bytes - std::min(stats.resident_bytes, stats.used_bytes);
     stats.used_mb = stats.used_bytes / mebibyte;
     stats.available_mb = stats.available_bytes / mebibyte;
     stats.pressure_percentage = shared_->pressure_percentage(system, stats.used_bytes);

@@ -100,6 +100,7 @@ SystemMemory read_system_memory(const SystemMemoryFiles& files) {
     const Path proc{files.proc};
     memory.machine_total = number_after(proc / "meminfo", "MemTotal:") * 1024;
     memory.machine_available = number_after(proc / "meminfo", "MemAvailable:") * 1024;
+    memory.process_resident = number_after(proc / "self/status", "VmRSS:") * 1024;
 
     auto stall_file = proc / "pressure/memory";
     if (const auto place = own_group(files)) {

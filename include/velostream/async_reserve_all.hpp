@@ -83,8 +83,8 @@ class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReserv
 /// after the other, in an order that is the same for all calls, so that no two of them wait for each other; what the
 /// trees before have granted is held meanwhile.
 ///
-/// First come first served at each account that lacks room, as for `async_reserve`. Throws `std::invalid_argument` for no
-/// demand, and for more than eight on one tree.
+/// First come first served at each account that lacks room, as for `async_reserve`. Throws `std::invalid_argument`
+/// for no demand, and for more than eight on one tree.
 ///
 /// Completes with: the reservations, in the order of `demands`; or an error as `async_reserve` has it, and then nothing
 ///                 is held any more. Through the handler's executor, never inside of this call or of a release.

@@ -47,6 +47,9 @@ struct MemoryStats {
     Bytes peak_bytes = 0; ///< never below the highest use; above it by at most what threads cached then
     Bytes available_bytes = 0;
     std::optional<Bytes> limit_bytes = std::nullopt;
+    Bytes resident_bytes = 0; ///< of the whole process, as the kernel counts; 0 where it does not say
+    /// Resident and not accounted for: the allocator's own needs, stacks, libraries, and whatever nobody charged.
+    Bytes unaccounted_bytes = 0;
     std::vector<NamedMemoryStats> names = {}; ///< by name; one that was never used shows zeros
 };
 

@@ -26,6 +26,8 @@ struct SystemMemory {
     Bytes cgroup_available = 0;      ///< the least that one of those groups leaves; 0 without a limit
     double cgroup_used_fraction = 0; ///< of the fullest of those groups; file pages that can be dropped do not count
 
+    Bytes process_resident = 0; ///< what this process has in the machine's memory; 0 where the kernel does not say
+
     /// The part of the last ten seconds in which some task waited for memory (pressure stall information), 0-1.
     double stalled_fraction = 0;
 
@@ -39,7 +41,7 @@ struct SystemMemory {
     }
 };
 
-/// Reads it: control groups of version 2 or 1, `meminfo`, stall information. What is missing or unreadable stays at its
+/// Reads it: control groups of version 2 or 1, `meminfo`, stall information, the process's status. What is missing or unreadable stays at its
 /// default. Costs some tens of microseconds.
 SystemMemory read_system_memory(const SystemMemoryFiles& files = {});
 

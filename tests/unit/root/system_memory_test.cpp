@@ -49,6 +49,13 @@ TEST_F(SystemMemoryTest, ReadsTheMachineWhereThereIsNoControlGroup) {
     EXPECT_EQ(memory.available(), 6_GiB);
 }
 
+TEST_F(SystemMemoryTest, ReadsWhatThisProcessHas) {
+    write("proc/self/status", "Name: test\nVmHWM:\t  999999 kB\nVmRSS:\t   12345 kB\nRssAnon: 1 kB\n");
+
+    EXPECT_EQ(read_system_memory(files()).process_resident, 12345 * 1024u);
+    EXPECT_GT(read_system_memory({}).process_resident, 1_MiB) << "this one, as the kernel says";
+}
+
 TEST_F(SystemMemoryTest, ReadsVersion2AndCountsNoPagesThatCanBeDropped) {
     write_machine();
     write("proc/self/cgroup", "0::/service\n");

@@ -36,6 +36,9 @@ void FilteringObserver::on_memory_released(const MemoryReleased& event) noexcept
 void FilteringObserver::on_memory_refused(const MemoryRefused& event) noexcept {
     if (refusals_) behind_->on_memory_refused(event);
 }
+void FilteringObserver::on_memory_stalled(const MemoryStalled& event) noexcept {
+    if (behind_) behind_->on_memory_stalled(event);
+}
 void FilteringObserver::on_pressure_changed(const PressureChanged& event) noexcept {
     if (behind_) behind_->on_pressure_changed(event);
 }
@@ -87,6 +90,10 @@ void StreamObserver::on_memory_released(const MemoryReleased& event) noexcept {
 }
 void StreamObserver::on_memory_refused(const MemoryRefused& event) noexcept {
     line("memory ", event.name, ": refused ", event.asked, " bytes: ", event.error);
+}
+void StreamObserver::on_memory_stalled(const MemoryStalled& event) noexcept {
+    line("memory ", event.account, ": ", event.waiting, " waiting, nothing came back for ", milliseconds(event.lasts),
+         "; used ", event.used, " of ", event.limit);
 }
 void StreamObserver::on_pressure_changed(const PressureChanged& event) noexcept {
     line("memory pressure: ", to_string(event.from), " -> ", to_string(event.to), " at ", event.pressure_percentage,

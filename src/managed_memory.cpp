@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "reclaim_coordinator.hpp"
+#include "stall_watch.hpp"
 #include "velostream/config/validate.hpp"
 #include "velostream/core/pressure_gauge.hpp"
 #include "velostream/filtering_observer.hpp"
@@ -55,6 +56,8 @@ void check(const StreamingConfig& config, const ResourceManagerOptions& options)
          {std::pair{"state_share", options.state_share}, std::pair{"traffic_share", options.traffic_share}}) {
         if (!(share > 0 && share <= 1)) problems.push_back({field, std::to_string(share), "must be > 0 and ≤ 1"});
     }
+    if (options.stall_timeout <= Duration{0})
+        problems.push_back({"stall_timeout", std::to_string(options.stall_timeout.count()) + " ns", "must be > 0"});
     throw_if_any(problems);
 }
 
@@ -62,18 +65,28 @@ void check(const StreamingConfig& config, const ResourceManagerOptions& options)
 
 // What the manager and its allocations share. The accounts and the observer are set once; the rest is guarded.
 struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
-    Shared(const StreamingConfig& config, const ResourceManagerOptions& options, std::function<TimePoint()> clock)
-        : process("process", limit_of(config)),
+    Shared(const asio::any_io_executor& executor, const StreamingConfig& config, const ResourceManagerOptions& options,
+           detail::ManagerClock clock)
+        : waiting(std::make_shared<StallWatch::Listener>()),
+          process("process", limit_of(config), waiting),
+          queries("queries", config.effective_limits().max_concurrent_queries, waiting),
           state(process.child("state", share_of(limit_of(config), options.state_share))),
           traffic(process.child("traffic", share_of(limit_of(config), options.traffic_share))),
           names{{"state", state}, {"traffic", traffic}},
           filter(std::make_shared<FilteringObserver>(config, sink_for(config, options))),
           observer(filter),
-          coarse_now(std::move(clock)),
+          coarse_now(std::move(clock.coarse_now)),
           files(options.system_files),
           threshold(config.effective_limits().memory_pressure_threshold),
           reclaims(std::make_shared<ReclaimCoordinator>(process, coarse_now, reclaim_rest)),
-          gauge(threshold) {}
+          stalls(std::make_shared<StallWatch>(
+              executor, coarse_now, std::move(clock.set_alarm), options.stall_timeout,
+              [to = filter](const MemoryStalled& stall) { to->on_memory_stalled(stall); })),
+          gauge(threshold) {
+        stalls->add(process);
+        stalls->add(queries);
+        waiting->watch(stalls);
+    }
 
     MemoryAccount named(std::string_view name);
     void on_allocated(const MemoryAccount& account, Bytes bytes) noexcept;
@@ -92,7 +105,8 @@ struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
     PressureLevel level();
     void make_room(Bytes bytes);
 
-    const MemoryAccount process, state, traffic;
+    const std::shared_ptr<StallWatch::Listener> waiting;
+    const MemoryAccount process, queries, state, traffic;
 
     std::shared_mutex names_mutex;
     std::map<std::string, MemoryAccount, std::less<>> names; // guarded by names_mutex
@@ -104,6 +118,7 @@ struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
     const double threshold;
 
     const std::shared_ptr<ReclaimCoordinator> reclaims;
+    const std::shared_ptr<StallWatch> stalls;
 
     struct Listener {
         asio::any_io_executor executor;
@@ -265,16 +280,16 @@ void Allocation::shrink(Bytes fewer) noexcept {
     shared_->on_released(account_, fewer);
 }
 
-ManagedMemory::ManagedMemory(const StreamingConfig& config, const ResourceManagerOptions& options,
-                             std::function<TimePoint()> coarse_now)
-    : state_share_(options.state_share),
-      traffic_share_(options.traffic_share),
-      queries_("queries", config.effective_limits().max_concurrent_queries) {
+ManagedMemory::ManagedMemory(const asio::any_io_executor& executor, const StreamingConfig& config,
+                             const ResourceManagerOptions& options, detail::ManagerClock clock)
+    : state_share_(options.state_share), traffic_share_(options.traffic_share) {
     check(config, options);
-    shared_ = std::make_shared<Allocation::Shared>(config, options, std::move(coarse_now));
+    shared_ = std::make_shared<Allocation::Shared>(executor, config, options, std::move(clock));
 }
 
-ManagedMemory::~ManagedMemory() = default;
+ManagedMemory::~ManagedMemory() {
+    shared_->stalls->end();
+}
 
 Result<Allocation> ManagedMemory::allocate_memory(std::string_view name, Bytes bytes) {
     const auto account = shared_->named(name);
@@ -294,16 +309,16 @@ Result<Allocation> ManagedMemory::allocated(const MemoryAccount& account, Bytes 
 }
 
 Result<QueryScope> ManagedMemory::open_query(const QueryLimits& limits) {
-    return admitted(limits, queries_.try_reserve(1));
+    return admitted(limits, queries().try_reserve(1));
 }
 
 Result<QueryScope> ManagedMemory::admitted(const QueryLimits& limits, Result<MemoryReservation> place) {
     if (!place) {
         const auto error = place.error();
         if (error == Errc::cancelled) return error;
-        const auto waiting = queries_.waiting();
-        auto text = "query '" + limits.name + "': " + std::to_string(queries_.used()) +
-                    " of max_concurrent_queries = " + std::to_string(*queries_.limit()) + " are open";
+        const auto waiting = queries().waiting();
+        auto text = "query '" + limits.name + "': " + std::to_string(queries().used()) +
+                    " of max_concurrent_queries = " + std::to_string(*queries().limit()) + " are open";
         if (waiting != 0) text += ", " + std::to_string(waiting) + " wait";
         const Error refusal{Errc::admission_refused, std::move(text)};
         return error == Errc::deadline_exceeded ? error.with_inner(refusal) : refusal;
@@ -329,6 +344,9 @@ MemoryAccount ManagedMemory::account(std::string_view name) {
 }
 const MemoryAccount& ManagedMemory::memory() const noexcept {
     return shared_->process;
+}
+const MemoryAccount& ManagedMemory::queries() const noexcept {
+    return shared_->queries;
 }
 const MemoryAccount& ManagedMemory::state() const noexcept {
     return shared_->state;
@@ -358,6 +376,7 @@ MemoryStats ManagedMemory::get_memory_stats() {
     stats.pressure_percentage = shared_->pressure_percentage(system, stats.used_bytes);
     shared_->judge_pressure(stats.pressure_percentage, stats.used_bytes);
     stats.pressure = pressure();
+    stats.stalls = shared_->stalls->stalls();
 
     const std::shared_lock lock{shared_->names_mutex};
     for (const auto& [name, account] : shared_->names) {

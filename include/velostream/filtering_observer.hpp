@@ -22,7 +22,7 @@ namespace velostream {
 /// | `log_retry_attempts` | scheduled retries |
 /// | `debug_retries` | the same, and retries given up |
 ///
-/// What no flag is about always passes: memory pressure that changes, dead letters.
+/// What no flag is about always passes: memory pressure that changes, stalls, dead letters.
 ///
 /// Threads: as safe as the observer behind it.
 class FilteringObserver final : public Observer {
@@ -36,6 +36,7 @@ class FilteringObserver final : public Observer {
     void on_memory_allocated(const MemoryAllocated& event) noexcept override;
     void on_memory_released(const MemoryReleased& event) noexcept override;
     void on_memory_refused(const MemoryRefused& event) noexcept override;
+    void on_memory_stalled(const MemoryStalled& event) noexcept override;
     void on_pressure_changed(const PressureChanged& event) noexcept override;
     void on_circuit_state_changed(const CircuitStateChanged& event) noexcept override;
     void on_call_rejected(const CallRejected& event) noexcept override;
@@ -60,6 +61,7 @@ class StreamObserver final : public Observer {
     void on_memory_allocated(const MemoryAllocated& event) noexcept override;
     void on_memory_released(const MemoryReleased& event) noexcept override;
     void on_memory_refused(const MemoryRefused& event) noexcept override;
+    void on_memory_stalled(const MemoryStalled& event) noexcept override;
     void on_pressure_changed(const PressureChanged& event) noexcept override;
     void on_circuit_state_changed(const CircuitStateChanged& event) noexcept override;
     void on_call_rejected(const CallRejected& event) noexcept override;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "velostream/async/alarm.hpp"
+#include "velostream/async/time_source.hpp"
 #include "velostream/base/observer.hpp"
 #include "velostream/base/result.hpp"
 #include "velostream/base/units.hpp"
@@ -50,6 +54,7 @@ struct MemoryStats {
     Bytes resident_bytes = 0; ///< of the whole process, as the kernel counts; 0 where it does not say
     /// Resident and not accounted for: the allocator's own needs, stacks, libraries, and whatever nobody charged.
     Bytes unaccounted_bytes = 0;
+    std::uint64_t stalls = 0;                 ///< how often somebody waited and nothing came back; see `stall_timeout`
     std::vector<NamedMemoryStats> names = {}; ///< by name; one that was never used shows zeros
 };
 
@@ -65,11 +70,33 @@ struct ResourceManagerOptions {
     double state_share = 0.75;
     double traffic_share = 0.25;
 
+    /// Where somebody waits for memory or for a query's place, and nothing comes back for so long, the observer is
+    /// told: a quarter to half of it later. Legal: > 0; `Duration::max()` for never. Default 30 s.
+    Duration stall_timeout = std::chrono::seconds{30};
+
     /// Where the kernel says how much memory there is.
     SystemMemoryFiles system_files = {};
 };
 
 class ManagedMemory;
+
+namespace detail {
+
+/// The clock of a manager, whatever its type.
+struct ManagerClock {
+    std::function<TimePoint()> coarse_now;
+    std::function<void(Alarm&, const asio::any_io_executor&, TimePoint, Alarm::OnEnd)> set_alarm;
+
+    template <TimeSource Time>
+    static ManagerClock of(const Time& time) {
+        return {[time] { return time.coarse_now(); },
+                [time](Alarm& alarm, const asio::any_io_executor& executor, TimePoint at, Alarm::OnEnd on_end) {
+                    alarm.set(time, executor, at, std::move(on_end));
+                }};
+    }
+};
+
+} // namespace detail
 
 /// Bytes that `allocate_memory` granted, until this object ends. Move-only. It may outlive its manager.
 ///
@@ -149,7 +176,7 @@ class ManagedMemory {
     [[nodiscard]] Result<QueryScope> open_query(const QueryLimits& limits = {});
 
     /// `max_concurrent_queries`, one unit for each query that is open.
-    const MemoryAccount& queries() const noexcept { return queries_; }
+    const MemoryAccount& queries() const noexcept;
 
     /// Exact if nothing changes during the call; never too low.
     MemoryUsage get_memory_usage() const;
@@ -180,8 +207,8 @@ class ManagedMemory {
 
   protected:
     /// Throws `std::invalid_argument` that lists every problem of `config` and `options`.
-    ManagedMemory(const StreamingConfig& config, const ResourceManagerOptions& options,
-                  std::function<TimePoint()> coarse_now);
+    ManagedMemory(const asio::any_io_executor& executor, const StreamingConfig& config,
+                  const ResourceManagerOptions& options, detail::ManagerClock clock);
     ~ManagedMemory();
 
     /// What waits for memory or a place goes through these when it was granted, or refused for good.
@@ -193,7 +220,6 @@ class ManagedMemory {
   private:
     std::shared_ptr<Allocation::Shared> shared_;
     double state_share_, traffic_share_;
-    MemoryAccount queries_;
 };
 
 } // namespace velostream

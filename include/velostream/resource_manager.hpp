@@ -41,20 +41,18 @@ class ResourceManager : public ManagedMemory {
     static constexpr bool has_connections = !std::same_as<Factory, NoConnections>;
 
     /// Throws `std::invalid_argument` that lists every problem of `config` and `options`.
-    explicit ResourceManager(asio::any_io_executor executor, const StreamingConfig& config,
+    explicit ResourceManager(const asio::any_io_executor& executor, const StreamingConfig& config,
                              const ResourceManagerOptions& options = {}, Time time = {})
         requires(!has_connections)
-        : ManagedMemory(config, options, [time] { return time.coarse_now(); }),
+        : ManagedMemory(executor, config, options, detail::ManagerClock::of(time)),
           time_(std::move(time)),
-          connections_("connections", config.max_connections) {
-        static_cast<void>(executor); // nothing here runs without connections
-    }
+          connections_("connections", config.max_connections) {}
 
     /// The same with connections, which `factory` makes, in a pool as `config.effective_connection_pool()` says.
     ResourceManager(asio::any_io_executor executor, const StreamingConfig& config, Factory factory,
                     const ResourceManagerOptions& options = {}, Time time = {})
         requires has_connections
-        : ManagedMemory(config, options, [time] { return time.coarse_now(); }),
+        : ManagedMemory(executor, config, options, detail::ManagerClock::of(time)),
           time_(time),
           connections_("connections", config.max_connections),
           pool_(std::move(executor), config.effective_connection_pool(), std::move(factory), connections_,

@@ -41,8 +41,8 @@ struct SystemMemory {
     }
 };
 
-/// Reads it: control groups of version 2 or 1, `meminfo`, stall information, the process's status. What is missing or unreadable stays at its
-/// default. Costs some tens of microseconds.
+/// Reads it: control groups of version 2 or 1, `meminfo`, stall information, the process's status. What is missing or
+/// unreadable stays at its default. Costs some tens of microseconds.
 SystemMemory read_system_memory(const SystemMemoryFiles& files = {});
 
 /// A value for `max_memory_mb`: `fraction` of the control group's limit, or of the machine's memory where there is

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <limits>
 #include <utility>
 
 namespace velostream {
@@ -60,8 +62,8 @@ Error refusal(const Node& account, Bytes asked, const Outcome& outcome) noexcept
 
 } // namespace
 
-MemoryAccount::MemoryAccount(std::string name, std::optional<Bytes> limit)
-    : node_(&Tree::make(std::move(name), limit.value_or(unlimited_units))) {}
+MemoryAccount::MemoryAccount(std::string name, std::optional<Bytes> limit, std::shared_ptr<WaitingListener> listener)
+    : node_(&Tree::make(std::move(name), limit.value_or(unlimited_units), std::move(listener))) {}
 
 MemoryAccount MemoryAccount::child(std::string name, std::optional<Bytes> limit) const {
     return MemoryAccount{Tree::make_child(*node_, std::move(name), limit.value_or(unlimited_units))};
@@ -130,6 +132,19 @@ void MemoryAccount::set_overtaking(const Overtaking& allowed) const noexcept {
     node_->overtakers.store(allowed.most, std::memory_order_relaxed);
     node_->overtaking_units.store(allowed.most_bytes, std::memory_order_relaxed);
     node_->tree.waiters().on_room(*node_);
+}
+
+std::optional<std::vector<WaitingAccount>> MemoryAccount::who_waits() const {
+    constexpr auto all = std::numeric_limits<std::size_t>::max();
+    std::optional<std::vector<WaitingAccount>> accounts;
+    const bool could_look = node_->tree.registry().try_for_each(all, [&](Node& node) {
+        const auto waiting = node.waiting.load();
+        if (waiting == 0) return;
+        if (!accounts) accounts.emplace();
+        accounts->push_back({&node, node.name, waiting, node.granted(), node.limit.load(), node.given.load()});
+    });
+    if (could_look && !accounts) accounts.emplace();
+    return accounts;
 }
 
 Bytes MemoryAccount::available() const noexcept {

@@ -72,6 +72,13 @@ void SpdlogObserver::on_memory_refused(const MemoryRefused& event) noexcept {
     });
 }
 
+void SpdlogObserver::on_memory_stalled(const MemoryStalled& event) noexcept {
+    print(*logger_, spdlog::level::warn, "memory_stalled", [&](LogLine& line) {
+        line.add("account", event.account).add("waiting", event.waiting).add("used", event.used);
+        line.add("limit", event.limit).add("lasts", event.lasts);
+    });
+}
+
 void SpdlogObserver::on_pressure_changed(const PressureChanged& event) noexcept {
     const auto level = event.to == PressureLevel::normal ? spdlog::level::info
                        : event.to == PressureLevel::high ? spdlog::level::warn

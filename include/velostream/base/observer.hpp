@@ -35,6 +35,12 @@ struct MemoryRefused {
     Bytes asked;
     const Error& error;
 };
+struct MemoryStalled {
+    std::string_view account; ///< where somebody waits, and nothing has come back
+    std::uint64_t waiting;
+    Bytes used, limit;
+    Duration lasts; ///< for at least so long
+};
 struct PressureChanged {
     PressureLevel from, to;
     double pressure_percentage;
@@ -81,6 +87,7 @@ class Observer {
     virtual void on_memory_allocated(const MemoryAllocated&) noexcept {}
     virtual void on_memory_released(const MemoryReleased&) noexcept {}
     virtual void on_memory_refused(const MemoryRefused&) noexcept {}
+    virtual void on_memory_stalled(const MemoryStalled&) noexcept {}
     virtual void on_pressure_changed(const PressureChanged&) noexcept {}
     virtual void on_circuit_state_changed(const CircuitStateChanged&) noexcept {}
     virtual void on_call_rejected(const CallRejected&) noexcept {}

@@ -58,10 +58,10 @@ class BudgetRegistry {
         }
     }
 
-    /// Calls `visit` for each node that has an owner; does nothing if there are more than `most` or if somebody is
-    /// making or dropping one, so that nobody waits. `visit` must not make or drop nodes.
+    /// Calls `visit` for each node that has an owner. False, and nothing is done, if there are more than `most` or if
+    /// somebody is making or dropping one, so that nobody waits. `visit` must not make or drop nodes.
     template <class Visit>
-    void try_for_each(std::size_t most, Visit visit);
+    bool try_for_each(std::size_t most, Visit visit);
 
   private:
     template <class T>
@@ -114,14 +114,15 @@ auto BudgetRegistry<Atomics>::make_room(BudgetTree<Atomics>& tree) -> Node& {
 
 template <class Atomics>
 template <class Visit>
-void BudgetRegistry<Atomics>::try_for_each(std::size_t most, Visit visit) {
+bool BudgetRegistry<Atomics>::try_for_each(std::size_t most, Visit visit) {
     const std::unique_lock lock{mutex_, std::try_to_lock};
-    if (!lock || node_count_ > most) return;
+    if (!lock || node_count_ > most) return false;
     for (auto* block = &first_; block != nullptr; block = block->next.load()) {
         for (auto& place : block->nodes) {
             if (auto* node = place.load(); node != nullptr && node->owner_count() != 0) visit(*node);
         }
     }
+    return true;
 }
 
 } // namespace velostream

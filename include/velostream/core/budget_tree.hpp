@@ -55,7 +55,7 @@ class BudgetTree {
     static constexpr std::size_t max_depth = 1000;
 
     /// A tree of one node, which has one owner.
-    static Node& make(std::string name, std::uint64_t limit);
+    static Node& make(std::string name, std::uint64_t limit, std::shared_ptr<WaitingListener> listener = nullptr);
     /// A node below `parent`, with one owner; it owns its parent. Throws `std::length_error` below the 1000th level.
     static Node& make_child(Node& parent, std::string name, std::uint64_t limit);
     /// The node is taken out when it has neither owners nor units in use; with the root goes the tree.
@@ -120,8 +120,10 @@ class BudgetTree {
 };
 
 template <class Atomics>
-auto BudgetTree<Atomics>::make(std::string name, std::uint64_t limit) -> Node& {
+auto BudgetTree<Atomics>::make(std::string name, std::uint64_t limit, std::shared_ptr<WaitingListener> listener)
+    -> Node& {
     auto tree = std::make_unique<BudgetTree>();
+    tree->waiters_.set_listener(std::move(listener));
     auto& node = tree->place(nullptr, std::move(name), limit);
     static_cast<void>(tree.release()); // drop_owner deletes it with the root
     return node;

@@ -14,6 +14,15 @@
 
 namespace velostream {
 
+/// Is told when somebody begins to wait in a tree where nobody waited, and when nobody waits any more.
+///
+/// Threads: called from any thread, in the middle of a call that takes or gives: it must not block, nor use the tree.
+class WaitingListener {
+  public:
+    virtual ~WaitingListener() = default;
+    virtual void on_waiting_changed() noexcept = 0;
+};
+
 /// Those who wait for room in a budget tree: in a queue at the node that refused them, first come first served.
 ///
 /// A waiter is granted its units when all levels have room and nobody who came before it waits at any of them. Where
@@ -40,6 +49,9 @@ class BudgetWaiters {
     explicit BudgetWaiters(Tree& tree) noexcept : tree_(tree) {}
     BudgetWaiters(const BudgetWaiters&) = delete;
     BudgetWaiters& operator=(const BudgetWaiters&) = delete;
+
+    /// Only before the tree is shared.
+    void set_listener(std::shared_ptr<WaitingListener> listener) noexcept { listener_ = std::move(listener); }
 
     /// Whether a node may have a queue.
     bool any() const noexcept { return count_.load() != 0; }
@@ -79,6 +91,7 @@ class BudgetWaiters {
     static Node* where_earlier_one_waits(const Waiter& waiter) noexcept;
 
     Tree& tree_;
+    std::shared_ptr<WaitingListener> listener_;
     Atomic<std::uint64_t> count_{0}; // of waiters that were added and not let go
     Atomic<std::uint64_t> requests_{0};
     // Taken whole by who drains: there is no single pop that another could confuse.
@@ -92,7 +105,7 @@ void BudgetWaiters<Atomics>::add(std::shared_ptr<Waiter> waiter, Node& refused_b
     auto& added = *waiter;
     added.refused_by_ = &refused_by;
     added.held_by_queue_ = std::move(waiter);
-    count_.fetch_add(1);
+    if (count_.fetch_add(1) == 0 && listener_) listener_->on_waiting_changed();
     added.next_arrival_ = arrivals_.load();
     while (!arrivals_.compare_exchange_strong(added.next_arrival_, &added)) continue;
     request();
@@ -296,7 +309,7 @@ void BudgetWaiters<Atomics>::exit(Waiter& waiter) noexcept {
 /// Lets go of a waiter that is in no queue and has ended.
 template <class Atomics>
 void BudgetWaiters<Atomics>::end(Waiter& waiter) noexcept {
-    count_.fetch_sub(1);
+    if (count_.fetch_sub(1) == 1 && listener_) listener_->on_waiting_changed();
     const auto held = std::move(waiter.held_by_queue_); // perhaps the last
 }
 

@@ -3,10 +3,12 @@
 
 #include <cassert>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "velostream/base/result.hpp"
 #include "velostream/base/units.hpp"
@@ -103,6 +105,15 @@ struct Overtaking {
     Bytes most_bytes = 0;   ///< and how much they may have together
 };
 
+/// An account for which somebody waits.
+struct WaitingAccount {
+    const void* id = nullptr; ///< the same as long as somebody waits there
+    std::string name;
+    std::uint64_t waiting = 0;
+    Bytes used = 0, limit = 0;
+    std::uint64_t returned = 0; ///< grows whenever something comes back here or below while somebody waits
+};
+
 /// A level in a tree of memory limits: the process, a query, an operator. A reservation counts here and at every level
 /// above, and is granted only if all of them have room; so what is reserved never exceeds any limit, at any instant,
 /// for any number of threads.
@@ -119,7 +130,9 @@ class MemoryAccount {
     static MemoryAccount unlimited() { return MemoryAccount{}; }
 
     /// The root of a new tree. Unset `limit`: nothing is refused.
-    explicit MemoryAccount(std::string name, std::optional<Bytes> limit = std::nullopt);
+    /// `listener` is told when the first begins to wait anywhere in it, and when the last has ended.
+    explicit MemoryAccount(std::string name, std::optional<Bytes> limit = std::nullopt,
+                           std::shared_ptr<WaitingListener> listener = nullptr);
 
     /// A new account below this one, with a limit of its own if one is given. It may hold bytes itself and have
     /// children.
@@ -192,6 +205,13 @@ class MemoryAccount {
 
     /// How many requests wait in this account's own queue: those that found room below it, but none here.
     std::size_t waiting() const noexcept { return node_->waiting.load(); }
+
+    /// Whether anybody waits anywhere in this tree; at one load's cost.
+    bool anyone_waits() const noexcept { return node_->tree.waiters().any(); }
+
+    /// Every account of this tree for which somebody waits; nothing while another thread is making or dropping one,
+    /// since nobody is waited for. Looks at all accounts: not for hot paths.
+    std::optional<std::vector<WaitingAccount>> who_waits() const;
 
     /// Whether both are handles of one account.
     friend bool operator==(const MemoryAccount& left, const MemoryAccount& right) noexcept {

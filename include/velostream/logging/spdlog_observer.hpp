@@ -33,8 +33,8 @@ struct LogSelection {
 ///
 /// Values with spaces, quotes, equal signs or control characters are quoted and escaped, so that a line is always one
 /// line and can be taken apart again. Always printed, whatever is selected: memory pressure that changes (warning;
-/// error when critical; info when it is normal again) and dead letters that could not be delivered yet (warning). The
-/// logger's own level applies after the selection.
+/// error when critical; info when it is normal again), memory that is waited for and does not come back (warning), and
+/// dead letters that could not be delivered yet (warning). The logger's own level applies after the selection.
 ///
 /// Threads: as safe as the logger, that is, safe with the `_mt` sinks.
 /// Errors:  none leave it; a line that cannot be printed is left out.
@@ -48,6 +48,7 @@ class SpdlogObserver final : public Observer {
     void on_memory_allocated(const MemoryAllocated& event) noexcept override;
     void on_memory_released(const MemoryReleased& event) noexcept override;
     void on_memory_refused(const MemoryRefused& event) noexcept override;
+    void on_memory_stalled(const MemoryStalled& event) noexcept override;
     void on_pressure_changed(const PressureChanged& event) noexcept override;
     void on_circuit_state_changed(const CircuitStateChanged& event) noexcept override;
     void on_call_rejected(const CallRejected& event) noexcept override;

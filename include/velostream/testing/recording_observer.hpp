@@ -53,6 +53,7 @@ class RecordingObserver : public Observer {
     void on_memory_allocated(const MemoryAllocated&) noexcept override { note("memory_allocated"); }
     void on_memory_released(const MemoryReleased&) noexcept override { note("memory_released"); }
     void on_memory_refused(const MemoryRefused&) noexcept override { note("memory_refused"); }
+    void on_memory_stalled(const MemoryStalled&) noexcept override { note("memory_stalled"); }
     void on_pressure_changed(const PressureChanged&) noexcept override { note("pressure_changed"); }
     void on_circuit_state_changed(const CircuitStateChanged& event) noexcept override;
     void on_call_rejected(const CallRejected&) noexcept override { note("call_rejected"); }

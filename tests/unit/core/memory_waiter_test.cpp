@@ -367,5 +367,50 @@ TEST(MemoryWaiter, AHundredThousandComeToTheirTurn) {
     EXPECT_EQ(process.used(), count * 3 / 4);
 }
 
+TEST(MemoryWaiter, AListenerIsToldWhenTheFirstBeginsToWaitAndWhenTheLastHasEnded) {
+    struct Listener final : WaitingListener {
+        void on_waiting_changed() noexcept override { ++calls; }
+        int calls = 0;
+    };
+    const auto listener = std::make_shared<Listener>();
+    const MemoryAccount process{"process", 100, listener};
+    const auto child = process.child("child", 50);
+    auto held = child.try_reserve(50);
+    EXPECT_FALSE(process.anyone_waits());
+
+    const auto first = ask(child, 10), second = ask(child, 20);
+    EXPECT_EQ(listener->calls, 1);
+    EXPECT_TRUE(process.anyone_waits() && child.anyone_waits());
+    MemoryWaiter::leave(first);
+    EXPECT_EQ(listener->calls, 1);
+    held->release();
+
+    EXPECT_TRUE(second->is_granted());
+    EXPECT_EQ(listener->calls, 2);
+    EXPECT_FALSE(process.anyone_waits());
+}
+
+TEST(MemoryWaiter, TheAccountsWhereSomebodyWaitsAreKnown) {
+    const MemoryAccount process{"process", 100};
+    const auto full = process.child("full", 50), roomy = process.child("roomy", 50);
+    auto held = full.try_reserve(50);
+    const auto first = ask(full, 10), second = ask(full, 50);
+
+    const auto before = process.who_waits();
+    held->shrink(5);
+    const auto after = roomy.who_waits(); // of the tree, whichever account is asked
+
+    ASSERT_TRUE(before && before->size() == 1 && after && after->size() == 1);
+    EXPECT_EQ(before->front().name, "full");
+    EXPECT_EQ(before->front().waiting, 2u);
+    EXPECT_EQ(before->front().used, 50u);
+    EXPECT_EQ(before->front().limit, 50u);
+    EXPECT_EQ(after->front().id, before->front().id);
+    EXPECT_EQ(after->front().returned - before->front().returned, 5u);
+    MemoryWaiter::leave(first);
+    MemoryWaiter::leave(second);
+    EXPECT_TRUE(process.who_waits()->empty());
+}
+
 } // namespace
 } // namespace velostream

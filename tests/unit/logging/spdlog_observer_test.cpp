@@ -33,6 +33,8 @@ const Case released{"event=memory_released account=process name=window_buffer by
 const Case refused{
     "event=memory_refused account=process name=window_buffer asked=900 error=\"send timed out: topic orders\"",
     [](Observer& o) { o.on_memory_refused({"process", "window_buffer", 900, error}); }};
+const Case stalled{"event=memory_stalled account=windows waiting=3 used=900 limit=1000 lasts=30000ms",
+                   [](Observer& o) { o.on_memory_stalled({"windows", 3, 900, 1000, 30s}); }};
 const Case state_changed{
     "event=circuit_state_changed breaker=orders-kafka from=closed to=open why=\"5 failures\"", [](Observer& o) {
         o.on_circuit_state_changed({"orders-kafka", CircuitState::closed, CircuitState::open, "5 failures", {}});
@@ -100,6 +102,7 @@ TEST_F(SpdlogObserverTest, AlwaysPrintsPressure) {
         return [=](Observer& o) { o.on_pressure_changed({from, to, 81.5}); };
     };
 
+    EXPECT_EQ(printed({}, stalled.event), "warning " + std::string{stalled.line});
     EXPECT_EQ(printed({}, pressure(PressureLevel::normal, PressureLevel::high)),
               "warning event=pressure_changed from=normal to=high pressure_percentage=81.5");
     EXPECT_EQ(printed({}, pressure(PressureLevel::high, PressureLevel::critical)),

@@ -24,6 +24,7 @@ struct CountingObserver : Observer {
     void on_memory_allocated(const MemoryAllocated&) noexcept override { seen += 'a'; }
     void on_memory_released(const MemoryReleased&) noexcept override { seen += 'r'; }
     void on_memory_refused(const MemoryRefused&) noexcept override { seen += 'f'; }
+    void on_memory_stalled(const MemoryStalled&) noexcept override { seen += 't'; }
     void on_pressure_changed(const PressureChanged&) noexcept override { seen += 'p'; }
     void on_circuit_state_changed(const CircuitStateChanged&) noexcept override { seen += 'c'; }
     void on_call_rejected(const CallRejected&) noexcept override { seen += 'j'; }
@@ -39,6 +40,7 @@ void tell_everything(Observer& observer) {
     observer.on_memory_allocated({.account = "process", .name = "windows", .bytes = 1, .used = 2, .limit = 3});
     observer.on_memory_released({.account = "process", .name = "windows", .bytes = 1, .used = 1});
     observer.on_memory_refused({.account = "process", .name = "windows", .asked = 9, .error = error});
+    observer.on_memory_stalled({.account = "windows", .waiting = 3, .used = 900, .limit = 1000, .lasts = 30s});
     observer.on_pressure_changed({PressureLevel::normal, PressureLevel::high, 81.5});
     observer.on_circuit_state_changed({"orders", CircuitState::closed, CircuitState::open, "failures 5 of 5", {}});
     observer.on_call_rejected({.breaker = "orders", .retry_after = 1500ms});
@@ -55,14 +57,14 @@ std::string passed_with(const StreamingConfig& config) {
     return counting->seen;
 }
 
-TEST(FilteringObserver, PassesWhatEachFlagSelectsAndAlwaysPressureAndDeadLetters) {
-    EXPECT_EQ(passed_with({}), "pdl");
-    EXPECT_EQ(passed_with({.log_resource_allocations = true}), "arpdl");
-    EXPECT_EQ(passed_with({.debug_resource_management = true}), "arfpdl");
-    EXPECT_EQ(passed_with({.log_circuit_breaker_state_changes = true}), "pcdl");
-    EXPECT_EQ(passed_with({.debug_circuit_breakers = true}), "pcjdl");
-    EXPECT_EQ(passed_with({.log_retry_attempts = true}), "psdl");
-    EXPECT_EQ(passed_with({.debug_retries = true}), "psgdl");
+TEST(FilteringObserver, PassesWhatEachFlagSelectsAndAlwaysPressureStallsAndDeadLetters) {
+    EXPECT_EQ(passed_with({}), "tpdl");
+    EXPECT_EQ(passed_with({.log_resource_allocations = true}), "artpdl");
+    EXPECT_EQ(passed_with({.debug_resource_management = true}), "arftpdl");
+    EXPECT_EQ(passed_with({.log_circuit_breaker_state_changes = true}), "tpcdl");
+    EXPECT_EQ(passed_with({.debug_circuit_breakers = true}), "tpcjdl");
+    EXPECT_EQ(passed_with({.log_retry_attempts = true}), "tpsdl");
+    EXPECT_EQ(passed_with({.debug_retries = true}), "tpsgdl");
 }
 
 TEST(FilteringObserver, PassesNothingToNobody) {
@@ -83,6 +85,7 @@ TEST(StreamObserver, PrintsEachEventAsOneLine) {
         "velostream: memory windows: allocated 1 bytes, process uses 2 of 3\n"
         "velostream: memory windows: released 1 bytes, process uses 1\n"
         "velostream: memory windows: refused 9 bytes: operation failed: first line second line\n"
+        "velostream: memory windows: 3 waiting, nothing came back for 30000 ms; used 900 of 1000\n"
         "velostream: memory pressure: normal -> high at 81.5 %\n"
         "velostream: circuit orders: closed -> open (failures 5 of 5)\n"
         "velostream: circuit orders: call rejected, next try in 1500 ms\n"

@@ -32,6 +32,11 @@ struct RecordingObserver : Observer {
     void on_memory_refused(const MemoryRefused& event) noexcept override {
         events.push_back("refused " + std::string{event.name} + " " + std::to_string(event.asked));
     }
+    void on_memory_stalled(const MemoryStalled& event) noexcept override {
+        events.push_back("stalled " + std::string{event.account} + ", " + std::to_string(event.waiting) +
+                         " waiting, used " + std::to_string(event.used) + " of " + std::to_string(event.limit) + ", " +
+                         std::to_string(event.lasts / 1s) + " s");
+    }
     void on_pressure_changed(const PressureChanged& event) noexcept override {
         events.push_back(std::string{to_string(event.from)} + " -> " + std::string{to_string(event.to)});
     }

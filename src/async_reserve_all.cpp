@@ -24,15 +24,28 @@ void ReserveAllOperation::make_steps(std::vector<MemoryDemand> demands) {
         steps_.push_back(std::make_unique<Step>(*this, JointDemand{std::move(tree.demands)}, std::move(tree.places)));
 }
 
-// Tries the steps from the one at hand on. False if that ended it.
-bool ReserveAllOperation::must_wait() noexcept {
+// Tries the steps from the one at hand on.
+auto ReserveAllOperation::go_on() noexcept -> Progress {
     while (at_ < steps_.size()) { // nobody else moves it on
         auto now = steps_[at_]->try_now();
-        if (!now) return true;
-        if (!*now) return end(now->error()), false;
-        if (!keep(std::move(**now))) return false;
+        if (!now) return {.must_wait = true};
+        if (!*now) return end(now->error());
+        if (!keep(std::move(**now))) return {};
     }
-    return end(std::nullopt), false;
+    return end(std::nullopt);
+}
+
+// Without an error everything is held. Nothing to tell if another thread has ended it.
+auto ReserveAllOperation::end(std::optional<Error> error) noexcept -> Progress {
+    Reservations held;
+    {
+        const std::scoped_lock lock{steps_mutex_};
+        if (std::exchange(has_ended_, true)) return {};
+        held.swap(held_);
+    }
+    if (!error) return {.end = std::move(held)};
+    held.clear(); // before anybody is told
+    return {.end = std::move(*error)};
 }
 
 // False if nobody wants them any more.
@@ -50,21 +63,13 @@ void ReserveAllOperation::wait() noexcept {
 }
 
 void ReserveAllOperation::step_has_ended(Result<Reservations> result) noexcept {
-    if (!result) return end(result.error());
-    if (keep(std::move(*result)) && must_wait()) wait();
-}
-
-// Without an error everything is held.
-void ReserveAllOperation::end(std::optional<Error> error) noexcept {
-    Reservations held;
-    {
-        const std::scoped_lock lock{steps_mutex_};
-        if (std::exchange(has_ended_, true)) return;
-        held.swap(held_);
-    }
-    if (!error) return finish(std::move(held));
-    held.clear(); // before anybody is told
-    finish(std::move(*error));
+    Progress progress;
+    if (!result)
+        progress = end(result.error());
+    else if (keep(std::move(*result)))
+        progress = go_on();
+    if (progress.end) finish(std::move(*progress.end));
+    if (progress.must_wait) wait();
 }
 
 // The step that it left; null if it has ended, or has everything.

@@ -125,6 +125,8 @@ struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
         std::function<void(PressureLevel)> call;
         std::atomic<bool> is_posted{false};
     };
+    void tell(const std::shared_ptr<Listener>& listener);
+    std::atomic<bool> owes_news{false}; // of the level, to the listeners
     std::mutex listeners_mutex;
     WeakList<Listener> listeners; // guarded by listeners_mutex
 
@@ -194,9 +196,10 @@ void Allocation::Shared::judge_pressure(double percentage, Bytes used) {
         change = gauge.update(percentage / 100, coarse_now());
     }
     if (change) {
+        owes_news = true;
         filter->on_pressure_changed({change->from, change->to, percentage});
-        tell_listeners();
     }
+    if (owes_news) tell_listeners();
     if (percentage < 100 * threshold || used == 0) return; // not ours to free
     // Just below the threshold, whichever of the inputs is above it.
     const auto target = static_cast<long double>(used) * static_cast<long double>(100 * threshold / percentage);
@@ -208,7 +211,7 @@ void Allocation::Shared::judge_pressure() noexcept {
         const auto [now, level] = look(false);
         // Far from the threshold the figure that costs nothing settles it.
         const auto at_most = pressure_percentage(now, process.used_at_most());
-        if (level == PressureLevel::normal && at_most < 100 * threshold) return;
+        if (level == PressureLevel::normal && at_most < 100 * threshold && !owes_news) return;
         const auto used = process.used();
         judge_pressure(pressure_percentage(now, used), used);
     } catch (...) {
@@ -217,19 +220,32 @@ void Allocation::Shared::judge_pressure() noexcept {
 }
 
 void Allocation::Shared::tell_listeners() {
-    std::vector<std::shared_ptr<Listener>> told;
-    {
-        const std::scoped_lock lock{listeners_mutex};
-        told = listeners.all();
+    owes_news = false; // a change after this is told, too
+    try {
+        std::vector<std::shared_ptr<Listener>> told;
+        {
+            const std::scoped_lock lock{listeners_mutex};
+            told = listeners.all();
+        }
+        for (const auto& listener : told) tell(listener);
+    } catch (...) {
+        owes_news = true; // no memory for it: next time
+        throw;
     }
-    for (const auto& listener : told) {
-        if (listener->is_posted.exchange(true)) continue;
+}
+
+void Allocation::Shared::tell(const std::shared_ptr<Listener>& listener) {
+    if (listener->is_posted.exchange(true)) return;
+    try {
         asio::post(listener->executor, [weak = std::weak_ptr{listener}, self = shared_from_this()] {
             const auto alive = weak.lock();
             if (!alive) return;
             alive->is_posted = false; // before the level is read: a later change tells it again
             alive->call(self->level());
         });
+    } catch (...) {
+        listener->is_posted = false;
+        throw;
     }
 }
 

@@ -36,7 +36,9 @@ class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReserv
     template <TimeSource Time>
     static void start(const std::shared_ptr<ReserveAllOperation>& operation, asio::cancellation_slot slot,
                       TimePoint deadline, const Time& time) {
-        if (operation->must_wait() && operation->watch(slot, deadline, time)) operation->wait();
+        auto progress = operation->go_on();
+        if (progress.end) return operation->complete(std::move(*progress.end));
+        if (operation->watch(slot, deadline, time)) operation->wait();
     }
 
   private:
@@ -57,11 +59,15 @@ class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReserv
     };
 
     void make_steps(std::vector<MemoryDemand> demands);
-    bool must_wait() noexcept;
+    struct Progress {
+        std::optional<Result<Reservations>> end; // what this thread has to tell
+        bool must_wait = false;
+    };
+    Progress go_on() noexcept;
+    Progress end(std::optional<Error> error) noexcept;
     bool keep(Reservations reservations) noexcept;
     void wait() noexcept;
     void step_has_ended(Result<Reservations> result) noexcept;
-    void end(std::optional<Error> error) noexcept;
 
     std::shared_ptr<Step> leave();
     void give_up(Errc why) override;

@@ -224,7 +224,6 @@ void ProducerCore::cancel(SendOperation& operation) {
 
 void ProducerCore::listen() {
     if (is_listening_ || !signal_) return;
-    is_listening_ = true;
     signal_->async_wait([self = self()](const boost::system::error_code& code) {
         self->is_listening_ = false;
         if (!code) {
@@ -233,6 +232,7 @@ void ProducerCore::listen() {
             self->listen();
         }
     });
+    is_listening_ = true; // not if there was no memory for it
 }
 
 // Whether somebody waits for events; otherwise nothing of ours keeps the execution context running.

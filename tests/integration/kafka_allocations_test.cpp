@@ -10,13 +10,13 @@
 #include <new>
 
 #include "kafka_support.hpp"
-#include "support/allocation_count.hpp"
+#include "support/counting_new.hpp"
 
 namespace velostream::kafka {
 namespace {
 
 using velostream::testing::allocations;
-using velostream::testing::allocations_until_failure;
+using velostream::testing::with_each_request_failing;
 
 constexpr int warm_up = 2000;
 constexpr int count = 10'000;
@@ -112,35 +112,35 @@ TEST_F(AllocationsTest, ARecordOfALoopAllocatesNothingOfItsOwn) {
 TEST_F(AllocationsTest, ASendForWhichThereIsNoMemoryEndsOnce) {
     Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
     const std::array<char, 100> does_not_fit_in_place{};
-    int failures = 0;
-    bool was_refused = true;
-    for (std::int64_t n = 0; was_refused; ++n) {
-        ASSERT_LT(n, 100);
-        asio::cancellation_signal of_caller, of_call;
-        CallContext call{now() + 30s};
-        call.set_cancellation_slot(of_call.slot());
-        const Record to_new_topic{"topic-with-a-name-that-fits-in-no-small-string-" + std::to_string(n), "k", "v"};
-        int ended = 0;
-        was_refused = false;
-        const auto handler = [&, does_not_fit_in_place](const Result<Delivery>& result) {
-            ++ended;
-            was_refused = !result;
-        };
-        allocations_until_failure = n;
+    asio::cancellation_signal of_caller, of_call;
+    CallContext call{now() + 30s};
+    call.set_cancellation_slot(of_call.slot());
+    Record to_new_topic{"topic-with-a-name-that-fits-in-no-small-string-", "k", "v"};
+    int begun = 0, ended = 0;
+    const auto handler = [&, does_not_fit_in_place](const Result<Delivery>&) { ++ended; };
+    const auto send = [&] {
+        ++begun;
         try {
             producer.async_send(to_new_topic, call, asio::bind_cancellation_slot(of_caller.slot(), handler));
         } catch (const std::bad_alloc&) {
             ++ended;
-            was_refused = true;
         }
-        allocations_until_failure = -1;
+    };
+    const auto failures = with_each_request_failing(send, [&] {
         io.restart();
         io.run();
-        EXPECT_EQ(ended, 1) << n;
-        EXPECT_FALSE(of_caller.slot().has_handler() || of_call.slot().has_handler()) << n;
-        if (was_refused) ++failures;
-    }
+        EXPECT_EQ(ended, begun);
+        EXPECT_FALSE(of_caller.slot().has_handler() || of_call.slot().has_handler()) << begun;
+        to_new_topic.topic += "x";
+    });
+
+    bool is_flushed = false; // those too that failed when the client had them
+    producer.async_flush([&](const boost::system::error_code&) { is_flushed = true; });
+    io.restart();
+    io.run();
+
     EXPECT_GT(failures, 3);
+    EXPECT_TRUE(is_flushed);
     EXPECT_EQ(producer.get_stats().in_flight, 0U);
     EXPECT_EQ(producer.get_stats().waiting, 0U);
 }

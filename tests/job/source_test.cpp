@@ -18,7 +18,7 @@
 #include "velostream/kafka/mock_cluster.hpp"
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#include "support/allocation_count.hpp"
+#include "support/counting_new.hpp"
 #endif
 
 namespace orders {

@@ -1,43 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replaces the program's operator new and delete, and its aligned_alloc, from which Asio takes the frames of
-// coroutines, with ones that count. To be included by one source of a program, and not under a sanitizer: that brings
-// its own, and reports memory that goes from one to the other.
+// What `counting_new.hpp` counts, and how to let it fail.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
+#include <utility>
 
 namespace velostream::testing {
 
 // How often this thread took memory.
 inline thread_local std::uint64_t allocations = 0;
-// After how many more requests of this thread operator new fails, once; never while it is negative.
+// After how many more requests of this thread one fails; none does while it is negative.
 inline thread_local std::int64_t allocations_until_failure = -1;
 // How much more often this thread called operator new than operator delete.
 inline thread_local std::int64_t held = 0;
 
-} // namespace velostream::testing
+// Calls `attempt()` again and again, each time with a later request for memory that fails, until none does; after each
+// of them `check()`, in which nothing fails. Returns how often one failed.
+template <class Attempt, class Check>
+int with_each_request_failing(Attempt attempt, Check check) {
+    for (int failures = 0;; ++failures) {
+        allocations_until_failure = failures;
+        attempt();
+        const bool has_failed = std::exchange(allocations_until_failure, -1) < 0;
+        check();
+        if (!has_failed) return failures;
+    }
+}
 
-void* operator new(std::size_t size) {
-    auto& until_failure = velostream::testing::allocations_until_failure;
-    const bool fails = until_failure >= 0 && until_failure-- == 0;
-    void* memory = fails ? nullptr : std::malloc(size ? size : 1);
-    if (!memory) throw std::bad_alloc{};
-    ++velostream::testing::allocations;
-    ++velostream::testing::held;
-    return memory;
-}
-void operator delete(void* memory) noexcept {
-    if (memory) --velostream::testing::held;
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    operator delete(memory);
-}
-extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
-    ++velostream::testing::allocations;
-    void* memory = nullptr;
-    return ::posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;
-}
+} // namespace velostream::testing

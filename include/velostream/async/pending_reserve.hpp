@@ -52,7 +52,7 @@ class PendingReserve : public ContextMember {
         return true;
     }
 
-    /// Posts the handler, and lets go of the rest. noexcept: without memory for it the program ends.
+    /// Ends a wait that is being watched: posts its handler. noexcept: without memory for it the program ends.
     void finish(Result<Granted> result) noexcept {
         {
             const std::scoped_lock lock{mutex_};
@@ -61,11 +61,10 @@ class PendingReserve : public ContextMember {
         complete(std::move(result));
         membership_.leave();
     }
-    /// The same for a wait that nothing watches.
-    ///
+    /// The same for one that nobody watches yet. Throws where there is no memory for it.
     // Posting runs no user code. It happens under the mutex so that a context which ends finds the wait either with its
     // handler, or posted and without any other tie to it.
-    void complete(Result<Granted> result) noexcept {
+    void complete(Result<Granted> result) {
         const std::scoped_lock lock{mutex_};
         if (!handler_) return; // gone with its context
         const auto executor = std::exchange(executor_, {});

@@ -13,7 +13,7 @@
 #include <mutex>
 #include <optional>
 
-#include "support/allocation_count.hpp"
+#include "support/counting_new.hpp"
 #include "velostream/async/alarm.hpp"
 #include "velostream/async/hand_over_queue.hpp"
 #include "velostream/async/wait_queue.hpp"

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string>
 
-#include "support/allocation_count.hpp"
+#include "support/counting_new.hpp"
 #include "support/run_coroutine.hpp"
 #include "velostream/pipeline.hpp"
 #include "velostream/testing/manual_time.hpp"

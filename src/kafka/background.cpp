@@ -65,11 +65,19 @@ class Background {
     std::shared_ptr<Running> running_ = std::make_shared<Running>();
 };
 
+Background& background() {
+    static Background one;
+    return one;
+}
+
 } // namespace
 
 void run_in_background(std::function<void()> work) {
-    static Background background;
-    background.run(std::move(work));
+    background().run(std::move(work));
+}
+
+void begin_background() {
+    background();
 }
 
 } // namespace velostream::kafka

@@ -11,4 +11,7 @@ namespace velostream::kafka {
 /// Threads: safe.
 void run_in_background(std::function<void()> work);
 
+/// To be called before a client is made: then the background ends after it, also where both end with the program.
+void begin_background();
+
 } // namespace velostream::kafka

@@ -5,8 +5,11 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <utility>
+
+#include "background.hpp"
 
 namespace velostream::kafka {
 
@@ -58,7 +61,8 @@ void ClientConf::set(const char* name, const std::string& value) {
 }
 
 void ClientConf::set(const char* name, Duration value) {
-    set(name, std::to_string(std::chrono::ceil<std::chrono::milliseconds>(value).count()));
+    constexpr Duration most = std::chrono::milliseconds{std::numeric_limits<std::int32_t>::max()}; // the client's
+    set(name, std::to_string(std::chrono::ceil<std::chrono::milliseconds>(std::min(value, most)).count()));
 }
 
 void ClientConf::set(const Properties& properties, std::initializer_list<std::string_view> reserved) {
@@ -71,6 +75,7 @@ void ClientConf::set(const Properties& properties, std::initializer_list<std::st
 
 rd_kafka_t* ClientConf::open(rd_kafka_type_t type) {
     throw_if_any(problems_);
+    begin_background();
     std::array<char, 512> why{};
     auto* client = rd_kafka_new(type, conf_.get(), why.data(), why.size());
     if (!client) throw std::invalid_argument{why.data()};

@@ -14,7 +14,7 @@ Consumer::Consumer(asio::any_io_executor executor, const ConsumerConfig& config)
 }
 
 Consumer::~Consumer() {
-    if (core_) core_->shut_down();
+    if (core_) core_->retire();
 }
 
 Consumer& Consumer::operator=(Consumer&& other) noexcept {
@@ -65,12 +65,24 @@ bool Consumer::end_reached() const {
 }
 
 asio::awaitable<void> Consumer::close(Duration at_most) {
+    struct Closing {
+        explicit Closing(detail::ConsumerCore& of) : core(of), departure(core.begin_close()) {}
+        Closing(const Closing&) = delete;
+        Closing& operator=(const Closing&) = delete;
+        ~Closing() { core.end_close(); }
+        detail::ConsumerCore& core;
+        const std::shared_ptr<detail::ConsumerCore::Departure> departure;
+    };
     const auto core = core_;
-    const auto departure = core->begin_close();
-    core->wake_departure_at(saturating_add(SteadyTime{}.now(), at_most));
-    const auto is_over = [leaving = departure.get()]() noexcept { return leaving->is_over.load(); };
-    co_await departure->waiters.async_wait_unless(is_over, asio::use_awaitable);
-    core->forget_departure();
+    const SteadyTime time;
+    const auto until = saturating_add(time.now(), at_most);
+    const Closing closing{*core};
+    auto* const departure = closing.departure.get();
+    const auto is_over = [departure]() noexcept { return departure->is_over.load(); };
+    while (!is_over() && time.now() < until) { // another close may have waked this one
+        core->wake_departure_at(until);
+        co_await departure->waiters.async_wait_unless(is_over, asio::use_awaitable);
+    }
 }
 
 ConsumerStats Consumer::get_stats() const {

@@ -261,10 +261,13 @@ void ConsumerCore::stop() {
 
 std::shared_ptr<ConsumerCore::Departure> ConsumerCore::begin_close() {
     shut_down();
+    ++closing_;
     return departure_;
 }
 
 void ConsumerCore::wake_departure_at(TimePoint at) {
+    if (departure_deadline_.is_armed() && departure_wakes_at_ <= at) return;
+    departure_wakes_at_ = at;
     timer_.arm(departure_deadline_, at);
 }
 
@@ -272,9 +275,11 @@ void ConsumerCore::give_up_departure() {
     departure_->waiters.wake_all();
 }
 
-void ConsumerCore::forget_departure() {
+void ConsumerCore::end_close() noexcept {
+    if (--closing_ > 0) return;
     timer_.disarm(departure_deadline_);
     timer_.rest();
+    if (is_retired_) membership_.leave();
 }
 
 void ConsumerCore::shut_down() noexcept {
@@ -283,20 +288,26 @@ void ConsumerCore::shut_down() noexcept {
     stop();
     store_positions();
     is_closed_ = true;
-    membership_.leave();
     timer_.disarm(tick_);
     timer_.disarm(memory_deadline_);
     timer_.rest();
     leave_group();
 }
 
+void ConsumerCore::retire() noexcept {
+    shut_down();
+    is_retired_ = true;
+    if (closing_ == 0) membership_.leave(); // else with the last close, whose time is still being watched
+}
+
 void ConsumerCore::leave_group() noexcept {
+    if (!session_) return;
+    session_->disconnect(); // first: the number of the signal's descriptor may be another file's afterwards
     signal_.reset();
     for (const auto& partition : partitions_) partition->is_revoked = true;
     partitions_.clear();
     front_.reset();
     while (chunk_next_ != chunk_end_) rd_kafka_message_destroy(chunk_[chunk_next_++]);
-    session_->disconnect();
     run_in_background([session = std::move(session_), departure = departure_]() mutable {
         session->leave_group();
         session.reset();
@@ -305,12 +316,14 @@ void ConsumerCore::leave_group() noexcept {
     });
 }
 
+// Also when it is closed: it has the executor until it is destroyed.
 bool ConsumerCore::detach() noexcept {
-    return !std::exchange(is_closed_, true);
+    is_closed_ = true;
+    timer_.abandon();
+    return true;
 }
 
 void ConsumerCore::drop() noexcept {
-    timer_.abandon();
     if (loop_) loop_->drop();
     leave_group();
     executor_ = {}; // a strand of the context must not outlive it

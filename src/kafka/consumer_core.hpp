@@ -63,10 +63,14 @@ class ConsumerCore final : public ContextMember {
     void resume();
     bool is_paused() const noexcept { return is_paused_; }
 
+    /// For each one that waits for the departure, which is woken when the time of any of them has come.
     std::shared_ptr<Departure> begin_close();
     void wake_departure_at(TimePoint at);
-    void forget_departure();
+    void end_close() noexcept;
+
     void shut_down() noexcept;
+    /// Its owner ends: the same, and the execution context needs to know of it no longer.
+    void retire() noexcept;
 
     std::vector<PartitionPosition> assignment() const;
     bool end_reached() const;
@@ -97,7 +101,7 @@ class ConsumerCore final : public ContextMember {
 
     const ConsumerConfig config_;
     asio::any_io_executor executor_;
-    ContextMembership membership_; // also what keeps this alive until it is shut down
+    ContextMembership membership_; // also what keeps this alive until it retires
     DeadlineTimer<> timer_;
     std::optional<EventSignal> signal_; // gone once closed
     std::shared_ptr<ConsumerSession> session_;
@@ -116,10 +120,13 @@ class ConsumerCore final : public ContextMember {
     bool is_paused_ = false;
     bool is_stopped_ = false;
     bool is_closed_ = false;
+    bool is_retired_ = false;
     bool is_serve_posted_ = false;
     CoreDeadline<ConsumerCore> tick_;
     CoreDeadline<ConsumerCore> memory_deadline_;
     CoreDeadline<ConsumerCore> departure_deadline_;
+    TimePoint departure_wakes_at_{};
+    std::size_t closing_ = 0; // who waits for the departure
     ConsumerStats counts_;
 };
 

@@ -23,6 +23,14 @@ namespace velostream::kafka {
 
 namespace {
 
+constexpr int most_partitions = 10'000;
+
+bool is_topic_name(std::string_view name) noexcept {
+    constexpr std::size_t longest = 249;
+    constexpr std::string_view legal{"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"};
+    return !name.empty() && name.size() <= longest && name.find_first_not_of(legal) == std::string_view::npos;
+}
+
 constexpr std::int16_t produce_api = 0;
 
 // Answers prepared in advance, drawn anew all the time by a thread of its own: the cluster has no hook for a request
@@ -73,9 +81,11 @@ class FailureFeed {
 class MockCluster::State {
   public:
     explicit State(int broker_count) : brokers(broker_count) {
+        if (broker_count < 1) throw std::runtime_error{"mock cluster: it needs at least one broker"};
         auto* conf = rd_kafka_conf_new();
         rd_kafka_conf_set_log_cb(conf, [](const rd_kafka_t*, int, const char*, const char*) {});
         std::array<char, 256> problem{};
+        begin_background();
         host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem.data(), problem.size());
         if (!host) {
             rd_kafka_conf_destroy(conf);
@@ -87,7 +97,7 @@ class MockCluster::State {
         }
         if (!cluster) {
             rd_kafka_destroy(host);
-            throw std::runtime_error{"mock cluster: it needs at least one broker and a free port for each"};
+            throw std::runtime_error{"mock cluster: it needs a free port for each broker"};
         }
         bootstrap_servers = rd_kafka_mock_cluster_bootstraps(cluster);
     }
@@ -130,8 +140,16 @@ int MockCluster::brokers() const noexcept {
     return state_->brokers;
 }
 
+// The client library's cluster looks at neither, and ends the program where it cannot go on.
 Result<void> MockCluster::create_topic(std::string_view name, int partitions) {
     const std::string topic{name};
+    if (!is_topic_name(name))
+        return Error{make_error_code(static_cast<KafkaErrc>(RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)),
+                     "topic '" + topic + "': must be 1 to 249 of the characters a-z A-Z 0-9 . _ -"};
+    if (partitions < 1 || partitions > most_partitions)
+        return Error{make_error_code(static_cast<KafkaErrc>(RD_KAFKA_RESP_ERR_INVALID_PARTITIONS)),
+                     "topic " + topic + ": " + std::to_string(partitions) + " partitions: must be 1 to " +
+                         std::to_string(most_partitions)};
     const auto code = rd_kafka_mock_topic_create(state_->cluster, topic.c_str(), partitions, state_->brokers);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
     return Error{make_error_code(static_cast<KafkaErrc>(code)), "topic " + topic};

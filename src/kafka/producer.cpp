@@ -19,7 +19,7 @@ Producer::Producer(asio::any_io_executor executor, const ProducerConfig& config,
 }
 
 Producer::~Producer() {
-    if (core_) core_->shut_down();
+    if (core_) core_->retire();
 }
 
 Producer& Producer::operator=(Producer&& other) noexcept {

@@ -87,7 +87,7 @@ void ProducerCore::start(SendOperation& operation, Outgoing record, const CallCo
 void ProducerCore::begin(SendOperation& operation, const CallContext* call) {
     if (state_ != State::open) return fail(operation, Errc::producer_closed, When::later);
 
-    auto deadline = operation.started + config_.delivery_timeout;
+    auto deadline = saturating_add(operation.started, config_.delivery_timeout);
     if (call) deadline = std::min(deadline, call->deadline());
     watch_cancellation(operation, call);
     timer_.arm(operation, deadline);
@@ -97,7 +97,10 @@ void ProducerCore::begin(SendOperation& operation, const CallContext* call) {
         operation.place = SendOperation::Place::waiting;
         waiting_.push_back(operation);
     }
-    listen();
+    if (operation)
+        listen();
+    else
+        after_progress(); // it was refused at once
 }
 
 bool ProducerCore::has_room_for(const SendOperation& operation) noexcept {
@@ -371,10 +374,15 @@ void ProducerCore::reopen_when_empty() {
     hand_over_waiting();
 }
 
+// Of several the shortest grace counts.
 void ProducerCore::begin_close(Duration grace) {
-    if (state_ != State::open) return;
+    if (state_ == State::closed) return;
+    const auto at = saturating_add(timer_.now(), grace);
+    if (state_ == State::open || at < close_at_) {
+        close_at_ = at;
+        timer_.arm(close_deadline_, at);
+    }
     state_ = State::closing;
-    timer_.arm(close_deadline_, saturating_add(timer_.now(), grace));
     after_progress();
 }
 
@@ -382,7 +390,6 @@ void ProducerCore::shut_down() {
     if (state_ == State::closed) return;
     const auto keep = self();
     state_ = State::closed;
-    membership_.leave();
     for (const auto& operation : pool_) {
         if (!*operation) continue;
         Error error{Errc::producer_closed};
@@ -392,8 +399,7 @@ void ProducerCore::shut_down() {
     timer_.disarm(close_deadline_);
     timer_.disarm(reopen_deadline_);
     timer_.rest();
-    signal_.reset();
-    session_.reset();
+    disconnect();
     charged_.release();
     in_flight_ = 0; // no report comes any more
     in_flight_bytes_ = 0;
@@ -401,18 +407,31 @@ void ProducerCore::shut_down() {
     closed_.wake_all();
 }
 
+void ProducerCore::retire() {
+    shut_down();
+    membership_.leave();
+}
+
+// In this order: a client that is still connected writes to the number of the signal's descriptor, whoever has it then.
+void ProducerCore::disconnect() noexcept {
+    if (session_) session_->disconnect();
+    signal_.reset();
+    session_.reset();
+}
+
+// Also when it is closed: it has the executor until it is destroyed.
 bool ProducerCore::detach() noexcept {
-    return std::exchange(state_, State::closed) != State::closed;
+    state_ = State::closed;
+    timer_.abandon();
+    return true;
 }
 
 void ProducerCore::drop() noexcept {
-    timer_.abandon();
-    signal_.reset();
+    disconnect();
     const auto dropped = std::exchange(pool_, {}); // a handler may send on its way out, which is refused
     free_ = nullptr;
     for (const auto& operation : dropped) operation->forget_slots();
     for (const auto& operation : dropped) operation->reset();
-    session_.reset();
     charged_.release();
     for (auto* const waiters : {&idle_, &closed_}) waiters->wake_all(asio::error::operation_aborted);
     executor_ = {}; // a strand of the context must not outlive it

@@ -50,6 +50,8 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void begin_close(Duration grace);
     /// Ends everything at once; callers are told through their executors.
     void shut_down();
+    /// Its owner ends: the same, and the execution context needs to know of it no longer.
+    void retire();
 
     bool is_idle() const noexcept { return in_flight_ == 0 && waiting_.empty() && returned_.empty(); }
     bool is_closed() const noexcept { return state_ == State::closed; }
@@ -95,12 +97,13 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void begin_reopen();
     void reopen_when_empty();
     std::shared_ptr<ProducerCore> self() { return std::static_pointer_cast<ProducerCore>(shared_from_this()); }
+    void disconnect() noexcept;
     bool detach() noexcept override;
     void drop() noexcept override;
 
     const ProducerConfig config_;
     asio::any_io_executor executor_;
-    ContextMembership membership_; // also what keeps this alive until it is shut down
+    ContextMembership membership_; // also what keeps this alive until it retires
     DeadlineTimer<> timer_;
     std::optional<EventSignal> signal_; // gone once closed
     std::shared_ptr<ProducerSession> session_;
@@ -127,6 +130,7 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     FailureCause cause_;
 
     CoreDeadline<ProducerCore> close_deadline_;
+    TimePoint close_at_{}; // while closing
     CoreDeadline<ProducerCore> reopen_deadline_;
     WaitQueue idle_;
     WaitQueue closed_;

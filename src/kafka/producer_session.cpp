@@ -100,7 +100,7 @@ ProducerSession::ProducerSession(const ProducerConfig& config, const EventSignal
 }
 
 ProducerSession::~ProducerSession() {
-    EventSignal::disconnect(events_);
+    disconnect();
     hook_->listener = nullptr;
     run_in_background([client = client_, events = events_, topics = std::move(topics_),
                        hook = std::shared_ptr<Hook>{std::move(hook_)}] {

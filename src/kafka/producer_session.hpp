@@ -37,6 +37,10 @@ class ProducerSession {
     ProducerSession& operator=(const ProducerSession&) = delete;
     ~ProducerSession();
 
+    /// No more wakes from now on: to be called before the signal ends, or its descriptor may be another file's when
+    /// the client writes to it.
+    void disconnect() noexcept { EventSignal::disconnect(events_); }
+
     /// Hands a copy of the record over. `opaque` comes back with its delivery report, unless this fails.
     rd_kafka_resp_err_t produce(const RecordView& record, void* opaque);
 

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Producers that end before their sends, and handlers that throw.
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <cstdlib>
+#include <memory>
 #include <stdexcept>
+#include <thread>
 
 #include "kafka_producer_fixture.hpp"
 #include "no_more_threads.hpp"
@@ -36,6 +44,146 @@ TEST_F(ProducerLifeTest, ItMayEndWhereNoThreadCanBeStarted) {
     producer.reset();
 
     EXPECT_FALSE(producer);
+}
+
+// The descriptors that are opened next get the numbers of those that were just closed.
+class WatchedDescriptors {
+  public:
+    WatchedDescriptors() {
+        for (auto& watched : descriptors_) watched = {::eventfd(0, EFD_CLOEXEC), POLLIN, 0};
+    }
+    WatchedDescriptors(const WatchedDescriptors&) = delete;
+    WatchedDescriptors& operator=(const WatchedDescriptors&) = delete;
+    ~WatchedDescriptors() {
+        for (const auto& watched : descriptors_) ::close(watched.fd);
+    }
+    bool are_written_to_within(std::chrono::milliseconds time) {
+        return ::poll(descriptors_.data(), descriptors_.size(), static_cast<int>(time.count())) != 0;
+    }
+
+  private:
+    std::array<pollfd, 16> descriptors_{};
+};
+
+TEST_F(ProducerLifeTest, TheClientWritesToNoDescriptorThatIsNotItsOwn) {
+    const Record record{"t", "k", "v"};
+    for (const bool context_ends : {true, false}) {
+        auto own = std::make_unique<asio::io_context>(1);
+        auto producer = std::make_unique<Producer>(own->get_executor(), config());
+        run(*own, [&]() -> asio::awaitable<void> { EXPECT_TRUE(co_await producer->send(record)); });
+        bool was_looked_at = false;
+        const auto look = [&] {
+            was_looked_at = true;
+            EXPECT_FALSE(WatchedDescriptors{}.are_written_to_within(300ms)) << context_ends;
+        };
+        cluster.set_round_trip_time(50ms);
+        if (context_ends) {
+            const auto look_on_its_way_out = [&](void*) { look(); };
+            producer->async_send(
+                record, [last = std::shared_ptr<void>{nullptr, look_on_its_way_out}](const Result<Delivery>&) {});
+            own.reset();
+        } else {
+            producer->async_send(record, [&](const Result<Delivery>&) {
+                producer->async_send(record, asio::detached); // still in flight when the producer ends
+                own->poll();
+                producer.reset();
+                look();
+            });
+            own->restart();
+            own->run();
+        }
+        cluster.set_round_trip_time(0ms);
+        EXPECT_TRUE(was_looked_at);
+    }
+}
+
+// AddressSanitizer sees who keeps a strand of a context that is gone.
+TEST_F(ProducerLifeTest, AContextMayEndAfterItsProducerWasClosed) {
+    auto own = std::make_unique<asio::io_context>(1);
+    Producer producer{asio::make_strand(*own), config()};
+    asio::co_spawn(producer.get_executor(), producer.close(), asio::detached);
+    own->run();
+
+    own.reset();
+
+    EXPECT_EQ(producer.get_stats().in_flight, 0U);
+}
+
+TEST_F(ProducerLifeTest, MayBeAStaticOfTheProgram) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const auto program = [] {
+        static asio::io_context context;
+        static Producer lasting{context.get_executor(), {.bootstrap_servers = "127.0.0.1:1"}};
+        const Producer passing{context.get_executor(), {.bootstrap_servers = "127.0.0.1:1"}};
+    };
+    const auto run_and_exit = [&] {
+        program();
+        std::exit(0);
+    };
+    EXPECT_EXIT(run_and_exit(), ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(ProducerLifeTest, TheContextOfAHandlerHasWorkUntilItWasCalled) {
+    Producer producer{io.get_executor(), config()};
+    asio::io_context other;
+    const Record record{"t", "k", "v"};
+    bool was_called = false;
+    producer.async_send(record, asio::bind_executor(other, [&](const Result<Delivery>&) { was_called = true; }));
+    other.poll();
+    EXPECT_FALSE(other.stopped());
+
+    std::jthread runs_own{[&] { io.run(); }};
+    other.run();
+
+    EXPECT_TRUE(was_called);
+}
+
+TEST_F(ProducerLifeTest, OfTwoClosesTheShorterGraceCounts) {
+    cluster.all_brokers_down();
+    for (const bool is_first_shorter : {true, false}) {
+        Producer producer{io.get_executor(), config()};
+        const Record record{"t", "k", "v"};
+        producer.async_send(record, asio::detached);
+        int closed = 0;
+        const auto count = [&](const std::exception_ptr&) { ++closed; };
+        asio::co_spawn(io, producer.close(is_first_shorter ? 50ms : 60s), count);
+        asio::co_spawn(io, producer.close(is_first_shorter ? 60s : 50ms), count);
+
+        io.restart();
+        io.run_for(20s);
+
+        EXPECT_EQ(closed, 2) << is_first_shorter;
+    }
+}
+
+TEST_F(ProducerLifeTest, ARecordThatIsRefusedAtOnceDoesNotKeepTheContextRunning) {
+    Producer producer{io.get_executor(), config()};
+    const Record good{"t", "k", "v"}, nowhere{"", "k", "v"}, too_large{"t", "k", std::string(3'000'000, 'v')};
+    run(io, [&]() -> asio::awaitable<void> { EXPECT_TRUE(co_await producer.send(good)); });
+    for (const auto* refused : {&nowhere, &too_large}) {
+        bool has_failed = false;
+        producer.async_send(*refused, [&](const Result<Delivery>& result) { has_failed = !result; });
+
+        io.restart();
+        io.run_for(20s);
+
+        EXPECT_TRUE(has_failed);
+        EXPECT_TRUE(io.stopped());
+    }
+}
+
+TEST_F(ProducerLifeTest, ADeliveryMayTakeAsLongAsItWants) {
+    const auto records = numbered("t", 1);
+    for (const Duration timeout : {Duration::max(), Duration{24h * 30}, Duration{4'294'969'296ms}}) {
+        Outcomes outcomes;
+        io.restart();
+        run(io, [&]() -> asio::awaitable<void> {
+            Producer producer{io.get_executor(), config(timeout)};
+            outcomes.send(producer, records);
+            EXPECT_TRUE(co_await eventually([&] { return outcomes.are_complete(); }));
+        });
+        EXPECT_EQ(outcomes.failures(), 0U);
+    }
 }
 
 TEST_F(ProducerLifeTest, ACloseMayWaitForever) {

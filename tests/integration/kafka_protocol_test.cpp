@@ -121,5 +121,17 @@ TEST(MockCluster, TheBrokerThatIsDownAnswersNobodyUntilItIsUpAgain) {
     EXPECT_EQ(who_answers(cluster), (std::vector{true, true, true}));
 }
 
+TEST(MockCluster, RefusesTopicsThatNoBrokerWouldMake) {
+    MockCluster cluster{1};
+    for (const std::string& name : {std::string{}, std::string{"two words"}, std::string(250, 'x')})
+        EXPECT_EQ(cluster.create_topic(name, 1).error(), KafkaErrc{17}) << name;
+    for (const int partitions : {0, -1, 10'001})
+        EXPECT_EQ(cluster.create_topic("t", partitions).error(), KafkaErrc{37}) << partitions;
+
+    EXPECT_TRUE(cluster.create_topic(std::string(249, 'x'), 1));
+    EXPECT_THROW(MockCluster{0}, std::runtime_error);
+    EXPECT_THROW(MockCluster{-1}, std::runtime_error);
+}
+
 } // namespace
 } // namespace velostream::kafka

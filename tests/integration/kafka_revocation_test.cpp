@@ -94,7 +94,7 @@ TEST_F(RevocationTest, APartitionThatComesBackIsAnotherThanTheOneThatRecordsOfBe
         auto of_other = settings;
         of_other.topics = {"other"};
         Consumer second{io.get_executor(), of_other};
-        EXPECT_TRUE(co_await eventually([&] { return first.get_stats().rebalances == 3; })); // given, taken, given
+        EXPECT_TRUE(co_await eventually([&] { return first.get_stats().rebalances >= 3; })); // given, taken, given
 
         const auto again = co_await first.next_batch();
         first.done(held->front());

@@ -26,7 +26,7 @@ namespace velostream::kafka {
 /// Lifetime: clients may outlive it; they then see brokers that are down. Its destruction does not wait.
 class MockCluster {
   public:
-    /// `brokers` brokers with the ids 1, 2, …. Throws `std::runtime_error` if it cannot be started.
+    /// `brokers` (at least one) brokers with the ids 1, 2, …. Throws `std::runtime_error` if it cannot be started.
     explicit MockCluster(int brokers = 3);
     MockCluster(MockCluster&&) noexcept;
     MockCluster& operator=(MockCluster&&) noexcept;
@@ -36,6 +36,8 @@ class MockCluster {
     const std::string& bootstrap_servers() const noexcept;
     int brokers() const noexcept;
 
+    /// `name`: 1 to 249 letters, digits and `.`, `_`, `-`; `partitions`: 1 to 10 000.
+    ///
     /// Errors: a `KafkaErrc` code, such as `topic_already_exists`.
     Result<void> create_topic(std::string_view name, int partitions);
 

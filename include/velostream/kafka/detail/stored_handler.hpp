@@ -5,7 +5,9 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/prefer.hpp>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -37,14 +39,20 @@ class StoredHandler<void(Args...)> {
     StoredHandler& operator=(StoredHandler&&) = delete;
     ~StoredHandler() { reset(); }
 
-    /// `home` is the component's executor, also that of a handler without one.
+    /// `home` is the component's executor, also that of a handler without one. Another one has work until the handler
+    /// was called or destroyed.
     template <class Handler>
     void emplace(Handler&& handler, const asio::any_io_executor& home) {
         using Stored = std::decay_t<Handler>;
         slot_ = asio::get_associated_cancellation_slot(handler);
         // Asked now, while the handler's memory is at hand, and not when its turn comes among thousands.
-        is_home_ = asio::get_associated_executor(handler, home) == home;
-        if constexpr (fits_in_place<Stored>) {
+        const asio::any_io_executor executor = asio::get_associated_executor(handler, home);
+        is_home_ = executor == home;
+        if (!is_home_) {
+            ::new (static_cast<void*>(storage_)) Abroad<Stored>*(new Abroad<Stored>{
+                asio::prefer(executor, asio::execution::outstanding_work.tracked), std::forward<Handler>(handler)});
+            operations_ = &operations_of<OnHeap<Abroad<Stored>>>;
+        } else if constexpr (fits_in_place<Stored>) {
             ::new (static_cast<void*>(storage_)) Stored(std::forward<Handler>(handler));
             operations_ = &operations_of<InPlace<Stored>>;
         } else {
@@ -103,6 +111,17 @@ class StoredHandler<void(Args...)> {
         }
         static void relocate(void* from, void* to) noexcept { ::new (to) Handler*(at(from)); }
         static void destroy(void* storage) noexcept { delete at(storage); }
+    };
+
+    /// A handler of another executor, which has work meanwhile.
+    template <class Handler>
+    struct Abroad {
+        using executor_type = asio::any_io_executor;
+        const executor_type& get_executor() const noexcept { return executor; }
+        void operator()(Args&&... args) { std::move(handler)(std::move(args)...); }
+
+        executor_type executor;
+        Handler handler;
     };
 
     template <class Kept>

@@ -105,6 +105,8 @@ class Consumer {
 
     /// Stops, commits what is done, and leaves the group, all without blocking this thread; returns when that has
     /// happened or `at_most` has passed. May be called again.
+    ///
+    /// Cancellation: all kinds; the wait throws `operation_aborted`, and the consumer goes on leaving.
     asio::awaitable<void> close(Duration at_most = std::chrono::seconds{10});
 
     ConsumerStats get_stats() const;

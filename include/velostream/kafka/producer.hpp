@@ -100,10 +100,11 @@ auto initiate_send(ProducerCore& core, const SomeRecord& record, const CallConte
 ///           this library or of yours.
 /// Lifetime: destruction does not block; sends in progress end with `Errc::producer_closed` and may not be written.
 ///           `close` first to have them written. The execution context may be destroyed at any time; then nothing is
-///           left to do with the producer but to destroy it. An operation that is begun later, such as one of
-///           `asio::deferred`, must begin while it lives. A cancellation signal may end before its send, and be
-///           emitted, without effect, when send, context and producer have gone. Once a send was cancelled, the slot of
-///           the emission is its owner's again; every other one is emptied.
+///           left to do with the producer but to destroy it. Another context, through which a handler is to run, must
+///           live until it has. An operation that is begun later, such as one of `asio::deferred`, must begin while the
+///           producer lives. A cancellation signal may end before its send, and be emitted, without effect, when send,
+///           context and producer have gone. Once a send was cancelled, the slot of the emission is its owner's again;
+///           every other one is emptied.
 class Producer {
   public:
     using SendSignature = void(Result<Delivery>);
@@ -190,7 +191,9 @@ class Producer {
 
     /// Ends the producer: refuses new sends with `Errc::producer_closed`, waits up to `grace` for those in progress,
     /// and disconnects without blocking this thread. What is not written then ends as by destruction. May be called
-    /// again.
+    /// again: of several the shortest grace counts.
+    ///
+    /// Cancellation: all kinds; the wait throws `operation_aborted`, and the producer goes on closing.
     asio::awaitable<void> close(Duration grace = std::chrono::seconds{30});
 
     ProducerStats get_stats() const;

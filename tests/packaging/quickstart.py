@@ -69,6 +69,7 @@ class Packages(Case):
         for call in installs:
             self.assertIn("--no-remove", call)
             self.assertIn("--no-install-recommends", call)
+            self.assertIn("-o DPkg::Lock::Timeout=300", call)  # another apt ends first
             self.assertTrue(call.endswith(" install g++"), call)
 
     def test_a_conflict_stops_before_anything_is_installed(self):
@@ -246,6 +247,12 @@ class Steps(Case):
         self.program("orders_pipeline")
         self.run_script(cwd=self.root, script="cmake/quickstart.sh")
         self.assertEqual(os.listdir(self.folder / "elsewhere"), ["cmake"])
+
+    def test_called_through_a_link_it_builds_in_the_folder_itself(self):
+        (self.folder / "link").symlink_to(self.root)
+        self.program("orders_pipeline")
+        self.run_script(script=self.folder / "link/cmake/quickstart.sh")
+        self.assertIn(str(self.build), self.configurations()[0])
 
     def test_every_step_is_one_line(self):
         self.program("orders_pipeline")

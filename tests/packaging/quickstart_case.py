@@ -32,6 +32,7 @@ case "$*" in
         [ -z "${CONFLICT:-}" ] || { echo "E: Packages need to be removed but remove is disabled."; exit 100; } ;;
     *--simulate*) echo "Remv libboost1.74-dev [1.74.0]"; echo "Inst libboost1.81-dev" ;;
     *install*)
+        [ "${DEBIAN_FRONTEND:-}" = noninteractive ] || { echo "E: asks, and nobody answers"; exit 100; }
         [ -z "${STALE:-}" ] || [ -e "$TOOLS/lists" ] || { echo "E: 404 Not Found"; exit 100; }
         for word; do case $word in
         g++) ln -s "$(command -v true_compiler)" "$TOOLS/c++" ;;

@@ -81,7 +81,8 @@ class ConnectionPool {
     /// One that lay idle for more than 500 ms is checked first.
     ///
     /// Completes with: a lease; or Errc::pool_timeout, which names the wait, what the pool holds and the last connect
-    ///                 error; Errc::connect_failed (the cause inside); Errc::pool_closed; Errc::cancelled.
+    ///                 error since a connect succeeded; Errc::connect_failed (the cause inside); Errc::pool_closed;
+    ///                 Errc::cancelled.
     /// Cancellation:   all kinds, at any point; leaves nothing behind: a connection on its way goes to whoever is next.
     asio::awaitable<Result<Lease>> get_connection() { return State::get_connection(state_); }
 
@@ -309,19 +310,22 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
     }
 
     void connected() {
+        std::optional<Error> over; // ends last: without the mutex
         const std::scoped_lock lock{queue_->mutex()};
         idle_.reserve(total_); // so that it can come back whatever happens
         --connecting_;
+        over.swap(last_connect_error_);
     }
 
     void connect_failed(Error cause) noexcept {
         {
             Result<Lease> answer = detail::connect_failed(cause);
+            std::optional<Error> last{std::move(cause)}; // ends as the one before it, without the mutex
             typename Queue::Completed completed;
             const std::scoped_lock lock{queue_->mutex()};
             --connecting_;
             --total_;
-            last_connect_error_ = std::move(cause);
+            last.swap(last_connect_error_);
             queue_->locked_hand_over(answer, completed);
         }
         look_after_waiters();
@@ -346,8 +350,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
         auto call = self->new_call();
         try {
             co_await self->factory_.close(pooled->connection, call);
-        } catch (...) {
-            call.tighten_deadline(TimePoint::min()); // it is given up anyhow
+        } catch (...) { // ignored: it is given up anyhow
         }
         self->drop(std::move(pooled));
     }
@@ -450,7 +453,7 @@ class ConnectionPool<Factory, Time>::State final : public detail::PoolOfLeases<C
     // Guarded by the queue's mutex.
     std::vector<std::unique_ptr<Pooled>> idle_;
     std::size_t active_ = 0, connecting_ = 0, total_ = 0; // nobody asks for them once it is closed
-    std::optional<Error> last_connect_error_;
+    std::optional<Error> last_connect_error_;             // since a connect succeeded
     bool closed_ = false;
     std::shared_ptr<PlaceRequest> place_request_; // while it stands in line
     TimePoint alarm_at_ = TimePoint::max();       // max: it is not set

@@ -135,6 +135,19 @@ TEST_F(ConnectionPoolTest, ATimeoutCarriesTheLastConnectError) {
     EXPECT_EQ(waiter.error().inner()->detail(), "no route");
 }
 
+TEST_F(ConnectionPoolTest, ATimeoutCarriesNoConnectErrorFromBeforeAConnectThatSucceeded) {
+    make_pool(1);
+    factory.fail_next_opens(Error{Errc::operation_failed, "no route"});
+    borrow();
+    ASSERT_TRUE(borrow().has_connection());
+
+    auto& waiter = borrow();
+    pass(30s);
+
+    EXPECT_EQ(waiter.error(), Errc::pool_timeout);
+    EXPECT_EQ(waiter.error().inner(), nullptr);
+}
+
 TEST_F(ConnectionPoolTest, ACancelledWaiterLeavesNothingBehind) {
     make_pool(1);
     auto& holder = borrow();

@@ -30,6 +30,7 @@ namespace {
 
 constexpr std::size_t usual_json = 96;
 constexpr std::size_t shown_customers = 5;
+constexpr auto patience_with_the_group = 2s; // what it has not left by then is left while the program ends
 
 std::optional<std::uint64_t> line_number_of(const kafka::ConsumedRecord& record) {
     for (const auto [name, value] : record.headers())
@@ -119,7 +120,7 @@ asio::awaitable<Result<void>> Job::run() {
     look_.cancel();
     orders_in_.stop();
     while (!consumed) co_await changed_.async_wait(asio::use_awaitable);
-    co_await orders_in_.close();
+    co_await orders_in_.close(patience_with_the_group);
     if (!*consumed) co_return *consumed;
     co_return complete;
 }

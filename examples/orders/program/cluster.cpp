@@ -58,10 +58,10 @@ asio::awaitable<Result<void>> Cluster::create_topics() {
     co_return Result<void>{};
 }
 
-asio::awaitable<Result<void>> Cluster::delete_topics() {
+asio::awaitable<Result<void>> Cluster::delete_topics(velostream::Duration timeout) {
     const kafka::Admin admin{{.bootstrap_servers = bootstrap_servers_}};
     auto topics = names();
-    co_return co_await admin.delete_topics(std::move(topics), patience);
+    co_return co_await admin.delete_topics(std::move(topics), timeout);
 }
 
 } // namespace orders

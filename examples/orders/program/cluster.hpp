@@ -9,6 +9,7 @@
 
 #include "program/options.hpp"
 #include "velostream/base/result.hpp"
+#include "velostream/base/units.hpp"
 #include "velostream/kafka/mock_cluster.hpp"
 
 namespace orders {
@@ -32,7 +33,7 @@ class Cluster {
     /// Error: `topic_already_exists` on a real cluster where an earlier run with this prefix left them.
     asio::awaitable<velostream::Result<void>> create_topics();
     /// Only of a real cluster; an embedded one goes with the process.
-    asio::awaitable<velostream::Result<void>> delete_topics();
+    asio::awaitable<velostream::Result<void>> delete_topics(velostream::Duration timeout);
 
   private:
     std::vector<std::string> names() const { return {orders_, totals_, dead_letters_}; }

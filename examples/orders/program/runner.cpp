@@ -23,8 +23,11 @@ using velostream::Result;
 
 namespace {
 
-// With the clients leaving, below the half minute that supervisors commonly leave before they kill.
-constexpr std::chrono::seconds longest_end{15};
+// After a signal. With two seconds for the group, and ten in which the library's clients leave as the program ends,
+// well below the half minute that supervisors commonly leave before they kill.
+constexpr std::chrono::seconds longest_end{10};
+constexpr std::chrono::seconds patience_with_topics{10};
+constexpr std::chrono::seconds short_patience_with_topics{3}; // after a signal
 
 Error unfinished(const Figures& figures) {
     return {boost::system::errc::make_error_code(boost::system::errc::timed_out),
@@ -74,7 +77,8 @@ asio::awaitable<Result<void>> Runner::whole_run() {
     if (!created) co_return created;
     auto ended = co_await run_job();
     if (options_.clean && !has_given_up_) {
-        const auto deleted = co_await cluster_.delete_topics();
+        const auto patience = stop_.requested() ? short_patience_with_topics : patience_with_topics;
+        const auto deleted = co_await cluster_.delete_topics(patience);
         if (ended && !deleted) ended = deleted;
     }
     co_return ended;
@@ -104,7 +108,7 @@ asio::awaitable<Result<void>> Runner::run_job() {
     auto ended = co_await job_->run();
     finished_ = std::chrono::steady_clock::now();
     patience_.cancel();
-    if (has_given_up_) ended = unfinished(job_->figures());
+    if (has_given_up_ && !ended && ended.error() == velostream::Errc::cancelled) ended = unfinished(job_->figures());
     co_return ended;
 }
 

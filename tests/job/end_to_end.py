@@ -369,15 +369,20 @@ class Behaviour(Job):
         self.run_job("--generate", "1000", "--report", self.report, "--quiet")
         self.assertGreater(self.read_report()["dead_letters"]["total"], 100)
 
-    def test_a_terminal_shows_a_live_panel_that_gives_way_to_the_summary(self):
+    def start_on_terminal(self, environment, *arguments, **keywords):
+        """A job on a terminal, and the side of it from which one can read what it shows."""
         own, terminal = pty.openpty()
-        job = subprocess.Popen([JOB, "--generate", "60000", "--customers", "100"], stdin=subprocess.DEVNULL, stdout=terminal,
-                               stderr=terminal, env={**os.environ, "TERM": "xterm"})
+        job = subprocess.Popen([JOB, *arguments], stdout=terminal, stderr=terminal, env=environment, **keywords)
         self.addCleanup(job.kill)
         os.close(terminal)
+        self.addCleanup(os.close, own)
+        return job, own
+
+    def read_terminal(self, own, until=None):
+        """What it shows until these words have come, or to the end."""
         shown = b""
-        until = time.monotonic() + TIMEOUT
-        while time.monotonic() < until:
+        end = time.monotonic() + TIMEOUT
+        while time.monotonic() < end and (until is None or until not in shown):
             try:
                 block = os.read(own, 65536)
             except OSError:  # the other side is closed
@@ -385,13 +390,32 @@ class Behaviour(Job):
             if not block:
                 break
             shown += block
-        os.close(own)
-        self.assertEqual(job.wait(timeout=TIMEOUT), 0, shown)
-        text = shown.decode(errors="replace")
+        return shown.decode(errors="replace")
+
+    def test_a_terminal_shows_a_live_panel_that_gives_way_to_the_summary(self):
+        job, own = self.start_on_terminal({**os.environ, "TERM": "xterm"}, "--generate", "60000", "--customers", "100",
+                                          stdin=subprocess.DEVNULL)
+        text = self.read_terminal(own)
+        self.assertEqual(job.wait(timeout=TIMEOUT), 0, text)
         self.assertRegex(text, r"\x1b\[2Korders +\[[#.]+\]")
         self.assertRegex(text, r"\x1b\[2Kbreaker +\x1b\[32mclosed")
         self.assertIn("\x1b[J", text)
         self.assertGreater(text.rfind("Orders per customer"), text.rfind("\x1b[J"))
+
+    def test_a_terminal_that_cannot_move_its_cursor_shows_plain_lines(self):
+        without = {name: value for name, value in os.environ.items() if name != "TERM"}
+        for environment in ({**without, "TERM": "dumb"}, {**without, "TERM": ""}, without):
+            with self.subTest(environment.get("TERM")):
+                job, own = self.start_on_terminal(environment, "--input", "-", stdin=subprocess.PIPE)
+                job.stdin.write((HEADER + "\n" + "1,A,x,2,x,1.50,17,UK\n" * 1000).encode())
+                job.stdin.flush()
+                shown = self.read_terminal(own, until=b" lines")  # after two seconds
+                job.stdin.close()
+                shown += self.read_terminal(own)
+                self.assertEqual(job.wait(timeout=TIMEOUT), 0, shown)
+                self.assertRegex(shown, r"s: \d+ lines \(\d+/s\), ")
+                self.assertIn("Orders per customer", shown)
+                self.assertNotIn("\x1b", shown)
 
     def test_the_report_is_the_same_for_the_same_input(self):
         reports = []

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "program/report.hpp"
 
@@ -35,6 +36,12 @@ std::string dead_letter_reasons(const Figures& figures) {
             text += fmt::format("{}{} {}", text.empty() ? "" : ", ", dead_reason_words[reason],
                                 grouped(figures.dead_letters[reason]));
     return text;
+}
+
+/// Whether what reads the output can move its cursor, which the live panel needs.
+bool is_cursor_movable() {
+    const char* const kind = std::getenv("TERM");
+    return ::isatty(STDOUT_FILENO) == 1 && kind && *kind != '\0' && std::string_view{kind} != "dumb";
 }
 
 std::size_t terminal_columns() {
@@ -77,9 +84,7 @@ std::string cut_to_columns(std::string_view row, std::size_t columns) {
 }
 
 Panel::Panel(bool quiet)
-    : quiet_(quiet),
-      terminal_(::isatty(STDOUT_FILENO) == 1),
-      colours_(terminal_ && std::getenv("NO_COLOR") == nullptr) {}
+    : quiet_(quiet), terminal_(is_cursor_movable()), colours_(terminal_ && std::getenv("NO_COLOR") == nullptr) {}
 
 std::chrono::milliseconds Panel::interval() const {
     return terminal_ ? std::chrono::milliseconds{100} : std::chrono::milliseconds{2'000};

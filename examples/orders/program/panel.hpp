@@ -21,7 +21,8 @@ bool is_writable(int descriptor);
 /// 0 to 1 in per cent, rounded down: 100 is said of what is done only.
 int whole_percent(double fraction);
 
-/// Shows how the job is doing: a small live panel on a terminal, a plain line every few seconds elsewhere.
+/// Shows how the job is doing: a small live panel on a terminal, a plain line every few seconds elsewhere. Without a
+/// name in TERM, or with `dumb`, a terminal is none: its cursor cannot be moved.
 class Panel {
   public:
     /// `quiet` shows nothing at all.

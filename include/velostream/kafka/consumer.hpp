@@ -51,7 +51,8 @@ struct ConsumerStats {
 ///           is left, and what is done is committed, in the background.
 class Consumer {
   public:
-    /// Connects and subscribes in the background. Throws `std::invalid_argument` that lists every problem of `config`.
+    /// Connects and subscribes in the background. Throws `std::invalid_argument` that lists every problem of `config`,
+    /// and `std::system_error` where the process has no file descriptor left.
     Consumer(asio::any_io_executor executor, const ConsumerConfig& config);
     Consumer(Consumer&&) noexcept = default;
     Consumer& operator=(Consumer&&) noexcept;
@@ -78,7 +79,8 @@ class Consumer {
     ///
     /// Errors:       the first handler's error or exception; `next_batch`'s; Errc::memory_limit_exceeded, which names
     ///               the record, its bytes and the limit, if a record with its handler's bytes is larger than the limit
-    ///               of `options.memory` or of an account above it: no waiting could help.
+    ///               of `options.memory` or of an account above it: no waiting could help. The call itself throws
+    ///               `std::invalid_argument` for `max_in_flight = 0`, and while an earlier loop has not ended.
     /// Cancellation: all kinds; it is passed on to the handlers in progress, and ends with Errc::cancelled when they
     ///               have ended. Their records are not done, unless they ended well.
     /// Lifetime:     the consumer must stay until the loop has ended.

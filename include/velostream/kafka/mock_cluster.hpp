@@ -41,7 +41,8 @@ class MockCluster {
     /// Errors: a `KafkaErrc` code, such as `topic_already_exists`.
     Result<void> create_topic(std::string_view name, int partitions);
 
-    /// Closes the connections of a broker, and takes no new ones until `broker_up`.
+    /// Closes the connections of a broker, and takes no new ones until `broker_up`. These four block until the
+    /// cluster's own thread has done it: mostly for less than a millisecond, but for about a second at times.
     void broker_down(int broker);
     void broker_up(int broker);
     void all_brokers_down();

@@ -109,7 +109,8 @@ class Producer {
   public:
     using SendSignature = void(Result<Delivery>);
 
-    /// Throws `std::invalid_argument` that lists every problem of `config`, refused properties included.
+    /// Throws `std::invalid_argument` that lists every problem of `config`, refused properties included, and
+    /// `std::system_error` where the process has no file descriptor left.
     ///
     /// `account` is charged for the client's copies of the records in flight, a few KiB more while there are any, and
     /// is unlimited unless given. A send that finds no room there waits its turn until an earlier one has ended, as for

@@ -101,7 +101,7 @@ asio::awaitable<Result<void>> Job::run() {
     std::optional<Result<void>> consumed;
     auto handler = [this](const kafka::ConsumedRecord& record) { return process(record); };
     const kafka::ForEachOptions loop{
-        .max_in_flight = most_in_flight, .memory = records_account(), .handler_bytes = handler_bytes};
+        .max_in_flight = most_handlers, .memory = records_account(), .handler_bytes = handler_bytes};
     auto consume = orders_in_.for_each(loop, handler);
     auto ended = [this, &consumed](std::exception_ptr thrown, Result<void> result) {
         consumed = thrown ? Error::from_exception(thrown) : std::move(result);

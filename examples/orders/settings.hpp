@@ -20,7 +20,7 @@ velostream::kafka::ProducerConfig producer_config(const Options& options, const 
 
 // How the memory that passes through is shared out. Why so: docs/decisions/orders-job.md.
 
-inline constexpr std::size_t most_in_flight = 8'192;
+inline constexpr std::size_t most_handlers = 8'192;
 /// What a handler holds beside its record: the total that it sends, its coroutines, the client's copy.
 inline constexpr velostream::Bytes handler_bytes = 1'024;
 

@@ -20,7 +20,7 @@ using velostream::Result;
 
 namespace {
 
-constexpr std::size_t most_in_flight = 8'192;
+constexpr std::size_t most_unacknowledged = 8'192;
 constexpr velostream::Bytes much_for_a_line = 1'024;
 constexpr auto pause_before_sending_again = 200ms;
 
@@ -93,7 +93,7 @@ bool Source::has_memory_for(velostream::Bytes bytes) const {
 }
 
 bool Source::has_room_for(std::size_t topic_bytes) const {
-    return in_flight() < most_in_flight && has_memory_for(needed_) && failed_.empty() && !fatal_ &&
+    return in_flight() < most_unacknowledged && has_memory_for(needed_) && failed_.empty() && !fatal_ &&
            bytes_ahead_ + topic_bytes <= most_bytes_ahead;
 }
 
@@ -101,7 +101,8 @@ bool Source::has_room_for(std::size_t topic_bytes) const {
 bool Source::is_ready() const {
     if (!failed_.empty()) return false;
     if (is_at_end_) return in_flight() == 0;
-    return in_flight() <= most_in_flight - most_in_flight / 8 && has_memory_for(std::max(needed_, most_bytes_ / 8)) &&
+    return in_flight() <= most_unacknowledged - most_unacknowledged / 8 &&
+           has_memory_for(std::max(needed_, most_bytes_ / 8)) &&
            bytes_ahead_ + bytes_in_topic(RecordSplitter::longest_record, longest_customer) <= most_bytes_ahead;
 }
 

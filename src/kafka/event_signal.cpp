@@ -11,16 +11,21 @@ namespace velostream::kafka {
 
 namespace {
 
-int open_eventfd() {
+asio::posix::stream_descriptor open_eventfd(const asio::any_io_executor& executor) {
+    asio::posix::stream_descriptor descriptor{executor}; // first: the context may need a descriptor for its service
     // A blocking one would stop the library's threads when nobody reads.
     const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (fd < 0) throw std::system_error{errno, std::system_category(), "eventfd"};
-    return fd;
+    boost::system::error_code refused;
+    descriptor.assign(fd, refused);
+    if (!refused) return descriptor;
+    ::close(fd);
+    throw std::system_error{std::error_code{refused}, "eventfd"};
 }
 
 } // namespace
 
-EventSignal::EventSignal(const asio::any_io_executor& executor) : descriptor_(executor, open_eventfd()) {}
+EventSignal::EventSignal(const asio::any_io_executor& executor) : descriptor_(open_eventfd(executor)) {}
 
 void EventSignal::connect(rd_kafka_queue_t* queue) const noexcept {
     static constexpr std::uint64_t one = 1;

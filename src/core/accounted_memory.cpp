@@ -29,8 +29,8 @@ const char* MemoryRefusedException::what() const noexcept {
 
 void* AccountedResource::do_allocate(std::size_t bytes, std::size_t alignment) {
     const auto charge = charge_for(bytes, alignment);
-    if (const auto refused = account_.take(charge)) [[unlikely]]
-        throw MemoryRefusedException{*refused};
+    if (!account_.try_take_at_hand(charge)) [[unlikely]]
+        take_from_tree(charge);
     try {
         return from_heap(bytes, alignment);
     } catch (...) {
@@ -41,7 +41,17 @@ void* AccountedResource::do_allocate(std::size_t bytes, std::size_t alignment) {
 
 void AccountedResource::do_deallocate(void* place, std::size_t bytes, std::size_t alignment) {
     to_heap(place, bytes, alignment);
-    account_.give(charge_for(bytes, alignment));
+    const auto charge = charge_for(bytes, alignment);
+    if (!account_.try_give_at_hand(charge)) [[unlikely]]
+        give_to_tree(charge);
+}
+
+// The two below stand apart, so that what they need is not set up on each call of the two above.
+void AccountedResource::take_from_tree(Bytes charge) {
+    if (const auto refused = account_.take(charge)) throw MemoryRefusedException{*refused};
+}
+void AccountedResource::give_to_tree(Bytes charge) noexcept {
+    account_.give(charge);
 }
 
 bool AccountedResource::do_is_equal(const memory_resource& other) const noexcept {

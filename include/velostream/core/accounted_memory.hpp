@@ -57,6 +57,9 @@ class AccountedResource final : public std::pmr::memory_resource {
     void do_deallocate(void* place, std::size_t bytes, std::size_t alignment) override;
     bool do_is_equal(const memory_resource& other) const noexcept override;
 
+    [[gnu::noinline, gnu::cold]] void take_from_tree(Bytes charge);
+    [[gnu::noinline, gnu::cold]] void give_to_tree(Bytes charge) noexcept;
+
     MemoryAccount account_;
 };
 

@@ -227,6 +227,9 @@ class MemoryAccount {
     using Node = Tree::Node;
 
     explicit MemoryAccount(Node& node) noexcept : node_(&node) {}
+    // From and to the credit that this thread has at hand; false says nothing about the account.
+    bool try_take_at_hand(Bytes bytes) const noexcept { return node_->shard_of_this_thread().try_take(bytes); }
+    bool try_give_at_hand(Bytes taken) const noexcept { return node_->shard_of_this_thread().try_put(taken); }
     // As `try_reserve`, without a reservation that remembers it.
     std::optional<Error> take(Bytes bytes) const noexcept {
         if (node_->shard_of_this_thread().try_take(bytes)) return std::nullopt;

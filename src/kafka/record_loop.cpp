@@ -76,6 +76,7 @@ void RecordLoop::on_idle(Worker& worker) {
 }
 
 void RecordLoop::serve() {
+    const auto keep = shared_from_this(); // the last worker may end
     turn_left_ = records_per_turn;
     is_blocked_ = false;
     start_idle_workers();
@@ -104,7 +105,7 @@ void RecordLoop::on_handled(Held& held, const Result<void>& result) {
 }
 
 void RecordLoop::on_worker_ended() {
-    if (--running_ == 0 && end_) end_.complete(executor_, When::later);
+    if (--running_ == 0 && end_) complete_end();
 }
 
 void RecordLoop::end(std::optional<Error> error) {
@@ -122,7 +123,11 @@ void RecordLoop::watch_end() {
         slot.assign([weak = weak_from_this()](asio::cancellation_type) {
             if (const auto self = weak.lock()) self->cancel();
         });
-    if (running_ == 0) end_.complete(executor_, When::later);
+    if (running_ == 0) complete_end();
+}
+
+void RecordLoop::complete_end() {
+    end_.complete(executor_, When::later, error_ ? Result<void>{*error_} : Result<void>{});
 }
 
 void RecordLoop::cancel() {
@@ -133,12 +138,6 @@ void RecordLoop::cancel() {
 void RecordLoop::drop() noexcept {
     const auto keep = shared_from_this();
     for (const auto& worker : workers_) worker->idle.reset();
-    end_.reset();
-}
-
-Result<void> RecordLoop::result() const {
-    if (error_) return *error_;
-    return {};
 }
 
 } // namespace velostream::kafka::detail

@@ -30,6 +30,10 @@ class ConsumerCore;
 
 /// The state of one `for_each`: its workers, those of them that wait for a record, and how it ends. All on the
 /// consumer's executor.
+///
+/// It belongs to its workers, and the coroutine that awaits its end, with the handler in it, belongs to it: whatever
+/// destroys them uncalled, the last call goes before the handler and the handler before its caller. Workers that wait
+/// for a record are in here, so they keep each other; the end of the context breaks that ring.
 class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
   public:
     /// A record that a worker holds, and its bytes.
@@ -63,14 +67,15 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     void on_handled(Held& held, const Result<void>& result);
     void on_worker_ended();
 
+    /// Takes the caller's share in `loop`, so that only the workers have one.
     template <class Token>
-    auto async_wait_for_end(Token&& token) {
-        return asio::async_initiate<Token, void()>(
-            [](auto handler, RecordLoop* loop) {
-                loop->end_.emplace(std::move(handler), loop->executor_);
-                loop->watch_end();
+    static auto async_wait_for_end(std::shared_ptr<RecordLoop> loop, Token&& token) {
+        return asio::async_initiate<Token, void(Result<void>)>(
+            [](auto handler, std::shared_ptr<RecordLoop> taken) {
+                taken->end_.emplace(std::move(handler), taken->executor_);
+                taken->watch_end();
             },
-            token, this);
+            token, std::move(loop));
     }
 
     /// Starts handlers: there may be records, or room, or the end.
@@ -82,7 +87,6 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
 
     std::vector<std::unique_ptr<Worker>>& workers() noexcept { return workers_; }
     const asio::any_io_executor& executor() const noexcept { return executor_; }
-    Result<void> result() const;
 
   private:
     static constexpr std::size_t records_per_turn = 1000;
@@ -91,6 +95,7 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     void start_idle_workers();
     void serve_end_later();
     void watch_end();
+    void complete_end();
     void cancel();
 
     std::shared_ptr<ConsumerCore> core_;
@@ -101,7 +106,7 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     std::vector<Worker*> idle_; // any of them may be next: it is the records that have an order
     std::size_t running_ = 0;   // workers whose coroutine has not ended
     std::size_t held_ = 0;      // records in progress
-    StoredHandler<void()> end_;
+    StoredHandler<void(Result<void>)> end_;
     std::optional<Error> error_;
     std::size_t turn_left_ = records_per_turn; // records that may start before others have the thread
     bool is_over_ = false;
@@ -141,8 +146,7 @@ asio::awaitable<Result<void>> run_record_loop(std::shared_ptr<RecordLoop> loop, 
         asio::co_spawn(loop->executor(), run_record_worker<Handler>(loop, handler, *worker),
                        asio::bind_cancellation_slot(worker->cancel.slot(), std::move(ended)));
     }
-    co_await loop->async_wait_for_end(asio::use_awaitable);
-    co_return loop->result();
+    co_return co_await RecordLoop::async_wait_for_end(std::move(loop), asio::use_awaitable);
 }
 
 } // namespace velostream::kafka::detail

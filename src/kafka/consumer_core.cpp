@@ -324,7 +324,6 @@ bool ConsumerCore::detach() noexcept {
 }
 
 void ConsumerCore::drop() noexcept {
-    if (loop_) loop_->drop();
     leave_group();
     executor_ = {}; // a strand of the context must not outlive it
 }

@@ -21,8 +21,28 @@ Error never_fits(const ConsumedRecord& record, Bytes handler_bytes, const Error&
 
 } // namespace
 
+// What the context has of a loop: no share in it, only a way to end the waiting of workers that wait inside of it.
+class RecordLoop::Member final : public ContextMember {
+  public:
+    explicit Member(std::weak_ptr<RecordLoop> loop) noexcept : loop_(std::move(loop)) {}
+
+  private:
+    bool detach() noexcept override {
+        const auto loop = loop_.lock();
+        if (loop) loop->forget_idle_workers();
+        return loop != nullptr;
+    }
+    void drop() noexcept override {
+        if (const auto loop = loop_.lock()) loop->destroy_idle_workers();
+    }
+
+    const std::weak_ptr<RecordLoop> loop_;
+};
+
 std::shared_ptr<RecordLoop> open_record_loop(const std::shared_ptr<ConsumerCore>& core, ForEachOptions options) {
-    return std::make_shared<RecordLoop>(core, std::move(options));
+    auto loop = std::make_shared<RecordLoop>(core, std::move(options));
+    loop->open();
+    return loop;
 }
 
 RecordLoop::RecordLoop(std::shared_ptr<ConsumerCore> core, ForEachOptions options)
@@ -35,11 +55,15 @@ RecordLoop::RecordLoop(std::shared_ptr<ConsumerCore> core, ForEachOptions option
     for (std::size_t i = 0; i < options.max_in_flight; ++i) workers_.push_back(std::make_unique<Worker>());
     running_ = workers_.size();
     idle_.reserve(running_);
-    is_over_ = core_->is_stopped();
 }
 
 RecordLoop::~RecordLoop() {
     core_->detach(*this);
+}
+
+// A membership of its own: a consumer that ends leaves its context, and may have calls in progress here.
+void RecordLoop::open() {
+    is_over_ = core_->is_stopped() || !membership_.join(executor_, std::make_shared<Member>(weak_from_this()));
 }
 
 std::optional<RecordLoop::Held> RecordLoop::take() {
@@ -135,8 +159,12 @@ void RecordLoop::cancel() {
     for (const auto& worker : workers_) worker->cancel.emit(asio::cancellation_type::terminal);
 }
 
-void RecordLoop::drop() noexcept {
-    const auto keep = shared_from_this();
+void RecordLoop::forget_idle_workers() noexcept {
+    is_over_ = true;
+    idle_.clear();
+}
+
+void RecordLoop::destroy_idle_workers() noexcept {
     for (const auto& worker : workers_) worker->idle.reset();
 }
 

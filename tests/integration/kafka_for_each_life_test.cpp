@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loops whose execution context ends before they do.
+// Loops whose execution context or consumer ends before they do.
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <optional>
 
 #include "kafka_topic_fixture.hpp"
+#include "velostream/async/wait_queue.hpp"
 
 namespace velostream::kafka {
 namespace {
@@ -96,6 +98,56 @@ TEST_F(ForEachLifeTest, AContextThatEndsDestroysALoopThatHasNotBegun) {
     end_context();
 
     EXPECT_EQ(log, (std::vector<std::string>{"handler", "caller"}));
+}
+
+TEST_F(ForEachLifeTest, AContextMayEndAfterCloseHasBegun) {
+    auto consumer = consumer_on(context->get_executor());
+    asio::co_spawn(*context, loop_over(consumer), asio::detached);
+    run_until_a_call_is_in_progress();
+    const auto closing = [&]() -> asio::awaitable<void> {
+        context->stop();
+        co_await consumer.close();
+    };
+    asio::co_spawn(*context, closing(), asio::detached);
+    context->run();
+
+    end_context();
+
+    EXPECT_EQ(log, innermost_first);
+}
+
+TEST_F(ForEachLifeTest, AConsumerThatEndsStopsItsLoopAndTheCallsInProgressEnd) {
+    std::optional<Consumer> consumer{consumer_on(io.get_executor())};
+    run(io, [&]() -> asio::awaitable<void> {
+        WaitQueue gate;
+        auto handler = [&](const ConsumedRecord&) { return gate.async_wait(asio::use_awaitable); };
+        const ForEachOptions options{.max_in_flight = 3};
+        std::optional<Result<void>> ended;
+        asio::co_spawn(io, consumer->for_each(options, handler),
+                       [&](const std::exception_ptr&, Result<void> result) { ended = std::move(result); });
+        EXPECT_TRUE(co_await eventually([&] { return gate.size() == 1; }));
+
+        consumer.reset();
+        co_await asio::post(asio::use_awaitable);
+        EXPECT_FALSE(ended);
+        gate.wake_all();
+
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
+        EXPECT_TRUE(ended && *ended);
+    });
+}
+
+TEST_F(ForEachLifeTest, AContextMayEndAfterTheConsumer) {
+    {
+        auto consumer = consumer_on(context->get_executor());
+        asio::co_spawn(*context, loop_over(consumer), asio::detached);
+        run_until_a_call_is_in_progress();
+    }
+    EXPECT_THAT(log, testing::IsEmpty());
+
+    end_context();
+
+    EXPECT_EQ(log, innermost_first);
 }
 
 } // namespace

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "velostream/async/context_membership.hpp"
 #include "velostream/async/operation.hpp"
 #include "velostream/base/result.hpp"
 #include "velostream/core/memory_account.hpp"
@@ -50,6 +51,9 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     RecordLoop(std::shared_ptr<ConsumerCore> core, ForEachOptions options);
     ~RecordLoop();
 
+    /// Once, when it has an owner.
+    void open();
+
     /// The next record of its turn, or nothing: then wait in `async_idle`, unless the loop is over.
     std::optional<Held> take();
     bool is_over() const noexcept { return is_over_; }
@@ -82,13 +86,12 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     void serve();
     /// No more handlers; `error` is how it ends.
     void end(std::optional<Error> error);
-    /// The execution context is being destroyed.
-    void drop() noexcept;
 
     std::vector<std::unique_ptr<Worker>>& workers() noexcept { return workers_; }
     const asio::any_io_executor& executor() const noexcept { return executor_; }
 
   private:
+    class Member;
     static constexpr std::size_t records_per_turn = 1000;
 
     void on_idle(Worker& worker);
@@ -97,9 +100,12 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     void watch_end();
     void complete_end();
     void cancel();
+    void forget_idle_workers() noexcept;
+    void destroy_idle_workers() noexcept;
 
     std::shared_ptr<ConsumerCore> core_;
     asio::any_io_executor executor_;
+    ContextMembership membership_;
     MemoryAccount memory_;
     Bytes handler_bytes_;
     std::vector<std::unique_ptr<Worker>> workers_;

@@ -7,9 +7,10 @@
 namespace velostream {
 
 void WaitQueue::append(const std::shared_ptr<Waiter>& waiter) {
+    std::list<std::shared_ptr<Waiter>> place{waiter};               // first, since it may throw
     if (!waiter->membership.join(waiter->executor, waiter)) return; // its context is ending: the handler goes with it
-    auto& waiters = waiter->state->waiters;
-    waiter->place = waiters.insert(waiters.end(), waiter);
+    waiter->place = place.begin();
+    waiter->state->waiters.splice(waiter->state->waiters.end(), place);
     waiter->queued = true;
 }
 
@@ -34,6 +35,17 @@ void WaitQueue::cancel(Waiter& waiter) {
     complete(waiter, asio::error::operation_aborted);
     lock.unlock();
     waiter.membership.leave();
+}
+
+bool WaitQueue::withdraw(Waiter& waiter) noexcept {
+    {
+        const std::lock_guard lock{waiter.state->mutex};
+        if (!waiter.queued) return false;
+        take(waiter);
+    }
+    waiter.drop(); // while the context knows of it, and so does not end
+    waiter.membership.leave();
+    return true;
 }
 
 bool WaitQueue::Waiter::detach() noexcept {

@@ -52,8 +52,9 @@ class ManualTime::Sleepers : public std::enable_shared_from_this<Sleepers> {
     void add(TimePoint at, const std::shared_ptr<Sleeper>& sleeper) {
         const std::lock_guard lock{mutex_};
         if (at <= now()) return sleeper->complete({});
-        if (!sleeper->membership.join(sleeper->executor, sleeper)) return; // its context is ending
-        sleeper->place = by_deadline_.emplace(at, sleeper);                // after those of the same moment
+        decltype(by_deadline_) place{{at, sleeper}}; // first, since it may throw
+        if (!sleeper->membership.join(sleeper->executor, sleeper)) return;
+        sleeper->place = by_deadline_.insert(place.extract(place.begin())); // after those of the same moment
         sleeper->asleep = true;
     }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -38,7 +39,7 @@ class Alarm {
     ~Alarm() { stop(); }
 
     /// Calls `on_end` when `at` has come, on `executor`; or, if its context ends before that, while it shuts down.
-    /// Replaces what was set before. Until then the context has work.
+    /// Replaces what was set before. Until then the context has work. If it throws, nothing is set.
     template <TimeSource Time>
     void set(Time time, const asio::any_io_executor& executor, TimePoint at, OnEnd on_end) {
         stop();
@@ -46,14 +47,19 @@ class Alarm {
         auto sleep = std::make_shared<Sleep>(strand, std::move(on_end));
         if (!sleep->membership.join(executor, sleep)) return; // ending already: nobody could be called there
         auto wake = [sleep](boost::system::error_code code) { sleep->wake(code); };
-        time.sleep_until(
-            strand, at,
-            asio::bind_executor(strand, asio::bind_cancellation_slot(sleep->signal.slot(), std::move(wake))));
+        try {
+            time.sleep_until(
+                strand, at,
+                asio::bind_executor(strand, asio::bind_cancellation_slot(sleep->signal.slot(), std::move(wake))));
+        } catch (...) {
+            if (sleep->end()) sleep->membership.leave();
+            throw;
+        }
         sleep_ = std::move(sleep);
     }
 
-    /// `on_end` is not called any more, unless that has begun.
-    void stop() {
+    /// `on_end` is not called any more, unless that has begun. Without memory to wake the sleep it goes on, for nobody.
+    void stop() noexcept {
         if (const auto sleep = std::exchange(sleep_, nullptr)) sleep->stop();
     }
 
@@ -74,15 +80,18 @@ class Alarm {
             membership.leave();
             if (!code) call(AlarmEnd::rang);
         }
-        void stop() {
+        void stop() noexcept {
             {
                 // Under the lock, so that a context which ends finds the sleep either here or stopped.
                 const std::lock_guard lock{mutex};
                 if (!on_end) return;
                 on_end = nullptr;
-                asio::post(*strand, [self = std::static_pointer_cast<Sleep>(shared_from_this())] {
-                    if (!self->woken) self->signal.emit(asio::cancellation_type::terminal);
-                });
+                try {
+                    asio::post(*strand, [self = std::static_pointer_cast<Sleep>(shared_from_this())] {
+                        if (!self->woken) self->signal.emit(asio::cancellation_type::terminal);
+                    });
+                } catch (const std::bad_alloc&) {
+                }
                 strand.reset();
             }
             membership.leave();

@@ -133,8 +133,10 @@ class HandOverQueue : public std::enable_shared_from_this<HandOverQueue<T>> {
             const std::scoped_lock lock{queue.mutex_};
             decided = decide();
             if (!decided) {
+                Waiters place{waiter};                                          // first, since it may throw
                 if (!waiter->membership.join(waiter->executor, waiter)) return; // its context is ending: so does it
-                waiter->place = queue.waiters_.insert(queue.locked_place(at, waiter->deadline), waiter);
+                waiter->place = place.begin();
+                queue.waiters_.splice(queue.locked_place(at, waiter->deadline), place);
                 waiter->queued = true;
                 return;
             }

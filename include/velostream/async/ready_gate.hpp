@@ -38,28 +38,26 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
     ReadyGate& operator=(const ReadyGate&) = delete;
     virtual ~ReadyGate() = default;
 
+    /// Throws, and then nobody waits, if there is no memory for it.
+    ///
     /// Completes with: success when a call would be admitted; `operation_aborted` for cancellation or `close`.
     /// Cancellation:   all kinds; leaves nothing behind.
     template <asio::completion_token_for<WaitQueue::Signature> Token>
     auto async_ready(Token&& token) {
         return asio::async_initiate<Token, WaitQueue::Signature>(
             [](auto handler, std::shared_ptr<ReadyGate> gate) {
-                gate->queue_.async_wait_unless([&]() noexcept { return gate->invite(); },
+                gate->queue_.async_wait_unless([&]() noexcept { return gate->invite(); }, [&] { gate->watch(); },
                                                asio::consign(std::move(handler), Departure{gate}));
-                gate->watch();
             },
             token, this->shared_from_this());
     }
 
-    /// Invites whoever can be invited by now.
-    void update() {
-        do {
-            while (queue_.size() > 0 && invite())
-                if (admissible(time_.now()) == unlimited)
-                    queue_.wake_all();
-                else if (!queue_.wake_one())
-                    withdraw_invitation();
-        } while (!set_alarm());
+    /// Invites whoever can be invited by now. Where there is no memory to go on, the next call does, and the next wait.
+    void update() noexcept {
+        try {
+            invite_all();
+        } catch (...) { // nothing throws but for want of memory, which Asio may tell in another way
+        }
     }
 
     /// A call was admitted where their number is limited: probably of one who was invited.
@@ -93,7 +91,12 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
         Departure(Departure&&) noexcept = default;
         Departure& operator=(Departure&&) = delete;
         ~Departure() {
-            if (const auto gate = gate_.lock()) gate->watch();
+            const auto gate = gate_.lock();
+            if (!gate) return;
+            try {
+                gate->watch();
+            } catch (...) { // as in `update`
+            }
         }
 
       private:
@@ -110,8 +113,18 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
         return false;
     }
 
+    void invite_all() {
+        do {
+            while (queue_.size() > 0 && invite())
+                if (admissible(time_.now()) == unlimited)
+                    queue_.wake_all();
+                else if (!queue_.wake_one())
+                    withdraw_invitation();
+        } while (!set_alarm());
+    }
+
     void watch() {
-        if (!set_alarm()) update();
+        if (!set_alarm()) invite_all();
     }
 
     // Sets the alarm for the next change, or stops it when nobody waits. False, and no alarm, if the change has come:
@@ -130,10 +143,11 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
         auto at = next_change(now);
         if (invited > 0) at = std::min(at.value_or(TimePoint::max()), now + patience_);
         if (!at || (alarm_at_ && *alarm_at_ <= *at)) return true; // one that rings early does no harm
-        alarm_at_ = at;
+        alarm_at_.reset();
         alarm_.set(time_, *executor, *at, [weak = this->weak_from_this()](AlarmEnd end) {
             if (const auto gate = weak.lock()) gate->on_alarm(end);
         });
+        alarm_at_ = at; // only now, since that may throw
         return true;
     }
 

@@ -47,14 +47,30 @@ class WaitQueue {
     ///                 given.
     template <std::predicate Ready, asio::completion_token_for<Signature> Token>
     auto async_wait_unless(Ready ready, Token&& token) {
+        return async_wait_unless(std::move(ready), []() noexcept {}, std::forward<Token>(token));
+    }
+
+    /// The same, and calls `begun()` without the lock once it waits. What that throws ends the wait, as if it had not
+    /// begun, and is passed on; unless the turn has come meanwhile.
+    template <std::predicate Ready, std::invocable Begun, asio::completion_token_for<Signature> Token>
+    auto async_wait_unless(Ready ready, Begun begun, Token&& token) {
         return asio::async_initiate<Token, Signature>(
-            [](auto handler, std::shared_ptr<State> state, Ready is_ready) {
+            [](auto handler, std::shared_ptr<State> state, Ready is_ready, Begun has_begun) {
                 auto executor = asio::any_io_executor{asio::get_associated_executor(handler)};
                 auto slot = asio::get_associated_cancellation_slot(handler);
+                // On this stack: the coroutine may be resumed, and gone, before it has run.
+                auto call = std::move(has_begun);
                 const auto waiter = std::make_shared<Waiter>(std::move(state), std::move(executor), std::move(handler));
                 enqueue(waiter, slot, is_ready);
+                try {
+                    call();
+                } catch (...) {
+                    if (!withdraw(*waiter)) return;
+                    if (slot.is_connected()) slot.clear();
+                    throw;
+                }
             },
-            token, state_, std::move(ready));
+            token, state_, std::move(ready), std::move(begun));
     }
 
     template <asio::completion_token_for<Signature> Token>
@@ -122,6 +138,8 @@ class WaitQueue {
     static void complete(Waiter& waiter, boost::system::error_code code);
 
     static void cancel(Waiter& waiter);
+    // Ends the wait without calling its handler. False if its turn came first.
+    static bool withdraw(Waiter& waiter) noexcept;
 
     std::shared_ptr<State> state_;
 };

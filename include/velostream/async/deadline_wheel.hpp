@@ -121,9 +121,18 @@ class DeadlineTimer {
 
     /// Calls the deadline on the executor at `at`, late by a few milliseconds at most while the executor is free. What
     /// it throws leaves through the executor; the deadlines after it have their turns nevertheless.
+    ///
+    /// If it throws, for want of memory, the deadline is not armed; the others are, and the next `arm` that finds
+    /// memory sees to them.
     void arm(Deadline& deadline, TimePoint at) {
         state_->wheel.arm(deadline, at);
-        if (!state_->wake_at || at < *state_->wake_at) wake_in_time(state_);
+        if (state_->wake_at && *state_->wake_at <= at) return;
+        try {
+            wake_in_time(state_);
+        } catch (...) {
+            disarm(deadline);
+            throw;
+        }
     }
 
     void disarm(Deadline& deadline) noexcept { state_->wheel.disarm(deadline); }
@@ -185,8 +194,14 @@ class DeadlineTimer {
             }
             wake_in_time(self);
         };
-        state->time.sleep_until(state->executor, *next,
-                                asio::bind_cancellation_slot(state->wake.slot(), std::move(woken)));
+        try {
+            state->time.sleep_until(state->executor, *next,
+                                    asio::bind_cancellation_slot(state->wake.slot(), std::move(woken)));
+        } catch (...) {
+            state->wake_at.reset();
+            ++state->generation;
+            throw;
+        }
     }
 
     std::shared_ptr<State> state_;

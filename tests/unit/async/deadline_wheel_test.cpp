@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <memory>
+#include <new>
 #include <optional>
 #include <random>
 #include <stdexcept>
@@ -258,12 +259,14 @@ struct TestClock {
         SleepHandler sleeper;
         TimePoint until{};
         int sleeps = 0;
+        bool has_no_memory = false; // for another sleep
     };
     std::shared_ptr<State> state = std::make_shared<State>();
 
     TimePoint now() const noexcept { return state->now; }
     TimePoint coarse_now() const noexcept { return state->now; }
     void sleep_until(const asio::any_io_executor&, TimePoint at, SleepHandler handler) {
+        if (state->has_no_memory) throw std::bad_alloc{};
         auto slot = asio::get_associated_cancellation_slot(handler);
         state->sleeper.swap(handler);
         state->until = at;
@@ -398,6 +401,41 @@ TEST(DeadlineTimer, ADeadlineThatThrowsLetsTheOthersHaveTheirTurns) {
 
     EXPECT_EQ(same_time.calls, 1);
     EXPECT_EQ(later.calls, 1);
+}
+
+TEST(DeadlineTimer, ADeadlineThatCannotBeSleptForIsNotArmedAndSpoilsNoOther) {
+    asio::io_context io;
+    const TestClock clock;
+    DeadlineTimer timer{io.get_executor(), clock};
+    Probe first, later;
+    clock.state->has_no_memory = true;
+    EXPECT_THROW(timer.arm(first, t0 + 1s), std::bad_alloc);
+    clock.state->has_no_memory = false;
+
+    EXPECT_FALSE(first.is_armed());
+    timer.arm(later, t0 + 2s);
+    clock.advance_to(t0 + 3s);
+
+    EXPECT_EQ(first.calls, 0);
+    EXPECT_EQ(later.calls, 1);
+}
+
+TEST(DeadlineTimer, WhoeverIsArmedNextSleepsForThoseThatCouldNotBeSleptFor) {
+    asio::io_context io;
+    const TestClock clock;
+    DeadlineTimer timer{io.get_executor(), clock};
+    Probe first, second, third;
+    timer.arm(first, t0 + 1s);
+    timer.arm(second, t0 + 2s);
+    clock.state->has_no_memory = true;
+    EXPECT_THROW(clock.advance_to(t0 + 1500ms), std::bad_alloc);
+    clock.state->has_no_memory = false;
+
+    timer.arm(third, t0 + 1h);
+    clock.advance_to(t0 + 3s);
+
+    EXPECT_EQ(first.calls, 1);
+    EXPECT_EQ(second.calls, 1);
 }
 
 TEST(DeadlineTimer, CallsNobodyOnceItIsDestroyed) {

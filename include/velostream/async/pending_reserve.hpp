@@ -36,19 +36,18 @@ class PendingReserve : public ContextMember {
 
   protected:
     /// Lets the context, `slot` and `deadline` end the wait. False if the context ends already, and the wait with it.
+    /// If it throws, nobody ends the wait, and its handler is gone.
     template <TimeSource Time>
     bool watch(asio::cancellation_slot slot, TimePoint deadline, const Time& time) {
         if (!membership_.join(executor_, shared_from_this())) return false;
-        const std::weak_ptr<ContextMember> weak = weak_from_this();
-        const auto end = [weak](Errc why) {
-            if (const auto alive = weak.lock()) static_cast<PendingReserve&>(*alive).give_up(why);
-        };
-        if (slot.is_connected()) slot.assign([end](asio::cancellation_type) { end(Errc::cancelled); });
-        if (deadline == TimePoint::max()) return true;
-        const std::scoped_lock lock{mutex_}; // it may ring before it is set
-        alarm_.set(time, executor_, deadline, [end](AlarmEnd how) {
-            if (how == AlarmEnd::rang) end(Errc::deadline_exceeded);
-        });
+        try {
+            tell_when_over(slot, deadline, time);
+        } catch (...) {
+            if (slot.is_connected()) slot.clear();
+            drop();
+            membership_.leave();
+            throw;
+        }
         return true;
     }
 
@@ -74,6 +73,20 @@ class PendingReserve : public ContextMember {
     }
 
   private:
+    template <TimeSource Time>
+    void tell_when_over(asio::cancellation_slot& slot, TimePoint deadline, const Time& time) {
+        const std::weak_ptr<ContextMember> weak = weak_from_this();
+        const auto end = [weak](Errc why) {
+            if (const auto alive = weak.lock()) static_cast<PendingReserve&>(*alive).give_up(why);
+        };
+        if (slot.is_connected()) slot.assign([end](asio::cancellation_type) { end(Errc::cancelled); });
+        if (deadline == TimePoint::max()) return;
+        const std::scoped_lock lock{mutex_}; // it may ring before it is set
+        alarm_.set(time, executor_, deadline, [end](AlarmEnd how) {
+            if (how == AlarmEnd::rang) end(Errc::deadline_exceeded);
+        });
+    }
+
     virtual void give_up(Errc why) = 0;
     /// Ends the wait, whose handler goes uncalled.
     virtual void leave_queue() noexcept = 0;

@@ -14,6 +14,11 @@ std::array<Error::SharedText, 4> refusals_of(const std::string& name) {
     return {text(), text(), text(), text()};
 }
 
+// noexcept: the change has been told to others.
+void tell(const std::function<void(const CircuitStateChanged&)>& callback, const CircuitStateChanged& change) noexcept {
+    callback(change);
+}
+
 } // namespace
 
 CircuitBreakerEvents::CircuitBreakerEvents(std::string name, const CircuitBreakerConfig& config,
@@ -42,19 +47,21 @@ Error CircuitBreakerEvents::refuse(std::optional<Duration> retry_after) const {
 
 void CircuitBreakerEvents::publish(const BreakerTransition& transition) {
     const auto why = describe(transition, config_);
+    std::optional<OpenReason> reason;
+    if (transition.to == CircuitState::open || transition.to == CircuitState::forced_open) {
+        const auto& error = transition.error;
+        reason = OpenReason{transition.cause, transition.counts, transition.at, error, why};
+        if (error.code().failed()) reason->text.append("; last error: ").append(error.message());
+    }
     std::vector<std::shared_ptr<const Callback>> callbacks;
     {
         const std::lock_guard lock{mutex_};
         callbacks = callbacks_;
-        if (transition.to == CircuitState::open || transition.to == CircuitState::forced_open) {
-            const auto& error = transition.error;
-            reason_ = OpenReason{transition.cause, transition.counts, transition.at, error, why};
-            if (error.code().failed()) reason_->text.append("; last error: ").append(error.message());
-        }
+        if (reason) reason_ = std::move(reason);
     }
     const CircuitStateChanged change{name_, transition.from, transition.to, why, transition.at};
     if (auto* observer = observer_.load(std::memory_order_acquire)) observer->on_circuit_state_changed(change);
-    for (const auto& callback : callbacks) (*callback)(change);
+    for (const auto& callback : callbacks) tell(*callback, change);
 }
 
 std::optional<OpenReason> CircuitBreakerEvents::why_open() const {

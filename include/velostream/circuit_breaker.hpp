@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -149,7 +150,8 @@ class CircuitBreaker {
     void set_observer(std::shared_ptr<Observer> observer) { state_->events.set_observer(std::move(observer)); }
 
     /// Also calls `callback` for every change of state: in their order, once, after it took effect, under no lock.
-    /// It must not throw.
+    /// It must not throw: that ends the program. Where there is no memory to tell of a change, it is told with the
+    /// next.
     void on_state_change(std::function<void(const CircuitStateChanged&)> callback) {
         state_->events.on_state_change(std::move(callback));
     }
@@ -229,14 +231,17 @@ class CircuitBreaker {
             return admission;
         }
 
-        void record_success(const BreakerPermit& permit) { react(machine.record_success(permit, this->time())); }
-        void record_failure(const BreakerPermit& permit, const Error& error) {
+        // None of these throws: a permit that was given is used, and one that was taken back is gone.
+        void record_success(const BreakerPermit& permit) noexcept {
+            react(machine.record_success(permit, this->time()));
+        }
+        void record_failure(const BreakerPermit& permit, const Error& error) noexcept {
             record(permit, classifier.classify(error), &error);
         }
-        void record(const BreakerPermit& permit, CallOutcomeKind kind, const Error* error = nullptr) {
+        void record(const BreakerPermit& permit, CallOutcomeKind kind, const Error* error = nullptr) noexcept {
             react(machine.record(permit, kind, this->time(), error));
         }
-        void react(BreakerEffect effect) {
+        void react(BreakerEffect effect) noexcept {
             if (effect == BreakerEffect::none) [[likely]]
                 return;
             if (effect == BreakerEffect::state_changed)
@@ -244,7 +249,7 @@ class CircuitBreaker {
             else
                 this->update();
         }
-        void abandon(const BreakerPermit& permit) { record(permit, CallOutcomeKind::cancelled); }
+        void abandon(const BreakerPermit& permit) noexcept { record(permit, CallOutcomeKind::cancelled); }
 
         void set_state(CircuitState to) {
             if (machine.set_state(to, this->time().now())) changed();
@@ -255,11 +260,14 @@ class CircuitBreaker {
             if (was_another) changed();
         }
 
-        void changed() {
-            machine.publish_transitions([&](const BreakerTransition& transition) {
-                if (transition.to != CircuitState::half_open) this->forget_invitations();
-                events.publish(transition);
-            });
+        void changed() noexcept {
+            try {
+                machine.publish_transitions([&](const BreakerTransition& transition) {
+                    if (transition.to != CircuitState::half_open) this->forget_invitations();
+                    events.publish(transition);
+                });
+            } catch (const std::bad_alloc&) { // told with the next change
+            }
             this->update();
         }
 

@@ -32,7 +32,7 @@ class CircuitBreakerEvents {
     // The error of a refused call, after the observer was told. Allocates nothing.
     Error refuse(std::optional<Duration> retry_after) const;
 
-    // Tells everybody about a change of state.
+    // Tells everybody about a change of state. Throws `std::bad_alloc` before it tells anybody, or not at all.
     void publish(const BreakerTransition& transition);
 
     std::optional<OpenReason> why_open() const;

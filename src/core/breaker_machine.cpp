@@ -2,7 +2,9 @@
 #include "velostream/core/breaker_machine.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
+#include <new>
 
 namespace velostream {
 
@@ -35,7 +37,10 @@ BreakerMachine::BreakerMachine(const CircuitBreakerConfig& config)
       window_(config.sliding_window_size, rules_.last_minimum()),
       success_threshold_(static_cast<std::uint16_t>(config.success_threshold)),
       timeout_(config.timeout),
-      max_half_open_(half_open_limit(config)) {}
+      max_half_open_(half_open_limit(config)) {
+    unpublished_.reserve(4);
+    probes_.reserve(std::min<std::size_t>(success_threshold_, 16)); // so few need no memory later
+}
 
 BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
     Admission admission;
@@ -75,8 +80,11 @@ BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
                     admission.changed = true;
                     break;
                 }
-                if (!control_.admit_probe(word.epoch)) break;
-                add_probe(now);
+                add_probe(now); // first, since it may throw
+                if (!control_.admit_probe(word.epoch)) {
+                    remove_probe(now);
+                    break;
+                }
                 admission.permit = BreakerPermit{word.epoch, true, now};
                 return admission;
             }
@@ -149,7 +157,7 @@ BreakerEffect BreakerMachine::open(std::uint32_t epoch, BreakerRule rule, TimePo
 }
 
 void BreakerMachine::change(const BreakerWord& from, CircuitState to, BreakerCause cause, TimePoint at,
-                            const Error* error, std::uint16_t probes) {
+                            const Error* error, std::uint16_t probes) noexcept {
     // All that belongs to the new state is written before the control word publishes it.
     const auto counts = window_.counts();
     if (to == CircuitState::open)
@@ -159,7 +167,7 @@ void BreakerMachine::change(const BreakerWord& from, CircuitState to, BreakerCau
     note_change({from.state, to, cause, at, counts, error ? *error : Error{}});
 }
 
-void BreakerMachine::note_change(BreakerTransition transition) {
+void BreakerMachine::note_change(BreakerTransition transition) noexcept {
     const auto to = transition.to;
     if (to != CircuitState::half_open) probes_.clear();
     last_transition_ = transition.at;
@@ -168,7 +176,15 @@ void BreakerMachine::note_change(BreakerTransition transition) {
         ++opened_;
     }
     if (to == CircuitState::closed) last_closed_ = transition.at;
-    if (transition.from != to) unpublished_.push_back(std::move(transition));
+    if (transition.from == to) return;
+    try {
+        unpublished_.push_back(std::move(transition));
+    } catch (const std::bad_alloc&) { // then it is one with the one before it, and nothing if that leads back
+        auto& last = unpublished_.back();
+        transition.from = last.from;
+        last = std::move(transition);
+        if (last.from == to) unpublished_.pop_back();
+    }
 }
 
 bool BreakerMachine::settle(TimePoint now) {

@@ -2,6 +2,7 @@
 #include "velostream/core/outcome_window.hpp"
 
 #include <algorithm>
+#include <new>
 
 namespace velostream {
 
@@ -50,14 +51,21 @@ OutcomeCounts OutcomeWindow::counts() const {
     return {calls, std::min(failed_.count(), calls), std::min(slow_.count(), calls)};
 }
 
-void OutcomeWindow::Positions::push(std::uint64_t position) {
-    if (count_ == ring_.size()) {
+void OutcomeWindow::Positions::push(std::uint64_t position) noexcept {
+    if (count_ == ring_.size()) grow();
+    ring_[(first_ + count_++) & (ring_.size() - 1)] = position;
+}
+
+// Without memory for that it forgets the oldest position instead.
+void OutcomeWindow::Positions::grow() noexcept {
+    try {
         std::vector<std::uint64_t> larger(2 * ring_.size());
         for (std::size_t i = 0; i < count_; ++i) larger[i] = ring_[(first_ + i) & (ring_.size() - 1)];
         ring_.swap(larger);
         first_ = 0;
+    } catch (const std::bad_alloc&) {
+        forget_until(ring_[first_]);
     }
-    ring_[(first_ + count_++) & (ring_.size() - 1)] = position;
 }
 
 void OutcomeWindow::Positions::forget_until(std::uint64_t position) noexcept {

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <concepts>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -155,17 +154,25 @@ class BreakerMachine {
 
     /// Calls `publish(transition)` for each transition that was not published yet: in their order, once each, after
     /// they took effect, outside of any lock. If another thread is publishing, it takes over ours too.
+    ///
+    /// What `publish` throws is passed on; that transition counts as not published, and comes first the next time.
     template <std::invocable<const BreakerTransition&> Publish>
     void publish_transitions(Publish publish) {
         std::unique_lock lock{mutex_};
         if (publishing_) return;
         publishing_ = true;
         while (!unpublished_.empty()) {
-            const auto transition = std::move(unpublished_.front());
-            unpublished_.pop_front();
+            const auto transition = unpublished_.front();
             lock.unlock();
-            publish(transition);
+            try {
+                publish(transition);
+            } catch (...) {
+                lock.lock();
+                publishing_ = false;
+                throw;
+            }
             lock.lock();
+            unpublished_.erase(unpublished_.begin());
         }
         publishing_ = false;
     }
@@ -217,8 +224,8 @@ class BreakerMachine {
 
     // All of these need the mutex. Epochs end in `change` and with the last success of a probe, nowhere else.
     void change(const BreakerWord& from, CircuitState to, BreakerCause cause, TimePoint at,
-                const Error* error = nullptr, std::uint16_t probes = 0);
-    void note_change(BreakerTransition transition);
+                const Error* error = nullptr, std::uint16_t probes = 0) noexcept;
+    void note_change(BreakerTransition transition) noexcept;
     bool settle_locked(TimePoint now);
     void add_probe(TimePoint started);
     void remove_probe(TimePoint started);
@@ -253,7 +260,8 @@ class BreakerMachine {
     std::vector<TimePoint> probes_; // starts of those that are out, ascending
     std::uint64_t opened_ = 0;
     std::optional<TimePoint> last_transition_, last_opened_, last_closed_;
-    std::deque<BreakerTransition> unpublished_;
+    // There is room for two at least: the first, which is being published perhaps, and another.
+    std::vector<BreakerTransition> unpublished_;
     bool publishing_ = false;
 };
 

@@ -63,12 +63,14 @@ class OutcomeWindow {
     // Positions, ascending. Grows with need, up to the window's size.
     class Positions {
       public:
-        void push(std::uint64_t position);
+        void push(std::uint64_t position) noexcept;
         void forget_until(std::uint64_t position) noexcept;
         void clear() noexcept { first_ = count_ = 0; }
         std::uint32_t count() const noexcept { return static_cast<std::uint32_t>(count_); }
 
       private:
+        void grow() noexcept;
+
         std::vector<std::uint64_t> ring_ = std::vector<std::uint64_t>(128); // a power of two
         std::size_t first_ = 0;
         std::size_t count_ = 0;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <new>
+
 #include "breaker_fixture.hpp"
 
 namespace velostream::testing {
@@ -304,6 +306,22 @@ TEST_F(BreakerMachineTest, PublishesEachTransitionOnceWithItsNumbersAndError) {
     EXPECT_EQ(seen[1].at, t0 + 10s);
     EXPECT_EQ(seen[2].to, CircuitState::closed);
     EXPECT_FALSE(seen[2].error.code().failed());
+}
+
+TEST_F(BreakerMachineTest, ATransitionThatCouldNotBePublishedIsPublishedWithTheNext) {
+    BreakerMachine machine{small};
+    fail(machine);
+    std::vector<CircuitState> seen;
+
+    const auto no_memory = [&](const BreakerTransition&) {
+        machine.set_state(CircuitState::disabled, t0); // waits in line meanwhile
+        throw std::bad_alloc{};
+    };
+    EXPECT_THROW(machine.publish_transitions(no_memory), std::bad_alloc);
+    machine.set_state(CircuitState::forced_open, t0);
+    machine.publish_transitions([&](const BreakerTransition& transition) { seen.push_back(transition.to); });
+
+    EXPECT_EQ(seen, (std::vector{CircuitState::open, CircuitState::disabled, CircuitState::forced_open}));
 }
 
 TEST_F(BreakerMachineTest, ATransitionMadeWhilePublishingIsPublishedAfterTheOthers) {

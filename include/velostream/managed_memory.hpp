@@ -100,6 +100,9 @@ struct ManagerClock {
 
 /// Bytes that `allocate_memory` granted, until this object ends. Move-only. It may outlive its manager.
 ///
+/// One that was moved from has no bytes and no name; beside asking for these and `release`, it may only be assigned to
+/// and destroyed.
+///
 /// Threads: belongs to one thread or coroutine at a time.
 class Allocation {
   public:
@@ -108,7 +111,7 @@ class Allocation {
     ~Allocation() { release(); }
 
     Bytes bytes() const noexcept { return reservation_.bytes(); }
-    std::string_view name() const noexcept { return account_.name(); }
+    std::string_view name() const noexcept { return shared_ ? account_.name() : std::string_view{}; }
 
     /// Allocates `more` in addition, or changes nothing.
     ///

@@ -184,6 +184,20 @@ TEST_F(ResourceManagerTest, AnAllocationThatIsMovedToItselfKeepsItsBytes) {
     EXPECT_EQ(resources.get_memory_usage().bytes_used, 1000u);
 }
 
+TEST_F(ResourceManagerTest, AnAllocationThatWasMovedFromHasNoNameAndNoBytesAndMayBeAssignedTo) {
+    auto resources = limited(1);
+    auto from = *resources.allocate_memory("a", 1000);
+    auto to = std::move(from);
+
+    EXPECT_EQ(from.name(), "");
+    EXPECT_EQ(from.bytes(), 0u);
+    from.release();
+    from = std::move(to);
+
+    EXPECT_EQ(from.name(), "a");
+    EXPECT_EQ(from.bytes(), 1000u);
+}
+
 TEST_F(ResourceManagerTest, AccountsOfANameAndItsAllocationsAreTheSame) {
     auto resources = limited(1);
     const auto account = resources.account("sends");

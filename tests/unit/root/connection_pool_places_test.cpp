@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <exception>
 #include <optional>
+#include <string>
 
 #include "connection_pool_fixture.hpp"
+#include "velostream/async_reserve.hpp"
 
 namespace velostream {
 namespace {
@@ -105,6 +110,22 @@ TEST_F(SharedPlacesTest, APlaceThatComesTooLateIsGivenBack) {
 
     EXPECT_EQ(waiter.error(), Errc::cancelled);
     EXPECT_EQ(places.used(), 1u + pool->get_stats().total);
+}
+
+TEST_F(SharedPlacesTest, ThePlaceOfAFailedConnectIsFreeBeforeTheFailureIsTold) {
+    make_pool(1, places);
+    const auto first = take_place();
+    factory.delay_opens(1s);
+    factory.fail_next_opens(Errc::connect_failed);
+    std::string order;
+    const auto told = [&](std::exception_ptr, const Result<Lease>& answer) { order += answer ? "lease " : "failure "; };
+    asio::co_spawn(io, pool->get_connection(), told);
+    run();
+    async_reserve(places, 1, asio::bind_executor(io, [&](const auto&) { order += "place "; }));
+
+    pass(1s);
+
+    EXPECT_EQ(order, "place failure ");
 }
 
 TEST_F(SharedPlacesTest, ThePoolsEndEndsItsPlaceInLine) {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "support/run_coroutine.hpp"
 #include "velostream/testing/recording_observer.hpp"
@@ -323,6 +324,56 @@ TEST_F(PipelineTest, ARefusalIsToldOnlyToThoseOutsideOfIt) {
     run(io, time, guarded.execute(operation));
 
     EXPECT_EQ(log, ">a-a");
+}
+
+// Throws at the move that the test says.
+class Unmovable {
+  public:
+    struct Script {
+        int moves = 0;
+        int moves_until_throw = 0; // 0: none throws
+    };
+
+    explicit Unmovable(Script& script) : script_(&script) {}
+    Unmovable(Unmovable&& other) : script_(other.script_) {
+        if (++script_->moves == script_->moves_until_throw) throw std::runtime_error{"cannot be moved"};
+    }
+    Unmovable& operator=(Unmovable&&) = delete;
+    ~Unmovable() = default;
+
+  private:
+    Script* script_;
+};
+
+TEST_F(PipelineTest, ASuccessWhoseValueCannotBeMovedToTheCallerIsJudgedOnce) {
+    std::string log;
+    Witness a{"a", log};
+    Pipeline guarded{a, breaker};
+    Unmovable::Script script;
+    const auto make = [&]() -> asio::awaitable<Unmovable> { co_return Unmovable{script}; };
+    const auto call = [&]() -> asio::awaitable<std::string> {
+        try {
+            auto running = guarded.execute(make);
+            const auto result = co_await std::move(running);
+            co_return result ? "value" : "error";
+        } catch (const std::runtime_error&) {
+            co_return "thrown";
+        }
+    };
+    ASSERT_EQ(run(io, time, call()), "value");
+    const int moves = script.moves;
+
+    int thrown_to_the_caller = 0;
+    for (int failing = 1; failing <= moves; ++failing) {
+        script = {.moves_until_throw = failing};
+        log.clear();
+        const auto ended = run(io, time, call());
+        EXPECT_EQ(log, ended == "error" ? ">a-a" : ">a+a") << "move " << failing << ": " << ended;
+        if (ended == "thrown") ++thrown_to_the_caller;
+        breaker.reset();
+    }
+
+    EXPECT_GE(thrown_to_the_caller, 1);
 }
 
 // Cannot take being told of a failure.

@@ -11,9 +11,7 @@ std::shared_ptr<MemoryWaiter> ReserveOperation::self() {
 
 void ReserveOperation::give_up(Errc why) {
     if (!leave(self())) return;
-    Error error{why};
-    if (why == Errc::deadline_exceeded) error = error.with_inner(why_waiting());
-    finish(std::move(error));
+    finish(given_up(why, [this] { return why_waiting(); }));
 }
 
 void ReserveOperation::leave_queue() noexcept {

@@ -90,9 +90,7 @@ std::shared_ptr<ReserveAllOperation::Step> ReserveAllOperation::leave() {
 void ReserveAllOperation::give_up(Errc why) {
     const auto step = leave();
     if (!step) return;
-    Error error{why};
-    if (why == Errc::deadline_exceeded) error = error.with_inner(step->why_waiting());
-    finish(std::move(error));
+    finish(given_up(why, [&step] { return step->why_waiting(); }));
 }
 
 void ReserveAllOperation::leave_queue() noexcept {

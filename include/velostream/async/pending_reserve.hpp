@@ -7,8 +7,10 @@
 #include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
+#include <concepts>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "velostream/async/alarm.hpp"
@@ -19,6 +21,19 @@
 namespace velostream::detail {
 
 namespace asio = boost::asio;
+
+/// What a wait that is given up ends with: a deadline has what was waited for inside, as `why_waiting()` tells, unless
+/// there is no memory for that.
+template <std::invocable Why>
+Error given_up(Errc why, Why why_waiting) noexcept {
+    Error error{why};
+    if (why != Errc::deadline_exceeded) return error;
+    try {
+        error = error.with_inner(why_waiting());
+    } catch (const std::bad_alloc&) { // the wait has left its queue: it must end
+    }
+    return error;
+}
 
 /// A wait for something of the core that ends once: granted, by its deadline, by a cancellation, or with its execution
 /// context. What all of these share: the handler, and who may end it.

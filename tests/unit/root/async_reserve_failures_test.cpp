@@ -7,6 +7,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
 #include <new>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -93,6 +94,20 @@ TEST_F(AsyncReserveFailuresTest, WhicheverRequestFailsAWaitBeginsOrDoesNot) {
         EXPECT_GE(failures, 3);
         EXPECT_EQ(ended, begun);
     }
+}
+
+TEST(GivenUp, WithoutMemoryForTheReasonADeadlineEndsTheWaitNevertheless) {
+    std::optional<Error> error;
+    const auto give_up = [&] {
+        error = detail::given_up(Errc::deadline_exceeded, [] {
+            return Error{Errc::memory_limit_exceeded, "a text that fits in no small string of anybody"};
+        });
+    };
+    const auto failures =
+        testing::with_each_request_failing(give_up, [&] { EXPECT_EQ(*error, Errc::deadline_exceeded); });
+
+    EXPECT_GE(failures, 2);
+    EXPECT_EQ(*error->inner(), Errc::memory_limit_exceeded);
 }
 #endif
 

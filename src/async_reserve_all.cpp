@@ -7,6 +7,13 @@
 
 namespace velostream::detail {
 
+void check_demands(const std::vector<MemoryDemand>& demands) {
+    std::map<const void*, std::size_t> of_tree;
+    for (const auto& demand : demands) ++of_tree[JointDemand::tree_of(demand.account)];
+    if (of_tree.empty()) JointDemand::check_count(0);
+    for (const auto& [tree, count] : of_tree) JointDemand::check_count(count);
+}
+
 void ReserveAllOperation::make_steps(std::vector<MemoryDemand> demands) {
     struct OfOneTree {
         std::vector<MemoryDemand> demands;
@@ -19,7 +26,6 @@ void ReserveAllOperation::make_steps(std::vector<MemoryDemand> demands) {
         tree.demands.push_back(std::move(demands[place]));
         tree.places.push_back(place);
     }
-    if (trees.empty()) trees[nullptr]; // no demand: refused below
     for (auto& [address, tree] : trees)
         steps_.push_back(std::make_unique<Step>(*this, JointDemand{std::move(tree.demands)}, std::move(tree.places)));
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <new>
 #include <utility>
 
 namespace velostream {
@@ -24,18 +25,21 @@ std::uint64_t StallWatch::stalls() const {
     return stalls_;
 }
 
-// Posted, since whoever tells is in the middle of a call. Without memory for it the next one who tells tries again.
+// Posted, since whoever tells is in the middle of a call, and waits for nobody: where another thread is setting the
+// alarm, that will look in time. Without memory for it the next one who tells tries again.
 void StallWatch::adjust_soon() noexcept {
     if (is_posted_.exchange(true)) return;
+    bool is_on_its_way = false;
     try {
-        tie_.with_executor([this](const asio::any_io_executor& executor) {
+        is_on_its_way = tie_.try_with_executor([this](const asio::any_io_executor& executor) {
             asio::post(executor, [weak = weak_from_this()] {
                 if (const auto self = weak.lock()) self->adjust();
             });
         });
     } catch (...) {
-        is_posted_ = false;
+        is_on_its_way = false;
     }
+    if (!is_on_its_way) is_posted_ = false;
 }
 
 // Nothing of ours keeps the execution context running while nobody waits.
@@ -52,12 +56,14 @@ void StallWatch::adjust() {
 
 void StallWatch::look() {
     std::vector<Stall> stalls;
-    {
+    try {
         const std::scoped_lock lock{mutex_};
         is_set_ = false;
         if (!locked_anyone_waits()) return seen_.clear();
         locked_set_alarm();
         stalls = locked_look();
+    } catch (const std::bad_alloc&) {
+        return; // next time
     }
     for (const auto& [account, lasts] : stalls)
         report_({account.name, account.waiting, account.used, account.limit, lasts});
@@ -67,15 +73,21 @@ bool StallWatch::locked_anyone_waits() const {
     return std::ranges::any_of(roots_, &MemoryAccount::anyone_waits);
 }
 
+// Without memory for it there is none until the next one begins to wait.
 void StallWatch::locked_set_alarm() {
     constexpr int looks_per_timeout = 4;
-    is_set_ = tie_.with_executor([&](const asio::any_io_executor& executor) {
-        set_alarm_(alarm_, executor, saturating_add(now_(), timeout_ / looks_per_timeout),
-                   [weak = weak_from_this()](AlarmEnd end) {
-                       const auto self = weak.lock();
-                       if (self && end == AlarmEnd::rang) self->look();
-                   });
-    });
+    auto ring = [weak = weak_from_this()](AlarmEnd end) {
+        const auto self = weak.lock();
+        if (self && end == AlarmEnd::rang) self->look();
+    };
+    is_set_ = false;
+    try {
+        is_set_ = tie_.with_executor([&](const asio::any_io_executor& executor) {
+            set_alarm_(alarm_, executor, saturating_add(now_(), timeout_ / looks_per_timeout), std::move(ring));
+        });
+    } catch (const std::bad_alloc&) {
+        return;
+    }
 }
 
 std::vector<StallWatch::Stall> StallWatch::locked_look() {

@@ -26,7 +26,7 @@ namespace detail {
 /// One `async_reserve_all`: a step for each tree, one after the other, each of which takes all that is wanted there.
 class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReservation>> {
   public:
-    /// Throws `std::invalid_argument` as `async_reserve_all`.
+    /// `demands` were checked.
     template <class Handler>
     ReserveAllOperation(std::vector<MemoryDemand> demands, asio::any_io_executor executor, Handler&& handler)
         : PendingReserve(std::move(executor), std::forward<Handler>(handler)) {
@@ -80,6 +80,9 @@ class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReserv
     bool has_ended_ = false;
 };
 
+/// Throws what is wrong with them, before anything begins: a coroutine is told where it calls.
+void check_demands(const std::vector<MemoryDemand>& demands);
+
 } // namespace detail
 
 /// Reserves all of `demands` or nothing, waiting for room until `deadline` at most.
@@ -89,7 +92,9 @@ class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReserv
 /// after the other, in an order that is the same for all calls, so that no two of them wait for each other; what the
 /// trees before have granted is held meanwhile.
 ///
-/// First come first served at each account that lacks room, as for `async_reserve`. Throws `std::invalid_argument`
+/// First come first served at each account that lacks room, as for `async_reserve`; it stands in line at one of them at
+/// a time, so where two of its accounts, neither above the other, are short again and again, others may pass at the one
+/// while it stands at the other. Throws `std::invalid_argument`
 /// for no demand, and for more than eight on one tree.
 ///
 /// Completes with: the reservations, in the order of `demands`; or an error as `async_reserve` has it, and then nothing
@@ -97,6 +102,7 @@ class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReserv
 /// Threads, Cancellation, Lifetime: as `async_reserve`.
 template <TimeSource Time, asio::completion_token_for<ReserveAllSignature> Token>
 auto async_reserve_all(std::vector<MemoryDemand> demands, TimePoint deadline, Time time, Token&& token) {
+    detail::check_demands(demands);
     return asio::async_initiate<Token, ReserveAllSignature>(
         [](auto handler, std::vector<MemoryDemand> wanted, TimePoint until, const Time& clock) {
             auto executor = asio::any_io_executor{asio::get_associated_executor(handler)};

@@ -23,7 +23,11 @@ std::shared_ptr<WaitQueue::Waiter> WaitQueue::take(Waiter& waiter) {
 
 // Posting runs no user code. It happens under the lock so that a context which ends finds a waiter either here, or
 // posted and without any other tie to it.
-void WaitQueue::complete(Waiter& waiter, boost::system::error_code code) {
+void WaitQueue::complete(Waiter& waiter, boost::system::error_code code) noexcept {
+    post(waiter, code);
+}
+
+void WaitQueue::post(Waiter& waiter, boost::system::error_code code) {
     const auto executor = std::exchange(waiter.executor, {});
     asio::post(executor, [handler = std::move(waiter.handler), code]() mutable { std::move(handler)(code); });
 }
@@ -37,15 +41,16 @@ void WaitQueue::cancel(Waiter& waiter) {
     waiter.membership.leave();
 }
 
-bool WaitQueue::withdraw(Waiter& waiter) noexcept {
-    {
-        const std::lock_guard lock{waiter.state->mutex};
-        if (!waiter.queued) return false;
-        take(waiter);
-    }
+bool WaitQueue::leave_queue(Waiter& waiter) noexcept {
+    const std::lock_guard lock{waiter.state->mutex};
+    if (!waiter.queued) return false;
+    take(waiter);
+    return true;
+}
+
+void WaitQueue::forget(Waiter& waiter) noexcept {
     waiter.drop(); // while the context knows of it, and so does not end
     waiter.membership.leave();
-    return true;
 }
 
 bool WaitQueue::Waiter::detach() noexcept {

@@ -12,10 +12,14 @@ namespace velostream {
 
 using Waiters = BudgetWaiters<MachineAtomics>;
 
+void JointDemand::check_count(std::size_t demands) {
+    if (demands == 0 || demands > most)
+        throw std::invalid_argument{"a joint reservation of " + std::to_string(demands) + " accounts: must be 1 to " +
+                                    std::to_string(most)};
+}
+
 JointDemand::JointDemand(std::vector<MemoryDemand> demands) : demands_(std::move(demands)) {
-    if (demands_.empty() || demands_.size() > most)
-        throw std::invalid_argument{"a joint reservation of " + std::to_string(demands_.size()) +
-                                    " accounts: must be 1 to " + std::to_string(most)};
+    check_count(demands_.size());
     auto& first = demands_.front().account;
     together_.node = first.node_;
     for (const auto& [account, bytes] : demands_) {

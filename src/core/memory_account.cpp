@@ -97,14 +97,14 @@ Result<void> MemoryReservation::try_grow(Bytes more) noexcept {
 
 Result<void> MemoryReservation::try_transfer(const MemoryAccount& account) noexcept {
     auto& to = *account.node_;
-    if (shard_ != nullptr && shard_->node == &to) return {};
-    if (bytes_ != 0 && &shard_->node->tree != &to.tree) {
-        auto there = account.try_reserve(bytes_);
-        if (!there) return there.error();
-        *this = std::move(*there);
-        return {};
-    }
-    if (bytes_ != 0) {
+    if (bytes_ != 0) { // else its account may have gone
+        if (shard_->node == &to) return {};
+        if (&shard_->node->tree != &to.tree) {
+            auto there = account.try_reserve(bytes_);
+            if (!there) return there.error();
+            *this = std::move(*there);
+            return {};
+        }
         const auto outcome = Tree::transfer(*shard_->node, to, bytes_);
         if (!outcome.granted()) return account.refusal(bytes_, outcome);
     }

@@ -36,6 +36,15 @@ class ContextTie {
         return true;
     }
 
+    /// The same, unless another thread is in such a call: for those who may wait for nobody.
+    template <class Use>
+    bool try_with_executor(Use use) {
+        const std::unique_lock lock{member_->mutex, std::try_to_lock};
+        if (!lock || !member_->executor) return false;
+        use(std::as_const(member_->executor));
+        return true;
+    }
+
   private:
     struct Member final : ContextMember {
         // Under the lock: who ends the context waits for an owner that ends at the same time.

@@ -28,6 +28,8 @@ namespace asio = boost::asio;
 /// Whoever has something to give calls `wake_one`; the waiter resumes through its own executor, never inside the call.
 ///
 /// Threads:      safe. No user code runs under the lock.
+/// Errors:       a wait that finds no memory to begin throws. A waiter whose turn comes and for whom there is no memory
+///               to say so ends the program: it must not be lost.
 /// Cancellation: all kinds, O(1); a cancelled waiter is no longer counted and takes no turn.
 /// Lifetime:     destruction completes everybody with `operation_aborted`. An execution context that ends takes its
 ///               waiters with it, as it does with everything that waits inside of it.
@@ -65,8 +67,9 @@ class WaitQueue {
                 try {
                     call();
                 } catch (...) {
-                    if (!withdraw(*waiter)) return;
-                    if (slot.is_connected()) slot.clear();
+                    if (!leave_queue(*waiter)) return;
+                    if (slot.is_connected()) slot.clear(); // before the handler goes, and perhaps its signal with it
+                    forget(*waiter);
                     throw;
                 }
             },
@@ -125,21 +128,30 @@ class WaitQueue {
                 if (const auto cancelled = weak.lock()) cancel(*cancelled);
             });
         }
-        const std::lock_guard lock{waiter->state->mutex};
-        if (ready())
-            complete(*waiter, {});
-        else
-            append(waiter);
+        {
+            const std::lock_guard lock{waiter->state->mutex};
+            if (!ready()) return append(waiter);
+        }
+        try {
+            post(*waiter, {}); // nobody else knows of it; it may throw, and then its handler must not go under the lock
+        } catch (...) {
+            if (slot.is_connected()) slot.clear();
+            throw;
+        }
     }
+
+    static void post(Waiter& waiter, boost::system::error_code code);
 
     // The three of them need the lock.
     static void append(const std::shared_ptr<Waiter>& waiter);
     static std::shared_ptr<Waiter> take(Waiter& waiter);
-    static void complete(Waiter& waiter, boost::system::error_code code);
+    static void complete(Waiter& waiter, boost::system::error_code code) noexcept;
 
     static void cancel(Waiter& waiter);
-    // Ends the wait without calling its handler. False if its turn came first.
-    static bool withdraw(Waiter& waiter) noexcept;
+    // Takes it out of the queue. False if its turn came first.
+    static bool leave_queue(Waiter& waiter) noexcept;
+    // Lets go of the handler, uncalled, of one that has left.
+    static void forget(Waiter& waiter) noexcept;
 
     std::shared_ptr<State> state_;
 };

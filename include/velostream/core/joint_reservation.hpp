@@ -27,6 +27,8 @@ class JointDemand {
     explicit JointDemand(std::vector<MemoryDemand> demands);
 
     static constexpr std::size_t most = BudgetDemand<MachineAtomics>::most_parts;
+    /// Throws as the constructor if this is no number of demands on one tree.
+    static void check_count(std::size_t demands);
 
     /// The same for all accounts of a tree; trees are ordered by it.
     static const void* tree_of(const MemoryAccount& account) noexcept { return &account.node_->tree; }

@@ -141,7 +141,37 @@ TEST_F(GateWithoutMemoryTest, ADepartureThatLeavesNoAlarmForTheOthersDoesNotEndT
     EXPECT_EQ(ready, (std::vector{2, 3}));
 }
 
+// AddressSanitizer sees who looks at the signal after its handler has taken it with it.
+TEST_F(GateWithoutMemoryTest, AHandlerMayOwnTheSignalOfItsWait) {
+    time.set_has_no_memory(true);
+    auto signal = std::make_shared<asio::cancellation_signal>();
+    const auto slot = signal->slot();
+    auto handler = asio::bind_executor(io, [kept = std::move(signal)](boost::system::error_code) {});
+
+    EXPECT_THROW(gate->async_ready(asio::bind_cancellation_slot(slot, std::move(handler))), std::bad_alloc);
+
+    EXPECT_EQ(gate->waiting(), 0u);
+}
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_F(GateWithoutMemoryTest, AWaitThatNeedNotWaitCompletesOrThrows) {
+    gate->opens = time.now();
+    wait(1); // the context's services are there from now on
+    int begun = 1, thrown = 0;
+    const auto wait_again = [&] {
+        ++begun;
+        try {
+            wait(1);
+        } catch (const std::bad_alloc&) {
+            ++thrown;
+        }
+    };
+    const auto failures = testing::with_each_request_failing(wait_again, [&] { poll(); });
+
+    EXPECT_GE(failures, 2);
+    EXPECT_EQ(ready.size(), static_cast<std::size_t>(begun - thrown));
+}
+
 TEST_F(NoMemoryTest, AWaitForATurnIsBegunOrThrowsAndLeavesNothingBehind) {
     WaitQueue queue;
     int begun = 0, thrown = 0, turns = 0;

@@ -195,6 +195,22 @@ TEST_F(TransferTest, OfNothingMakesItAReservationOfTheOtherAccount) {
     EXPECT_EQ(right.used(), 7u);
 }
 
+TEST_F(TransferTest, OfNothingNeedsNoAccountThatItCameFrom) {
+    MemoryReservation none;
+    {
+        const MemoryAccount passing{"passing"};
+        none = passing.try_reserve(10).value();
+        none.release();
+    }
+    MemoryReservation of_nobody;
+
+    EXPECT_TRUE(none.try_transfer(right));
+    EXPECT_TRUE(of_nobody.try_transfer(right));
+    EXPECT_TRUE(none.try_grow(1) && of_nobody.try_grow(2));
+
+    EXPECT_EQ(right.used(), 3u);
+}
+
 TEST_F(TransferTest, OutlivesTheAccountThatTheBytesCameFrom) {
     auto source = std::make_optional(process.child("source"));
     auto bytes = source->try_reserve(50).value();

@@ -230,6 +230,22 @@ TEST_F(AsyncReserveAllTest, IsAwaitedByACoroutine) {
     EXPECT_EQ(first.used(), 0u) << "the coroutine has ended, and its reservations with it";
 }
 
+TEST_F(AsyncReserveAllTest, ACoroutineIsToldWhereItCallsWhatIsWrong) {
+    auto calls = [&]() -> asio::awaitable<bool> {
+        try {
+            auto reserving = async_reserve_all({}, asio::use_awaitable);
+            co_await std::move(reserving);
+        } catch (const std::invalid_argument&) {
+            co_return true;
+        }
+        co_return false;
+    };
+    const auto calling = testing::start(*io, calls());
+
+    ASSERT_TRUE(calling.ended());
+    EXPECT_TRUE(calling.value());
+}
+
 TEST_F(AsyncReserveAllTest, WantsOneToEightAccountsOfEachTree) {
     EXPECT_THROW(async_reserve_all({}, into(outcome)), std::invalid_argument);
     EXPECT_THROW(async_reserve_all(std::vector<MemoryDemand>(9, {left, 1}), into(outcome)), std::invalid_argument);

@@ -10,7 +10,12 @@ namespace velostream::kafka {
 
 Consumer::Consumer(asio::any_io_executor executor, const ConsumerConfig& config)
     : core_(std::make_shared<detail::ConsumerCore>(std::move(executor), validated(config))) {
-    core_->open();
+    try {
+        core_->open();
+    } catch (...) {
+        core_->retire(); // its context may know of it already
+        throw;
+    }
 }
 
 Consumer::~Consumer() {

@@ -102,6 +102,7 @@ ConsumerSession::ConsumerSession(const ConsumerConfig& config, const EventSignal
 }
 
 ConsumerSession::~ConsumerSession() {
+    disconnect();
     run_in_background([client = client_, events = events_, records = records_] {
         rd_kafka_queue_destroy(records);
         rd_kafka_queue_destroy(events);

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <system_error>
 
@@ -12,15 +13,19 @@ namespace velostream::kafka {
 namespace {
 
 asio::posix::stream_descriptor open_eventfd(const asio::any_io_executor& executor) {
-    asio::posix::stream_descriptor descriptor{executor}; // first: the context may need a descriptor for its service
-    // A blocking one would stop the library's threads when nobody reads.
-    const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) throw std::system_error{errno, std::system_category(), "eventfd"};
-    boost::system::error_code refused;
-    descriptor.assign(fd, refused);
-    if (!refused) return descriptor;
-    ::close(fd);
-    throw std::system_error{std::error_code{refused}, "eventfd"};
+    try {
+        asio::posix::stream_descriptor descriptor{executor}; // first: its context may need a descriptor of its own
+        // A blocking one would stop the library's threads when nobody reads.
+        const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (fd < 0) throw std::system_error{errno, std::system_category(), "eventfd"};
+        boost::system::error_code refused;
+        descriptor.assign(fd, refused);
+        if (!refused) return descriptor;
+        ::close(fd);
+        throw std::system_error{std::error_code{refused}, "eventfd"};
+    } catch (const boost::system::system_error& problem) {
+        throw std::system_error{std::error_code{problem.code()}, problem.what()};
+    }
 }
 
 } // namespace

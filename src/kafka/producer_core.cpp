@@ -81,6 +81,11 @@ void ProducerCore::start(SendOperation& operation, Outgoing record, const CallCo
              is_handed_over ? make_error_code(Errc::send_outcome_unknown)
                             : make_error_code(boost::system::errc::not_enough_memory),
              When::later);
+        try {
+            after_progress(); // its deadline may be all that the timer is set for
+        } catch (const std::bad_alloc&) {
+            return; // it comes, and calls nobody
+        }
     }
 }
 

@@ -128,7 +128,8 @@ void RecordLoop::on_handled(Held& held, const Result<void>& result) {
     if (std::exchange(is_blocked_, false)) start_idle_workers();
 }
 
-void RecordLoop::on_worker_ended() {
+void RecordLoop::on_worker_ended(const std::exception_ptr& thrown) {
+    if (thrown) end(Error::from_exception(thrown));
     if (--running_ == 0 && end_) complete_end();
 }
 

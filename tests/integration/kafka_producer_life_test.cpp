@@ -109,15 +109,19 @@ TEST_F(ProducerLifeTest, AContextMayEndAfterItsProducerWasClosed) {
     EXPECT_EQ(producer.get_stats().in_flight, 0U);
 }
 
+// AddressSanitizer sees what has ended before it.
 TEST_F(ProducerLifeTest, MayBeAStaticOfTheProgram) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
-    const auto program = [] {
-        static asio::io_context context;
-        static Producer lasting{context.get_executor(), {.bootstrap_servers = "127.0.0.1:1"}};
-        const Producer passing{context.get_executor(), {.bootstrap_servers = "127.0.0.1:1"}};
-    };
-    const auto run_and_exit = [&] {
-        program();
+    const auto run_and_exit = [] {
+        static std::unique_ptr<asio::io_context> context;
+        static std::unique_ptr<Producer> older_than_what_it_holds;
+        const ProducerConfig config{.bootstrap_servers = "127.0.0.1:1"};
+        context = std::make_unique<asio::io_context>();
+        older_than_what_it_holds = std::make_unique<Producer>(context->get_executor(), config);
+        static const Producer lasting{context->get_executor(), config};
+        {
+            const Producer passing{context->get_executor(), config};
+        }
         std::exit(0);
     };
     EXPECT_EXIT(run_and_exit(), ::testing::ExitedWithCode(0), "");

@@ -83,7 +83,9 @@ class Consumer {
     ///               `std::invalid_argument` for `max_in_flight = 0`, and while an earlier loop has not ended.
     /// Cancellation: all kinds; it is passed on to the handlers in progress, and ends with Errc::cancelled when they
     ///               have ended. Their records are not done, unless they ended well.
-    /// Lifetime:     a consumer that ends stops its loop, as `close` does. A context that ends destroys the handlers in
+    /// Lifetime:     a consumer that ends stops its loop, as `close` does. Another context, from which the loop is
+    ///               awaited, must live until it has ended; a loop that was never awaited must go before the consumer's
+    ///               own context. A context that ends destroys the handlers in
     ///               progress, then `handler`, then the coroutine that awaits the loop: each may use what the next has.
     template <RecordHandler Handler>
     asio::awaitable<Result<void>> for_each(ForEachOptions options, Handler handler) {

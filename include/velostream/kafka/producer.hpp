@@ -102,9 +102,9 @@ auto initiate_send(ProducerCore& core, const SomeRecord& record, const CallConte
 ///           `close` first to have them written. The execution context may be destroyed at any time; then nothing is
 ///           left to do with the producer but to destroy it. Another context, through which a handler is to run, must
 ///           live until it has. An operation that is begun later, such as one of `asio::deferred`, must begin while the
-///           producer lives. A cancellation signal may end before its send, and be emitted, without effect, when send,
-///           context and producer have gone. Once a send was cancelled, the slot of the emission is its owner's again;
-///           every other one is emptied.
+///           producer lives, and go, begun or not, before the context. A cancellation signal may end before its send,
+///           and be emitted, without effect, when send, context and producer have gone. Once a send was cancelled, the
+///           slot of the emission is its owner's again; every other one is emptied.
 class Producer {
   public:
     using SendSignature = void(Result<Delivery>);

@@ -69,7 +69,8 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     }
 
     void on_handled(Held& held, const Result<void>& result);
-    void on_worker_ended();
+    /// What it threw was no handler's: that is a result.
+    void on_worker_ended(const std::exception_ptr& thrown);
 
     /// Takes the caller's share in `loop`, so that only the workers have one.
     template <class Token>
@@ -148,9 +149,13 @@ asio::awaitable<void> run_record_worker(std::shared_ptr<RecordLoop> loop, Handle
 template <class Handler>
 asio::awaitable<Result<void>> run_record_loop(std::shared_ptr<RecordLoop> loop, Handler handler) {
     for (auto& worker : loop->workers()) {
-        auto ended = [loop](const std::exception_ptr&) { loop->on_worker_ended(); };
-        asio::co_spawn(loop->executor(), run_record_worker<Handler>(loop, handler, *worker),
-                       asio::bind_cancellation_slot(worker->cancel.slot(), std::move(ended)));
+        auto ended = [loop](const std::exception_ptr& thrown) { loop->on_worker_ended(thrown); };
+        try {
+            asio::co_spawn(loop->executor(), run_record_worker<Handler>(loop, handler, *worker),
+                           asio::bind_cancellation_slot(worker->cancel.slot(), std::move(ended)));
+        } catch (...) { // no memory for it; those that run already have the handler, and are waited for
+            loop->on_worker_ended(std::current_exception());
+        }
     }
     co_return co_await RecordLoop::async_wait_for_end(std::move(loop), asio::use_awaitable);
 }

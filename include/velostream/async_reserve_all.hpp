@@ -94,8 +94,9 @@ void check_demands(const std::vector<MemoryDemand>& demands);
 ///
 /// First come first served at each account that lacks room, as for `async_reserve`; it stands in line at one of them at
 /// a time, so where two of its accounts, neither above the other, are short again and again, others may pass at the one
-/// while it stands at the other. Throws `std::invalid_argument`
-/// for no demand, and for more than eight on one tree.
+/// while it stands at the other.
+///
+/// Throws `std::invalid_argument`, before anything begins, for no demand and for more than eight on one tree.
 ///
 /// Completes with: the reservations, in the order of `demands`; or an error as `async_reserve` has it, and then nothing
 ///                 is held any more. Through the handler's executor, never inside of this call or of a release.

@@ -57,9 +57,9 @@ follow() { # LOG TITLE
         return
     fi
     : > "$1"
-    while IFS= read -r line; do
+    while IFS= read -r line || [ -n "$line" ]; do # the last one may have no end
         printf '%s\n' "$line" >> "$1"
-        progress=$(expr "$line" : ' *\[*\([0-9][0-9]*/[0-9][0-9]*\)[] ]' || true)
+        progress=$(expr "x$line" : 'x *\[*\([0-9][0-9]*/[0-9][0-9]*\)[] ]' || true)
         [ -z "$progress" ] || printf '\r\033[Kvelostream: %s ... %s' "$2" "$progress"
     done
     printf '\r\033[Kvelostream: %s ... ' "$2"

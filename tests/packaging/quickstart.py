@@ -162,6 +162,8 @@ class Packages(Case):
         printed = self.run_script("test")
         self.assertIn("not a Debian system; please install what Debian calls: zstd", printed)
         self.assertIn("100% tests passed", printed)
+        self.stand_in("apt-get", APT_GET)  # some have that, and no dpkg
+        self.assertIn("not a Debian system", self.run_script("test"))
         self.environment["CMAKE_VERSION"] = "3.24.0"
         self.assertIn("CMake 3.25 or newer is needed", self.run_script("test", code=1))
 
@@ -353,6 +355,15 @@ class Steps(Case):
         self.stand_in("cmake", CMAKE + 'case $1 in --build) echo "error: semicolon"; exit 4;; esac')
         self.assertIn("error: semicolon", self.run_script(code=1))
         self.assertIn("error: semicolon", (self.root / ".build/logs/build.log").read_text())
+
+    def test_on_a_terminal_a_step_shows_its_progress_and_its_last_words(self):
+        self.stand_in("cmake", CMAKE + """
+            case $1 in --build) printf '[3/7] one\\n(\\nno space left'; exit 1 ;; esac""")
+        screen = self.run_on_terminal("run", code=1)
+        self.assertIn("... 3/7", screen)
+        self.assertIn("no space left", screen)
+        self.assertNotIn("expr", screen)
+        self.assertEqual((self.root / ".build/logs/build.log").read_text(), "[3/7] one\n(\nno space left\n")
 
     def test_failing_tests_give_exit_code_1(self):
         self.stand_in("ctest", 'echo "50% tests passed, 1 tests failed out of 2"; exit 8')

@@ -97,16 +97,40 @@ class Case(unittest.TestCase):
         self.stand_in(name, script, self.build / "bin")
 
     def run_script(self, *arguments, code=0, cwd=None, script=None, given=""):
-        environment = {
-            "PATH": str(self.tools), "CALLS": str(self.calls), "BUILD": str(self.build), "TOOLS": str(self.tools),
-            "VELOSTREAM_SYSTEM_PREFIXES": str(self.prefix), **self.environment,
-        }  # fmt: skip
         done = subprocess.run(
-            ["sh", script or self.root / "cmake/quickstart.sh", *arguments], env=environment, cwd=cwd or self.folder, input=given,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            ["sh", script or self.root / "cmake/quickstart.sh", *arguments], env=self.all_environment(), cwd=cwd or self.folder,
+            input=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.assertEqual(done.returncode, code, done.stdout)
         return done.stdout
+
+    def run_on_terminal(self, *arguments, code=0):
+        """What the terminal was sent."""
+        ours, its = os.openpty()
+        with subprocess.Popen(
+            ["sh", self.root / "cmake/quickstart.sh", *arguments], env=self.all_environment(), cwd=self.folder,
+            stdin=subprocess.DEVNULL, stdout=its, stderr=its,
+        ) as running:  # fmt: skip
+            os.close(its)
+            screen = b""
+            while part := self.read_terminal(ours):
+                screen += part
+        os.close(ours)
+        self.assertEqual(running.returncode, code, screen)
+        return screen.decode()
+
+    @staticmethod
+    def read_terminal(terminal):
+        try:
+            return os.read(terminal, 4096)
+        except OSError:  # the last one who had the other end has closed it
+            return b""
+
+    def all_environment(self):
+        return {
+            "PATH": str(self.tools), "CALLS": str(self.calls), "BUILD": str(self.build), "TOOLS": str(self.tools),
+            "VELOSTREAM_SYSTEM_PREFIXES": str(self.prefix), **self.environment,
+        }  # fmt: skip
 
     def configurations(self):
         return [call for call in self.called() if "--fresh" in call]

@@ -25,21 +25,27 @@ std::uint64_t StallWatch::stalls() const {
     return stalls_;
 }
 
-// Posted, since whoever tells is in the middle of a call, and waits for nobody: where another thread is setting the
-// alarm, that will look in time. Without memory for it the next one who tells tries again.
+// Posted, since whoever tells is in the middle of a call, and waits for nobody: where another thread has the executor,
+// that one posts for both once it has let go of it. Neither can miss the other: this one leaves word before it tries,
+// that one lets go before it looks for word.
 void StallWatch::adjust_soon() noexcept {
-    if (is_posted_.exchange(true)) return;
-    bool is_on_its_way = false;
-    try {
-        is_on_its_way = tie_.try_with_executor([this](const asio::any_io_executor& executor) {
-            asio::post(executor, [weak = weak_from_this()] {
-                if (const auto self = weak.lock()) self->adjust();
-            });
+    is_told_ = true;
+    post_if_told();
+}
+
+// Without memory for it the next one who tells tries again.
+void StallWatch::post_if_told() noexcept {
+    const auto post = [this](const asio::any_io_executor& executor) {
+        if (!is_told_.exchange(false) || is_posted_.exchange(true)) return;
+        asio::post(executor, [weak = weak_from_this()] {
+            if (const auto self = weak.lock()) self->adjust();
         });
+    };
+    try {
+        while (is_told_ && tie_.try_with_executor(post)) continue;
     } catch (...) {
-        is_on_its_way = false;
+        is_posted_ = false;
     }
-    if (!is_on_its_way) is_posted_ = false;
 }
 
 // Nothing of ours keeps the execution context running while nobody waits.
@@ -73,21 +79,22 @@ bool StallWatch::locked_anyone_waits() const {
     return std::ranges::any_of(roots_, &MemoryAccount::anyone_waits);
 }
 
-// Without memory for it there is none until the next one begins to wait.
+// Without memory for it there is none until the next one begins to wait. Who wanted the executor meanwhile has left
+// word.
 void StallWatch::locked_set_alarm() {
     constexpr int looks_per_timeout = 4;
     auto ring = [weak = weak_from_this()](AlarmEnd end) {
         const auto self = weak.lock();
         if (self && end == AlarmEnd::rang) self->look();
     };
-    is_set_ = false;
     try {
         is_set_ = tie_.with_executor([&](const asio::any_io_executor& executor) {
             set_alarm_(alarm_, executor, saturating_add(now_(), timeout_ / looks_per_timeout), std::move(ring));
         });
     } catch (const std::bad_alloc&) {
-        return;
+        is_set_ = false;
     }
+    post_if_told();
 }
 
 std::vector<StallWatch::Stall> StallWatch::locked_look() {

@@ -64,6 +64,7 @@ class StallWatch final : public std::enable_shared_from_this<StallWatch> {
     };
 
     void adjust_soon() noexcept;
+    void post_if_told() noexcept;
     void adjust();
     void look();
     bool locked_anyone_waits() const;
@@ -75,7 +76,9 @@ class StallWatch final : public std::enable_shared_from_this<StallWatch> {
     const Duration timeout_;
     const Report report_;
     ContextTie tie_;
-    std::atomic<bool> is_posted_{false};
+    // Sequentially consistent, both: see adjust_soon.
+    std::atomic<bool> is_told_{false};   // something has changed, and nobody has posted for it
+    std::atomic<bool> is_posted_{false}; // adjust() is on its way and has not looked
 
     mutable std::mutex mutex_; // guards what follows
     std::vector<MemoryAccount> roots_;

@@ -36,7 +36,7 @@ class ContextTie {
         return true;
     }
 
-    /// The same, unless another thread is in such a call: for those who may wait for nobody.
+    /// The same, unless another thread is in such a call, which answers false, too: for those who may wait for nobody.
     template <class Use>
     bool try_with_executor(Use use) {
         const std::unique_lock lock{member_->mutex, std::try_to_lock};

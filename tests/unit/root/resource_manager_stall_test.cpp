@@ -6,8 +6,12 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/execution.hpp>
+#include <boost/asio/require.hpp>
+#include <functional>
 #include <limits>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,15 +20,39 @@
 namespace velostream {
 namespace {
 
+/// Runs something before its next post comes back: what another thread may do when this one is preempted there.
+class InterruptedExecutor {
+  public:
+    using Interruption = std::function<void()>;
+    InterruptedExecutor(asio::io_context::executor_type executor, Interruption& interruption)
+        : executor_(executor), interruption_(&interruption) {}
+
+    asio::execution_context& query(asio::execution::context_t) const noexcept { return executor_.context(); }
+    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
+        return asio::execution::blocking.never;
+    }
+    template <class Work>
+    void execute(Work work) const {
+        asio::require(executor_, asio::execution::blocking.never).execute(std::move(work));
+        if (const auto interrupt = std::exchange(*interruption_, nullptr)) interrupt();
+    }
+    friend bool operator==(const InterruptedExecutor&, const InterruptedExecutor&) = default;
+
+  private:
+    asio::io_context::executor_type executor_;
+    Interruption* interruption_;
+};
+
 class StallTest : public ResourceManagerTest {
   protected:
     // Looks come every 10 s: a stall is told between 40 and 60 s after its beginning.
-    ResourceManager<NoConnections, ManualTime> stalling() {
+    ResourceManager<NoConnections, ManualTime> stalling() { return stalling(io.get_executor()); }
+    ResourceManager<NoConnections, ManualTime> stalling(const asio::any_io_executor& executor) {
         auto with_timeout = options();
         with_timeout.stall_timeout = 40s;
         const StreamingConfig config{.max_memory_mb = 1,
                                      .resource_limits = ResourceLimitsConfig{.max_concurrent_queries = 1}};
-        return ResourceManager<NoConnections, ManualTime>{io.get_executor(), config, with_timeout, time};
+        return ResourceManager<NoConnections, ManualTime>{executor, config, with_timeout, time};
     }
     template <class Manager>
     void ask(Manager& resources, std::string_view name, Bytes bytes) {
@@ -114,6 +142,25 @@ TEST_F(StallTest, IsToldOfPlacesForQueries) {
 
     EXPECT_EQ(stalls(), Events{"stalled queries, 1 waiting, used 1 of 1, 40 s"});
     EXPECT_FALSE(is_admitted);
+}
+
+TEST_F(StallTest, IsToldThoughItBeganWhileAnotherThreadSaidThatNobodyWaits) {
+    std::function<void()> interruption;
+    auto resources = stalling(InterruptedExecutor{io.get_executor(), interruption});
+    auto held = resources.allocate_memory("windows", 1_MiB);
+    ask(resources, "groups", 10);
+    interruption = [&] {
+        std::thread{[&] {
+            run();
+            ask(resources, "groups", 20);
+        }}.join();
+    };
+
+    held->shrink(10);
+    advance(60s);
+
+    EXPECT_EQ(granted.size(), 1u);
+    EXPECT_EQ(stalls(), Events{"stalled process, 1 waiting, used 1048576 of 1048576, 40 s"});
 }
 
 TEST_F(StallTest, AreNotLookedForWhenNobodyWaits) {

@@ -113,5 +113,24 @@ TEST_F(ResourceManagerTest, BetweenTwoReadingsTheLastOneCounts) {
     EXPECT_EQ(resources.pressure(), PressureLevel::high) << "nothing is held, but the machine stalls";
 }
 
+TEST_F(ResourceManagerTest, WhatIsResidentAndChargedToNobodyIsAFigureOfItsOwn) {
+    write("proc/self/status", "Name: test\nVmRSS:\t   10240 kB\n");
+    auto resources = limited(100);
+    const auto held = resources.allocate_memory("windows", 4_MiB);
+
+    const auto stats = resources.get_memory_stats();
+
+    EXPECT_EQ(stats.resident_bytes, 10_MiB);
+    EXPECT_EQ(stats.unaccounted_bytes, 6_MiB);
+}
+
+TEST_F(ResourceManagerTest, NothingIsUnaccountedWhereMoreIsReservedThanResident) {
+    write("proc/self/status", "Name: test\nVmRSS:\t   10240 kB\n");
+    auto resources = limited(100);
+    const auto reserved_and_not_touched = resources.allocate_memory("windows", 40_MiB);
+
+    EXPECT_EQ(resources.get_memory_stats().unaccounted_bytes, 0u);
+}
+
 } // namespace
 } // namespace velostream

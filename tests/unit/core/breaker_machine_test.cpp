@@ -139,6 +139,15 @@ TEST_F(BreakerMachineTest, AnOpenCircuitRefusesAndSaysForHowLong) {
     EXPECT_EQ(machine.snapshot(t0).open_until, t0 + 10s);
 }
 
+TEST_F(BreakerMachineTest, ACoarseClockRefusesOnlyWhereItMayBeSlowBy20Ms) {
+    BreakerMachine machine{small};
+    fail(machine);
+
+    EXPECT_EQ(machine.refuse_by_coarse_clock(t0 + 10s - 21ms), 21ms);
+    EXPECT_EQ(machine.refuse_by_coarse_clock(t0 + 10s - 20ms), std::nullopt) << "it may be time for a probe";
+    EXPECT_EQ(machine.snapshot(t0).rejected, 1u);
+}
+
 TEST_F(BreakerMachineTest, AdmitsTheFirstProbeWhenTheTimeoutHasElapsedExactly) {
     BreakerMachine machine{small};
     fail(machine);

@@ -132,12 +132,10 @@ class WaitQueue {
             const std::lock_guard lock{waiter->state->mutex};
             if (!ready()) return append(waiter);
         }
-        try {
-            post(*waiter, {}); // nobody else knows of it; it may throw, and then its handler must not go under the lock
-        } catch (...) {
-            if (slot.is_connected()) slot.clear();
-            throw;
-        }
+        // Nobody else knows of it, and there is nothing left to cancel. Not under the lock, and after the slot: posting may
+        // throw, and then its handler goes, and perhaps its signal with it.
+        if (slot.is_connected()) slot.clear();
+        post(*waiter, {});
     }
 
     static void post(Waiter& waiter, boost::system::error_code code);

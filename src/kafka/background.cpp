@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -15,11 +16,13 @@ namespace velostream::kafka {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 struct Running {
     std::mutex mutex;
     std::condition_variable changed;
     int count = 0;
-    bool program_ends = false;
+    std::optional<Clock::time_point> patience_ends; // set when the program ends
 };
 
 // Never destroyed: a thread may outlast the patience of the program's end, and a static client everything of ours.
@@ -40,39 +43,51 @@ class Task {
         work_ = nullptr; // what it holds goes before the program may end
         const std::lock_guard lock{running().mutex};
         --running().count;
+        is_over_ = true;
         running().changed.notify_all();
+    }
+
+    // Of a client that ends after EndOfProgram, which would not wait for it any more.
+    void wait_if_the_program_ends() const {
+        std::unique_lock lock{running().mutex};
+        if (const auto end = running().patience_ends)
+            running().changed.wait_until(lock, *end, [this] { return is_over_; });
     }
 
   private:
     std::function<void()> work_;
+    bool is_over_ = false; // guarded by Running::mutex
 };
 
-struct EndOfProgram {
+class EndOfProgram {
+  public:
+    explicit EndOfProgram(Duration patience) noexcept : patience_(patience) {}
     ~EndOfProgram() {
-        constexpr auto patience = std::chrono::seconds{10};
         std::unique_lock lock{running().mutex};
-        running().program_ends = true;
-        running().changed.wait_for(lock, patience, [] { return running().count == 0; });
+        running().patience_ends = Clock::now() + patience_;
+        running().changed.wait_until(lock, *running().patience_ends, [] { return running().count == 0; });
     }
-};
 
-bool program_ends() {
-    const std::lock_guard lock{running().mutex};
-    return running().program_ends;
-}
+  private:
+    const Duration patience_;
+};
 
 } // namespace
 
+void begin_background(Duration patience) {
+    static const EndOfProgram waits_for_it{patience};
+}
+
 void run_in_background(std::function<void()> work) {
-    static const EndOfProgram waits_for_it;
-    if (program_ends()) return work(); // nobody would wait for it any more
+    begin_background();
     const auto task = std::make_shared<Task>(std::move(work));
-    const WithoutSignals for_the_thread;
     try {
+        const WithoutSignals for_the_thread;
         std::thread{[task] { task->run(); }}.detach();
     } catch (const std::system_error&) {
         task->run();
     }
+    task->wait_if_the_program_ends();
 }
 
 } // namespace velostream::kafka

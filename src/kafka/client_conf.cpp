@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "background.hpp"
+
 namespace velostream::kafka {
 
 bool is_secret(std::string_view property) noexcept {
@@ -73,6 +75,7 @@ void ClientConf::set(const Properties& properties, std::initializer_list<std::st
 
 rd_kafka_t* ClientConf::open(rd_kafka_type_t type) {
     throw_if_any(problems_);
+    begin_background();
     std::array<char, 512> why{};
     auto* client = rd_kafka_new(type, conf_.get(), why.data(), why.size());
     if (!client) throw std::invalid_argument{why.data()};

@@ -85,6 +85,7 @@ class MockCluster::State {
         auto* conf = rd_kafka_conf_new();
         rd_kafka_conf_set_log_cb(conf, [](const rd_kafka_t*, int, const char*, const char*) {});
         std::array<char, 256> problem{};
+        begin_background();
         host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem.data(), problem.size());
         if (!host) {
             rd_kafka_conf_destroy(conf);

@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <chrono>
+#include <cstdlib>
+#include <functional>
 #include <future>
+#include <iostream>
 
 namespace velostream::kafka {
 namespace {
@@ -20,6 +24,50 @@ TEST(BackgroundTest, TakesNoSignals) {
     sigset_t ours{};
     pthread_sigmask(SIG_SETMASK, nullptr, &ours);
     EXPECT_EQ(sigismember(&ours, SIGTERM), 0);
+}
+
+void say(const char* text) {
+    std::cerr << text << std::flush;
+}
+
+// Its destruction is the program's end.
+struct EndingProgram {
+    ~EndingProgram() { ends.set_value(); }
+    std::promise<void> ends;
+};
+
+struct OlderThanTheBackground {
+    std::function<void()> work;
+    ~OlderThanTheBackground() { run_in_background(work); }
+};
+
+void a_program_with_work_at_its_end() {
+    static OlderThanTheBackground older{[] { say("and what comes later"); }};
+    begin_background();
+    static EndingProgram program;
+    run_in_background([] {
+        program.ends.get_future().wait();
+        say("what runs, ");
+    });
+    std::exit(0);
+}
+
+void a_program_whose_work_never_ends() {
+    const auto work = [] { std::promise<void>{}.get_future().wait(); };
+    static OlderThanTheBackground older{work};
+    begin_background(std::chrono::milliseconds{1});
+    run_in_background(work);
+    std::exit(0);
+}
+
+TEST(BackgroundTest, TheEndOfTheProgramWaitsForIt) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(a_program_with_work_at_its_end(), ::testing::ExitedWithCode(0), "what runs, and what comes later");
+}
+
+TEST(BackgroundTest, TheEndOfTheProgramDoesNotWaitForEver) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(a_program_whose_work_never_ends(), ::testing::ExitedWithCode(0), "");
 }
 
 } // namespace

@@ -14,6 +14,7 @@
 #include "background.hpp"
 #include "client_conf.hpp"
 #include "failure_cause.hpp"
+#include "topic_answers.hpp"
 #include "velostream/async/time_source.hpp"
 #include "velostream/async/wait_queue.hpp"
 
@@ -47,20 +48,14 @@ int to_milliseconds(Duration duration) {
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(at_most).count());
 }
 
-// What a topic that is as wanted already answers tells less than any other failure.
-Result<void> worst_of(Topics topics, KafkaErrc mildest) {
-    std::optional<KafkaErrc> worst;
-    std::string detail;
+Result<void> outcome_of(Topics topics, KafkaErrc mildest) {
+    std::vector<TopicAnswer> answers;
     for (const auto* topic : topics) {
-        const auto code = static_cast<KafkaErrc>(rd_kafka_topic_result_error(topic));
-        if (code == KafkaErrc{}) continue;
-        if (!worst || *worst == mildest) worst = code;
+        const auto code = rd_kafka_topic_result_error(topic);
         const auto* const words = rd_kafka_topic_result_error_string(topic);
-        detail += (detail.empty() ? "topic " : "; topic ") + std::string{rd_kafka_topic_result_name(topic)} + ": " +
-                  (words ? words : rd_kafka_err2str(rd_kafka_topic_result_error(topic)));
+        answers.push_back({rd_kafka_topic_result_name(topic), KafkaErrc{code}, words ? words : rd_kafka_err2str(code)});
     }
-    if (!worst) return {};
-    return Error{make_error_code(*worst), detail};
+    return outcome_of(answers, mildest);
 }
 
 void note_problem(rd_kafka_t*, int code, const char* text, void* cause) {
@@ -132,7 +127,7 @@ Result<void> create(const AdminConfig& config, const std::vector<NewTopic>& topi
                        std::size_t count = 0;
                        auto** const results =
                            rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
-                       return worst_of({results, count}, KafkaErrc::topic_already_exists);
+                       return outcome_of(Topics{results, count}, KafkaErrc::topic_already_exists);
                    };
                });
 }
@@ -150,7 +145,7 @@ Result<void> remove(const AdminConfig& config, const std::vector<std::string>& n
                        std::size_t count = 0;
                        auto** const results =
                            rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
-                       return worst_of({results, count}, KafkaErrc::unknown_topic_or_partition);
+                       return outcome_of(Topics{results, count}, KafkaErrc::unknown_topic_or_partition);
                    };
                });
 }

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clients and loops that find no memory at some point. They need no broker. Nothing fails under a sanitizer.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "kafka/consumer_core.hpp"
+#include "support/counting_new.hpp"
+#include "velostream/kafka/consumer.hpp"
+#include "velostream/kafka/producer.hpp"
+
+namespace velostream::kafka {
+namespace {
+
+using testing::allocations;
+using testing::allocations_until_failure;
+using testing::with_each_request_failing;
+
+const ProducerConfig producer_config{.bootstrap_servers = "127.0.0.1:1"};
+const ConsumerConfig consumer_config{.bootstrap_servers = "127.0.0.1:1", .group_id = "g", .topics = {"t"}};
+
+class NoMemoryTest : public ::testing::Test {
+  protected:
+    NoMemoryTest() {
+        {
+            const Consumer services_are_there_from_now_on{io.get_executor(), consumer_config};
+        }
+        poll();
+    }
+
+    void poll() {
+        io.restart();
+        io.poll();
+    }
+    template <class Call>
+    std::int64_t requests_of(Call call) {
+        const auto before = allocations;
+        call();
+        return static_cast<std::int64_t>(allocations - before);
+    }
+
+    asio::io_context io{1};
+};
+
+// The last three requests are those of the timer's wait, for which Boost 1.81 ends the program: they are left out.
+TEST_F(NoMemoryTest, AContextHasNothingOfAConsumerThatCouldNotBeOpened) {
+    std::optional<Consumer> consumer;
+    const auto open = [&] { consumer.emplace(io.get_executor(), consumer_config); };
+    std::int64_t requests = 0;
+    for (bool is_alone = false; !is_alone;) { // else what it was told of the brokers has been counted, too
+        requests = requests_of(open);
+        is_alone = consumer->get_stats().last_problem.empty();
+        consumer.reset();
+        poll();
+    }
+    constexpr int of_wait = 3;
+    ASSERT_GE(requests, 10);
+
+    for (std::int64_t before_failure = 0; before_failure < requests - of_wait; ++before_failure) {
+        allocations_until_failure = before_failure;
+        EXPECT_THROW(open(), std::bad_alloc) << before_failure;
+        allocations_until_failure = -1;
+        poll();
+
+        EXPECT_TRUE(io.stopped()) << before_failure;
+    }
+}
+
+// A loop of a consumer that was not opened: nothing else happens in its context, and nobody stops it.
+class LonelyLoop {
+  public:
+    explicit LonelyLoop(std::size_t workers)
+        : core_(std::make_shared<detail::ConsumerCore>(context_.get_executor(), consumer_config)),
+          loop_(detail::open_record_loop(core_, {.max_in_flight = workers})) {}
+    LonelyLoop(const LonelyLoop&) = delete;
+    LonelyLoop& operator=(const LonelyLoop&) = delete;
+    ~LonelyLoop() {
+        core_->retire();
+        run();
+    }
+
+    void begin() {
+        const auto handler = [](const ConsumedRecord&) -> asio::awaitable<void> { co_return; };
+        asio::co_spawn(context_, detail::run_record_loop(loop_, handler),
+                       [this](const std::exception_ptr& thrown, const Result<void>& result) {
+                           has_ended_ = true;
+                           has_succeeded_ = !thrown && result;
+                       });
+        context_.poll();
+    }
+    void run() {
+        context_.restart();
+        context_.poll();
+    }
+    bool has_ended() const { return has_ended_; }
+    bool has_succeeded() const { return has_succeeded_; }
+
+  private:
+    asio::io_context context_{1};
+    std::shared_ptr<detail::ConsumerCore> core_;
+    std::shared_ptr<detail::RecordLoop> loop_;
+    bool has_ended_ = false;
+    bool has_succeeded_ = false;
+};
+
+TEST_F(NoMemoryTest, ALoopThatFindsNoneForAWorkerEndsWithAnError) {
+    for (const std::size_t workers : {1U, 2U}) {
+        std::optional<LonelyLoop> loop{std::in_place, workers};
+        int thrown = 0, ended = 0;
+        const auto begin = [&] {
+            try {
+                loop->begin();
+            } catch (const std::bad_alloc&) {
+                ++thrown;
+            }
+        };
+        const auto failures = with_each_request_failing(begin, [&] {
+            loop->run();
+            EXPECT_FALSE(loop->has_succeeded());
+            ended += loop->has_ended() ? 1 : 0;
+            loop.emplace(workers);
+        });
+
+        EXPECT_GE(ended, 3);
+        EXPECT_EQ(thrown + ended, failures);
+    }
+}
+
+// Its deadline, for which its context sleeps, is armed before the last request.
+TEST_F(NoMemoryTest, ASendThatFindsNoneLeavesItsContextNothingToWaitFor) {
+    const Record record{"t", "k", "v"};
+    std::optional<Result<Delivery>> sent;
+    const auto send_with = [&](Producer& producer) {
+        producer.async_send(record, [&](Result<Delivery> result) { sent = std::move(result); });
+    };
+    std::int64_t requests = 0;
+    {
+        Producer producer{io.get_executor(), producer_config};
+        requests = requests_of([&] { send_with(producer); });
+    }
+    poll();
+    sent.reset();
+    Producer producer{io.get_executor(), producer_config};
+
+    allocations_until_failure = requests - 1;
+    send_with(producer);
+    const bool has_failed = std::exchange(allocations_until_failure, -1) < 0;
+    poll();
+
+    EXPECT_TRUE(has_failed);
+    EXPECT_TRUE(sent && sent->error() == Errc::send_outcome_unknown);
+    EXPECT_TRUE(io.stopped());
+}
+
+} // namespace
+} // namespace velostream::kafka
+#endif

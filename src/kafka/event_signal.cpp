@@ -24,7 +24,7 @@ asio::posix::stream_descriptor open_eventfd(const asio::any_io_executor& executo
         ::close(fd);
         throw std::system_error{std::error_code{refused}, "eventfd"};
     } catch (const boost::system::system_error& problem) {
-        throw std::system_error{std::error_code{problem.code()}, problem.what()};
+        throw std::system_error{std::error_code{problem.code()}, "a descriptor's service"};
     }
 }
 

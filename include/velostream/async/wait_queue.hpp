@@ -132,8 +132,8 @@ class WaitQueue {
             const std::lock_guard lock{waiter->state->mutex};
             if (!ready()) return append(waiter);
         }
-        // Nobody else knows of it, and there is nothing left to cancel. Not under the lock, and after the slot: posting may
-        // throw, and then its handler goes, and perhaps its signal with it.
+        // Nobody else knows of it, and there is nothing left to cancel. Not under the lock, and after the slot: posting
+        // may throw, and then its handler goes, and perhaps its signal with it.
         if (slot.is_connected()) slot.clear();
         post(*waiter, {});
     }

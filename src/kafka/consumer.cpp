@@ -40,6 +40,7 @@ asio::awaitable<Result<RecordBatch>> Consumer::next_batch(std::size_t most) {
             if (core->batch_waiters().size() > 0) core->serve_later();
             co_return batch;
         }
+        if (auto failure = core->take_failure()) co_return *failure; // among what was read
         const auto [code] = co_await core->batch_waiters().async_wait(token);
         if (code) co_return Error{Errc::cancelled};
     }

@@ -331,9 +331,11 @@ void ConsumerCore::drop() noexcept {
 std::vector<PartitionPosition> ConsumerCore::assignment() const {
     std::vector<PartitionPosition> positions;
     positions.reserve(partitions_.size());
-    for (const auto& partition : partitions_)
-        positions.push_back({partition->topic, partition->partition, partition->next, partition->progress.position(),
-                             partition->progress.open(), partition->is_at_end});
+    for (const auto& partition : partitions_) {
+        const bool has_front = front_ && &AssignedPartition::of(*front_) == partition.get();
+        positions.push_back({partition->topic, partition->partition, has_front ? front_->offset() : partition->next,
+                             partition->progress.position(), partition->progress.open(), partition->is_at_end});
+    }
     return positions;
 }
 

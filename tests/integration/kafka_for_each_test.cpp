@@ -134,6 +134,8 @@ TEST_F(ForEachTest, WaitsForMemoryThatSomebodyElseHolds) {
             asio::detached);
         EXPECT_TRUE(co_await eventually([&] { return memory.refusals() > 0; }));
         EXPECT_EQ(handled, 0);
+        for (const auto& position : consumer.assignment())
+            EXPECT_EQ(position.next.value_or(0), 0) << "a record that waits for memory was not given out";
 
         taken->release();
 

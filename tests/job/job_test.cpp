@@ -55,6 +55,8 @@ class JobTest : public testing::Test {
         constexpr int all = 100;
         allowed.release(all); // the reader of a test that failed still waits
     }
+    /// What is charged for lines that are read ahead, from the start until the last is acknowledged.
+    velostream::Bytes held_ahead() const { return reader_bytes(options) + source_bytes(options); }
     bool ends() {
         return run_until(io, [&] { return outcome.has_value(); }) && outcome->has_value();
     }
@@ -257,6 +259,16 @@ TEST_F(JobTest, AtItsEndNoMemoryIsHeldForLinesAhead) {
     ASSERT_TRUE(ends());
 
     EXPECT_LT(job->figures().memory_used, velostream::mebibyte / 2) << "what the line reader alone may hold";
+}
+
+TEST_F(JobTest, AtItsEndThePeakIsStillTheMostThatWasHeldAtOnce) {
+    start({{order_line("first")}});
+    allowed.release(2);
+
+    ASSERT_TRUE(ends());
+
+    EXPECT_GE(job->figures().memory_peak, held_ahead());
+    EXPECT_LT(job->figures().memory_used, held_ahead());
 }
 
 } // namespace

@@ -9,8 +9,8 @@
 #include <string>
 #include <utility>
 
-#include "input/input_error.hpp"
 #include "input/lines.hpp"
+#include "program/end.hpp"
 #include "program/options.hpp"
 #include "program/output_file.hpp"
 #include "program/report.hpp"
@@ -24,10 +24,7 @@
 namespace {
 
 using namespace orders;
-using velostream::Error;
 using velostream::Result;
-
-enum ExitCode { success = 0, failed_run = 1, wrong_options = 2, unreadable_input = 3 };
 
 int complain(ExitCode code, const std::string& what) {
     std::fprintf(stderr, "orders_pipeline: %s\n", what.c_str());
@@ -61,17 +58,6 @@ Result<std::optional<std::uint64_t>> outage_line(const Options& options, const S
     return std::optional{*lines * options.outage->at / whole};
 }
 
-/// How the program ends, and what was done until then.
-struct End {
-    ExitCode code = success;
-    Figures figures;
-};
-
-End failed(const Error& error, Figures figures = {}) {
-    figures.error = error.message();
-    return {error == InputErrc::unreadable ? unreadable_input : failed_run, std::move(figures)};
-}
-
 /// A signal came before anything was read: all of that is finished.
 End interrupted(const Options& options) {
     Figures figures;
@@ -90,16 +76,12 @@ End run(const Options& options, OutputFile& copy, const StopSignals& stop) {
 
     Runner runner{options, stop, std::move(*lines), *outage_at, copy};
     const auto ran = runner.run();
-    auto figures = runner.figures();
-    if (!ran && ran.error() == InputErrc::unreadable) return failed(ran.error(), std::move(figures));
-    if (!copy.finish()) {
-        figures.error = "--write-orders " + *options.write_orders + ": cannot be written";
-        return {failed_run, std::move(figures)};
+    auto end = end_of_run(ran, runner.figures());
+    if (end.code != unreadable_input && !copy.finish()) {
+        end.code = failed_run;
+        end.figures.error = "--write-orders " + *options.write_orders + ": cannot be written";
     }
-    if (!ran) return failed(ran.error(), std::move(figures));
-    for (const auto& each : figures.discrepancies())
-        figures.error += (figures.error.empty() ? "the counts do not add up: " : "; ") + each;
-    return {figures.error.empty() ? success : failed_run, std::move(figures)};
+    return end;
 }
 
 /// Summary, report and error. Nothing is reported of an input that could not be read at all.

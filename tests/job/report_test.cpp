@@ -49,5 +49,13 @@ TEST(Summary, SaysWhetherTotalsAreAcknowledgedOnlyWhereSomeWereSent) {
     EXPECT_THAT(summary(figures), HasSubstr("2, all acknowledged: NO, only 1\n"));
 }
 
+TEST(Summary, SaysHowLongItTookAndHowFast) {
+    Figures figures;
+    figures.lines = 5'000;
+    figures.seconds = 2.5;
+
+    EXPECT_THAT(summary(figures), HasSubstr("2.50 s, 2 000 lines/s\n"));
+}
+
 } // namespace
 } // namespace orders

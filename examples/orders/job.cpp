@@ -11,7 +11,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
-#include "accounting/loss_watch.hpp"
 #include "input/decimal.hpp"
 #include "passing_error.hpp"
 #include "settings.hpp"
@@ -67,11 +66,12 @@ struct Job::Events final : velostream::Observer {
 };
 
 Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::unique_ptr<Lines> lines,
-         std::optional<std::uint64_t> outage_at_line, std::ofstream* copy)
+         std::optional<std::uint64_t> outage_at_line, std::ofstream* copy, velostream::Duration longest_pause)
     : io_(io),
       options_(options),
       cluster_(cluster),
       outage_at_line_(outage_at_line),
+      longest_pause_(longest_pause),
       config_(job_config(options, cluster.dead_letters())),
       events_(std::make_shared<Events>(figures_)),
       resources_(io.get_executor(), config_),
@@ -145,7 +145,7 @@ asio::awaitable<Result<void>> Job::everything_taken_up(const std::optional<Resul
 asio::awaitable<void> Job::watch_for_lost_lines() {
     constexpr auto patience_with_brokers = 5s;
     const kafka::Admin brokers{{.bootstrap_servers = cluster_.bootstrap_servers()}};
-    LossWatch watch{std::chrono::steady_clock::now()};
+    LossWatch watch{std::chrono::steady_clock::now(), longest_pause_};
     for (boost::system::error_code over; !over;) {
         look_.expires_after(1s);
         auto token = asio::redirect_error(asio::use_awaitable, over);

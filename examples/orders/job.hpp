@@ -13,6 +13,7 @@
 
 #include "accounting/figures.hpp"
 #include "accounting/line_ledger.hpp"
+#include "accounting/loss_watch.hpp"
 #include "customer_totals.hpp"
 #include "input/line_reader.hpp"
 #include "program/cluster.hpp"
@@ -28,9 +29,11 @@ namespace orders {
 /// The stream processor: order lines in, a total per customer out, what cannot be processed to the dead letters.
 class Job {
   public:
-    /// `cluster` must outlive the job; `copy` may be null. Throws `std::invalid_argument` on an unusable configuration.
+    /// `cluster` must outlive the job; `copy` may be null; `longest_pause` is that of its `LossWatch`. Throws
+    /// `std::invalid_argument` on an unusable configuration.
     Job(asio::io_context& io, const Options& options, Cluster& cluster, std::unique_ptr<Lines> lines,
-        std::optional<std::uint64_t> outage_at_line, std::ofstream* copy);
+        std::optional<std::uint64_t> outage_at_line, std::ofstream* copy,
+        velostream::Duration longest_pause = LossWatch::longest_pause);
 
     /// Runs until every line of the input is processed and every total is acknowledged.
     asio::awaitable<velostream::Result<void>> run();
@@ -64,6 +67,7 @@ class Job {
     Options options_;
     Cluster& cluster_;
     std::optional<std::uint64_t> outage_at_line_;
+    const velostream::Duration longest_pause_;
     velostream::StreamingConfig config_;
     Figures figures_;
     std::shared_ptr<Events> events_;

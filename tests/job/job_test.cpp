@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "accounting/loss_watch.hpp"
 #include "order_lines.hpp"
 #include "settings.hpp"
 #include "velostream/kafka/mock_cluster.hpp"
@@ -46,7 +47,7 @@ class JobTest : public testing::Test {
         asio::co_spawn(io, cluster.create_topics(), [](std::exception_ptr, Result<void> created) { created.value(); });
         io.run();
         auto lines = std::make_unique<HandedOut>(std::move(batches), allowed);
-        job.emplace(io, options, cluster, std::move(lines), outage_at_line, nullptr);
+        job.emplace(io, options, cluster, std::move(lines), outage_at_line, nullptr, longest_pause);
         asio::co_spawn(io, job->run(), [this](std::exception_ptr thrown, Result<void> result) {
             outcome = thrown ? Error::from_exception(thrown) : std::move(result);
         });
@@ -65,6 +66,7 @@ class JobTest : public testing::Test {
     asio::io_context io{1};
     Cluster cluster{options};
     std::counting_semaphore<> allowed{0};
+    velostream::Duration longest_pause = LossWatch::longest_pause;
     std::optional<Job> job;
     std::optional<Result<void>> outcome;
 };
@@ -232,6 +234,22 @@ TEST_F(JobTest, ATotalThatIsRefusedForGoodEndsItAndNamesTheLine) {
     ASSERT_FALSE(outcome->has_value());
     EXPECT_EQ(outcome->error().type(), velostream::ErrorType::authorization);
     EXPECT_THAT(outcome->error().message(), testing::HasSubstr("line 1"));
+    EXPECT_EQ(job->figures().unfinished(), 1U);
+}
+
+// The broker says that it has the line already, and has nothing.
+TEST_F(JobTest, ALineThatKafkaLostEndsItAndIsNamed) {
+    constexpr kafka::KafkaErrc duplicate_sequence_number{46}; // an acknowledgment for the client
+    longest_pause = 0s;
+    start({{order_line("first")}});
+    cluster.embedded().fail_next_produce_requests({duplicate_sequence_number});
+
+    allowed.release(2);
+
+    ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
+    ASSERT_FALSE(outcome->has_value());
+    EXPECT_THAT(outcome->error().message(), testing::HasSubstr("1 lines were written"));
+    EXPECT_THAT(outcome->error().message(), testing::HasSubstr("first line 1"));
     EXPECT_EQ(job->figures().unfinished(), 1U);
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "velostream/base/units.hpp"
 #include "velostream/kafka/admin.hpp"
 #include "velostream/kafka/consumer.hpp"
 
@@ -22,7 +23,8 @@ class LossWatch {
     using TimePoint = std::chrono::steady_clock::time_point;
     static constexpr std::chrono::seconds longest_pause{30};
 
-    explicit LossWatch(TimePoint now) : last_progress_(now) {}
+    explicit LossWatch(TimePoint now, velostream::Duration pause = longest_pause)
+        : pause_(pause), last_progress_(now) {}
 
     /// What the job sees when it looks.
     struct View {
@@ -39,7 +41,7 @@ class LossWatch {
             last_progress_ = now;
             all_read_since_.reset();
         }
-        return now - last_progress_ > longest_pause;
+        return now - last_progress_ > pause_;
     }
 
     /// What the brokers answered: whether the consumer has read everything that they have. True when the lines that are
@@ -51,10 +53,11 @@ class LossWatch {
             return false;
         }
         if (!all_read_since_) all_read_since_ = now;
-        return now - *all_read_since_ > longest_pause;
+        return now - *all_read_since_ > pause_;
     }
 
   private:
+    velostream::Duration pause_;
     std::uint64_t taken_up_ = 0;
     TimePoint last_progress_;
     std::optional<TimePoint> all_read_since_;

@@ -223,6 +223,21 @@ TEST_F(JobTest, ADeadLetterThatIsRefusedForGoodEndsIt) {
     EXPECT_EQ(job->figures().retries, 4U) << "its deliveries that failed";
 }
 
+// The queue gives up after four deliveries; the job holds the line and begins again.
+TEST_F(JobTest, ADeadLetterThatIsGivenUpForNoFaultOfItsOwnIsSentAgain) {
+    constexpr kafka::KafkaErrc passes{0}, network_exception{13};
+    start({{"1,A"}});
+    cluster.embedded().fail_next_produce_requests(
+        {passes, network_exception, network_exception, network_exception, network_exception});
+
+    allowed.release(2);
+
+    ASSERT_TRUE(ends());
+    EXPECT_EQ(job->figures().dead_letters_total(), 1U);
+    EXPECT_EQ(job->figures().retries, 4U) << "its deliveries that failed";
+    written_to(io, cluster.bootstrap_servers(), cluster.dead_letters(), 1);
+}
+
 TEST_F(JobTest, ATotalThatIsRefusedForGoodEndsItAndNamesTheLine) {
     constexpr kafka::KafkaErrc passes{0}, topic_authorization_failed{29};
     start({{order_line("first")}});

@@ -41,6 +41,11 @@ TEST(JobConfig, IsWhatTheJobPromises) {
     EXPECT_EQ(config.dead_letter_queue->delivery_timeout, 30s);
 }
 
+TEST(JobConfig, ChargesDeadLettersFrom64MiBOn) {
+    EXPECT_FALSE(are_dead_letters_charged({.memory_mb = 63}));
+    EXPECT_TRUE(are_dead_letters_charged({.memory_mb = 64}));
+}
+
 class JobTest : public testing::Test {
   protected:
     void start(std::vector<HandedOut::Batch> batches, std::optional<std::uint64_t> outage_at_line = std::nullopt) {
@@ -302,6 +307,37 @@ TEST_F(JobTest, AtItsEndThePeakIsStillTheMostThatWasHeldAtOnce) {
 
     EXPECT_GE(job->figures().memory_peak, held_ahead());
     EXPECT_LT(job->figures().memory_used, held_ahead());
+}
+
+TEST_F(JobTest, ChargesTheLinesAheadFromTheStart) {
+    start({});
+
+    EXPECT_GE(job->figures().memory_used, held_ahead());
+}
+
+TEST_F(JobTest, ChargesALineInProgressWithWhatItsHandlerHolds) {
+    const auto line = order_line("first");
+    start({{line}});
+    allowed.release();
+
+    ASSERT_TRUE(run_until(io, [&] { return job->figures().lines == 1; }));
+
+    EXPECT_GE(job->figures().memory_used, held_ahead() + line.size() + handler_bytes);
+    allowed.release();
+    EXPECT_TRUE(ends());
+}
+
+TEST_F(JobTest, ChargesADeadLetterBesideItsLineWhereTheLimitIsNotSmall) {
+    options.memory_mb = 64;
+    const std::string line(500'000, 'x');
+    start({{line}});
+    allowed.release();
+
+    ASSERT_TRUE(run_until(io, [&] { return job->figures().dead_letters_total() == 1; }));
+
+    EXPECT_GE(job->figures().memory_peak, held_ahead() + 2 * line.size());
+    allowed.release();
+    EXPECT_TRUE(ends());
 }
 
 } // namespace

@@ -96,12 +96,12 @@ TEST_F(ConsumerConfigTest, NoMoreIsFetchedAheadThanTheQueueTakes) {
 
 TEST_F(ConsumerConfigTest, EveryGivingAndTakingOfPartitionsIsCounted) {
     run(io, [&]() -> asio::awaitable<void> {
-        Consumer first{io.get_executor(), config()};
+        Consumer first{io.get_executor(), in_changing_group(config())};
         EXPECT_EQ(first.get_stats().rebalances, 0U);
         EXPECT_TRUE(co_await eventually([&] { return first.assignment().size() == partitions; }));
         EXPECT_EQ(first.get_stats().rebalances, 1U);
 
-        Consumer second{io.get_executor(), config()};
+        Consumer second{io.get_executor(), in_changing_group(config())};
 
         EXPECT_TRUE(co_await eventually([&] { return first.assignment().size() == partitions / 2; }));
         EXPECT_GE(first.get_stats().rebalances, 3U); // given, taken, given

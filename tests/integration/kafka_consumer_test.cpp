@@ -93,7 +93,7 @@ TEST_F(ConsumerTest, ARestartGoesOnAfterTheLastRecordOfWhichAllBeforeAreDone) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(10, 0);
         {
-            Consumer consumer{io.get_executor(), config()};
+            Consumer consumer{io.get_executor(), in_changing_group(config())};
             RecordBatch all;
             while (all.size() < 10) {
                 auto batch = co_await consumer.next_batch();
@@ -107,7 +107,7 @@ TEST_F(ConsumerTest, ARestartGoesOnAfterTheLastRecordOfWhichAllBeforeAreDone) {
             EXPECT_EQ(position->open, 7U);
             co_await consumer.close();
         }
-        Consumer again{io.get_executor(), config()};
+        Consumer again{io.get_executor(), in_changing_group(config())};
         const auto values = co_await read(again, 7);
         EXPECT_EQ(values.front(), "3");
         EXPECT_EQ(values.size(), 7U);
@@ -148,12 +148,12 @@ TEST_F(ConsumerTest, DestructionCommitsWhatIsDoneToo) {
 TEST_F(ConsumerTest, WhatIsDoneIsCommittedWhileItRuns) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(10, 0);
-        Consumer consumer{io.get_executor(), config("observed")};
+        Consumer consumer{io.get_executor(), in_changing_group(config("observed"))};
         co_await read(consumer, 10);
         co_await pause_for(500ms);
         EXPECT_EQ(consumer.get_stats().failed_commits, 0U) << consumer.get_stats().last_problem;
         // A second member takes all partitions over when the first is gone without a word.
-        Consumer other{io.get_executor(), config("observed")};
+        Consumer other{io.get_executor(), in_changing_group(config("observed"))};
         asio::co_spawn(
             io, [](Consumer& from) -> asio::awaitable<void> { co_await from.next_batch(); }(other), asio::detached);
         EXPECT_TRUE(co_await eventually([&] { return !other.assignment().empty(); }));
@@ -169,13 +169,13 @@ TEST_F(ConsumerTest, WhatIsDoneIsCommittedWhileItRuns) {
 TEST_F(ConsumerTest, ACompletionAfterTheRevocationHasNoEffect) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(100);
-        Consumer first{io.get_executor(), config()};
+        Consumer first{io.get_executor(), in_changing_group(config())};
         RecordBatch held;
         while (held.size() < 100) {
             auto batch = co_await first.next_batch();
             for (auto& record : *batch) held.push_back(std::move(record));
         }
-        Consumer second{io.get_executor(), config()};
+        Consumer second{io.get_executor(), in_changing_group(config())};
         EXPECT_TRUE(
             co_await eventually([&] { return first.assignment().size() == 2 && second.assignment().size() == 2; }));
 
@@ -216,11 +216,11 @@ TEST_F(ConsumerTest, ThePositionIsKnownWhereTheEndWasMetAndNothingRead) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(40);
         {
-            Consumer before{io.get_executor(), config()};
+            Consumer before{io.get_executor(), in_changing_group(config())};
             co_await read(before, 40);
             co_await before.close();
         }
-        Consumer consumer{io.get_executor(), config()};
+        Consumer consumer{io.get_executor(), in_changing_group(config())};
         asio::co_spawn(
             io, [](Consumer& from) -> asio::awaitable<void> { co_await from.next_batch(); }(consumer), asio::detached);
 
@@ -415,7 +415,7 @@ TEST_F(ConsumerTest, ACloseMayWaitForever) {
 
 // The member that was there keeps what nobody takes from it, and where it was.
 TEST_F(ConsumerTest, AGroupMayRebalanceCooperatively) {
-    auto settings = config();
+    auto settings = in_changing_group(config());
     settings.properties = {{"partition.assignment.strategy", "cooperative-sticky"}, {"heartbeat.interval.ms", "20"}};
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(40);

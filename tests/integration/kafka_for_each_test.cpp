@@ -15,7 +15,7 @@ namespace {
 
 class ForEachTest : public TopicTest {
   protected:
-    // The values that a member of the same group still gets.
+    // The values that a later member of the same group still gets.
     asio::awaitable<std::vector<std::string>> left_over() {
         auto settings = config();
         settings.report_ends = true;
@@ -46,7 +46,7 @@ TEST_F(ForEachTest, EveryRecordIsHandledOnceInTheOrderOfItsPartition) {
     constexpr int count = 20'000;
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(count);
-        Consumer consumer{io.get_executor(), config()};
+        Consumer consumer{io.get_executor(), in_changing_group(config())};
         std::map<std::int32_t, std::int64_t> next;
         int handled = 0;
         auto handler = [&](const ConsumedRecord& record) -> asio::awaitable<void> {
@@ -242,7 +242,7 @@ TEST_F(ForEachTest, ARecordLargerThanALimitEndsTheLoopAndIsNamedWithIt) {
         const MemoryAccount process{"process", 100};
         for (const auto& memory : {MemoryAccount{"tiny", 100}, process, process.child("query"),
                                    process.child("query", 1'000).child("loop", 500)}) {
-            Consumer consumer{io.get_executor(), config()};
+            Consumer consumer{io.get_executor(), config(std::string{memory.name()})};
             int handled = 0;
             auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
                 ++handled;
@@ -303,7 +303,7 @@ TEST_F(ForEachTest, TheFirstErrorEndsTheLoopAndItsRecordIsNotDone) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(400);
         {
-            Consumer consumer{io.get_executor(), config()};
+            Consumer consumer{io.get_executor(), in_changing_group(config())};
             auto handler = [&](const ConsumedRecord& record) -> asio::awaitable<Result<void>> {
                 if (record.value() == "200") co_return Error{Errc::operation_failed, "this one"};
                 co_await pause_for(1ms);
@@ -343,7 +343,7 @@ TEST_F(ForEachTest, AnExceptionOfAHandlerIsAnErrorOfTheLoop) {
 TEST_F(ForEachTest, StopLetsTheHandlersInProgressEnd) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(100);
-        Consumer consumer{io.get_executor(), config()};
+        Consumer consumer{io.get_executor(), in_changing_group(config())};
         int started = 0, ended = 0;
         auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
             if (++started == 10) consumer.stop();
@@ -398,7 +398,7 @@ TEST_F(ForEachTest, CancellationIsPassedOnAndItsRecordsAreNotDone) {
 TEST_F(ForEachTest, CloseWithRecordsInProgressDoesNotCommitThem) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(8);
-        Consumer consumer{io.get_executor(), config()};
+        Consumer consumer{io.get_executor(), in_changing_group(config())};
         WaitQueue gate;
         bool is_over = false;
         auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {

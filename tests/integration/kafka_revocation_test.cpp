@@ -12,7 +12,7 @@ class RevocationTest : public GroupTest<TopicTest> {
   protected:
     // What is done is stored once a second, and when partitions go. Members are quick to meet.
     ConsumerConfig config() const {
-        auto settings = TopicTest::config();
+        auto settings = in_changing_group(TopicTest::config());
         settings.commit_interval = 10s;
         settings.report_ends = true;
         settings.properties = {{"heartbeat.interval.ms", "20"}};

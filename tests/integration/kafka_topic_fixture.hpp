@@ -8,7 +8,7 @@
 
 namespace velostream::kafka {
 
-/// A cluster with the topic `t`, and groups whose members soon meet, read and store.
+/// A cluster with the topic `t`, and members of groups that soon read and store.
 class TopicTest : public testing::Test {
   protected:
     TopicTest() { cluster.create_topic("t", partitions).value(); }
@@ -17,9 +17,17 @@ class TopicTest : public testing::Test {
         return {.bootstrap_servers = cluster.bootstrap_servers(),
                 .group_id = group,
                 .topics = {"t"},
-                .session_timeout = 3s,
+                .session_timeout = 30s, // what stands still for a while remains a member
                 .commit_interval = 100ms,
                 .fetch_wait = 5ms};
+    }
+
+    /// For groups that members leave or join later. The mock cluster takes three seconds for a first member, and for
+    /// each change after it one second less than the session may last: so this must be short, and longer than three
+    /// seconds.
+    static ConsumerConfig in_changing_group(ConsumerConfig settings) {
+        settings.session_timeout = 5s;
+        return settings;
     }
 
     /// `count` more records with the values "0", "1", …: in turn over the partitions, or in one of them `only`.

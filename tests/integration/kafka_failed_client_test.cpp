@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients that fail for good, and the producers that replace them.
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
-
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/post.hpp>
 
+#include "failing_brokers.hpp"
 #include "kafka_producer_fixture.hpp"
 #include "no_more_threads.hpp"
 
@@ -39,27 +37,6 @@ TEST_F(FailedClientTest, AFatalErrorOfTheClientReplacesItAndGoesOn) {
         last = outcomes.results[i].value().offset;
     }
 }
-
-/// Brokers that fail in ways of which `MockCluster` has none.
-class FailingBrokers {
-  public:
-    explicit FailingBrokers(int brokers)
-        : host_(silent_client(), rd_kafka_destroy),
-          cluster_(rd_kafka_mock_cluster_new(host_.get(), brokers), rd_kafka_mock_cluster_destroy) {}
-
-    std::string bootstrap_servers() const { return rd_kafka_mock_cluster_bootstraps(cluster_.get()); }
-    rd_kafka_mock_cluster_t* cluster() const { return cluster_.get(); }
-
-  private:
-    static rd_kafka_t* silent_client() {
-        auto* const conf = rd_kafka_conf_new();
-        rd_kafka_conf_set_log_cb(conf, nullptr);
-        return rd_kafka_new(RD_KAFKA_PRODUCER, conf, nullptr, 0);
-    }
-
-    std::unique_ptr<rd_kafka_t, void (*)(rd_kafka_t*)> host_;
-    std::unique_ptr<rd_kafka_mock_cluster_t, void (*)(rd_kafka_mock_cluster_t*)> cluster_;
-};
 
 /// Brokers that give no idempotent producer its id, which is fatal for a client.
 class RefusingCluster : public FailingBrokers {

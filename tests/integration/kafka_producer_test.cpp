@@ -46,6 +46,19 @@ TEST_F(ProducerTest, TellsWhereTheRecordIs) {
     });
 }
 
+// The mock cluster is one that stamps its records, all of them with this time.
+TEST_F(ProducerTest, TellsTheTimeWithWhichTheRecordIsStored) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        Record record{"t", "k", "v"};
+        record.timestamp = WallTime{5678ms};
+
+        const auto sent = co_await producer.send(record);
+
+        EXPECT_EQ(sent.value().timestamp, WallTime{1234ms});
+    });
+}
+
 TEST_F(ProducerTest, RecordsOfAPartitionEnterItsLogInTheOrderOfTheCalls) {
     const auto records = numbered("t", 20'000);
     Outcomes outcomes;

@@ -33,19 +33,19 @@ void StallWatch::adjust_soon() noexcept {
     post_if_told();
 }
 
-// Without memory for it the next one who tells tries again.
+// Where there is no memory for it the next one who tells tries again.
 void StallWatch::post_if_told() noexcept {
     const auto post = [this](const asio::any_io_executor& executor) {
         if (!is_told_.exchange(false) || is_posted_.exchange(true)) return;
-        asio::post(executor, [weak = weak_from_this()] {
-            if (const auto self = weak.lock()) self->adjust();
-        });
+        try {
+            asio::post(executor, [weak = weak_from_this()] {
+                if (const auto self = weak.lock()) self->adjust();
+            });
+        } catch (...) {
+            is_posted_ = false; // before the next one may try
+        }
     };
-    try {
-        while (is_told_ && tie_.try_with_executor(post)) continue;
-    } catch (...) {
-        is_posted_ = false;
-    }
+    while (is_told_ && tie_.try_with_executor(post)) continue;
 }
 
 // Nothing of ours keeps the execution context running while nobody waits.

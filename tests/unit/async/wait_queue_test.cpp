@@ -3,12 +3,17 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/execution.hpp>
 #include <boost/asio/io_context.hpp>
+#include <memory>
+#include <new>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace velostream {
@@ -191,6 +196,34 @@ TEST_F(WaitQueueTest, WaitsNoMoreInAContextThatIsEnding) {
 
     EXPECT_EQ(alive.use_count(), 1);
     EXPECT_EQ(queue->size(), 0u);
+}
+
+/// Takes no work.
+struct FullExecutor {
+    asio::io_context* context;
+
+    asio::execution_context& query(asio::execution::context_t) const noexcept { return *context; }
+    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
+        return asio::execution::blocking.never;
+    }
+    template <class Work>
+    void execute(Work&&) const {
+        throw std::bad_alloc{};
+    }
+    friend bool operator==(const FullExecutor&, const FullExecutor&) = default;
+};
+
+// AddressSanitizer sees who looks at the signal after its handler has taken it with it.
+TEST_F(WaitQueueTest, AHandlerThatCannotBePostedMayOwnTheSignalOfItsWait) {
+    auto signal = std::make_shared<asio::cancellation_signal>();
+    const auto slot = signal->slot();
+    auto handler = [kept = std::move(signal)](boost::system::error_code) {};
+    auto token = asio::bind_executor(asio::any_io_executor{FullExecutor{&io}},
+                                     asio::bind_cancellation_slot(slot, std::move(handler)));
+
+    EXPECT_THROW(queue->async_wait_unless([]() noexcept { return true; }, std::move(token)), std::bad_alloc);
+
+    EXPECT_EQ(queue->size(), 0U);
 }
 
 } // namespace

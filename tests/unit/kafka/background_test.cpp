@@ -45,8 +45,8 @@ void a_program_with_work_at_its_end() {
     static OlderThanTheBackground older{[] { say("and what comes later"); }};
     begin_background();
     static EndingProgram program;
-    run_in_background([] {
-        program.ends.get_future().wait();
+    run_in_background([ends = program.ends.get_future().share()] {
+        ends.wait();
         say("what runs, ");
     });
     std::exit(0);

@@ -22,11 +22,10 @@ class TopicTest : public testing::Test {
                 .fetch_wait = 5ms};
     }
 
-    /// For groups that members leave or join later. The mock cluster takes three seconds for a first member, and for
-    /// each change after it one second less than the session may last: so this must be short, and longer than three
-    /// seconds.
+    /// For groups that members leave or join later. The mock cluster takes one second less than the session may last
+    /// for each change after the first member: so this must be short.
     static ConsumerConfig in_changing_group(ConsumerConfig settings) {
-        settings.session_timeout = 5s;
+        settings.session_timeout = 3s;
         return settings;
     }
 

@@ -14,20 +14,20 @@ namespace {
 class ConsumerCloseTest : public TopicTest {
   protected:
     // A member of the group, whose departure nobody answers until `answer`.
-    std::unique_ptr<Consumer> member_without_answers() {
-        auto consumer = std::make_unique<Consumer>(io.get_executor(), config());
-        run(io, [&]() -> asio::awaitable<void> {
+    std::unique_ptr<Consumer> member_without_answers(asio::io_context& context, const std::string& group = "g") {
+        auto consumer = std::make_unique<Consumer>(context.get_executor(), config(group));
+        run(context, [&]() -> asio::awaitable<void> {
             EXPECT_TRUE(co_await eventually([&] { return !consumer->assignment().empty(); }));
         });
         cluster.set_round_trip_time(60s);
-        io.restart();
+        context.restart();
         return consumer;
     }
     void answer() { cluster.set_round_trip_time(0ms); }
 };
 
 TEST_F(ConsumerCloseTest, OneThatIsCancelledLeavesNothingBehind) {
-    const auto consumer = member_without_answers();
+    const auto consumer = member_without_answers(io);
     asio::cancellation_signal signal;
     bool has_ended = false;
     asio::co_spawn(io, consumer->close(60s),
@@ -44,7 +44,7 @@ TEST_F(ConsumerCloseTest, OneThatIsCancelledLeavesNothingBehind) {
 }
 
 TEST_F(ConsumerCloseTest, EachKeepsItsOwnBound) {
-    const auto consumer = member_without_answers();
+    const auto consumer = member_without_answers(io);
     bool short_one = false, long_one = false;
     asio::co_spawn(io, consumer->close(50ms), [&](const std::exception_ptr&) { short_one = true; });
     asio::co_spawn(io, consumer->close(60s), [&](const std::exception_ptr&) { long_one = true; });
@@ -73,8 +73,7 @@ TEST_F(ConsumerCloseTest, TheContextMayEndAfterwards) {
 TEST_F(ConsumerCloseTest, TheContextMayEndMeanwhileAndTheConsumerBefore) {
     for (const bool consumer_ends : {true, false}) {
         auto own = std::make_unique<asio::io_context>(1);
-        auto consumer = std::make_unique<Consumer>(own->get_executor(), config());
-        cluster.set_round_trip_time(60s);
+        auto consumer = member_without_answers(*own, consumer_ends ? "consumer first" : "context first");
         bool has_ended = false;
         asio::co_spawn(*own, consumer->close(60s), [&](const std::exception_ptr&) { has_ended = true; });
         own->poll();

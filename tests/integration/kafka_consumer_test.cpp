@@ -370,7 +370,7 @@ TEST_F(ConsumerTest, AfterStopNobodyGetsARecord) {
     });
 }
 
-// It comes where a record would have come, and nothing comes after it.
+// It comes where a record would have come, and nothing comes after it: before somebody waits, or meanwhile.
 TEST_F(ConsumerTest, AnErrorThatDoesNotPassByItselfEndsAWaitForRecordsAtOnce) {
     cluster.create_topic("one", 1).value();
     auto settings = config();
@@ -378,21 +378,28 @@ TEST_F(ConsumerTest, AnErrorThatDoesNotPassByItselfEndsAWaitForRecordsAtOnce) {
     settings.offset_reset = OffsetReset::fail; // and the group has committed nothing
     settings.commit_interval = 10s;            // on its own the consumer looks around once a second
     run(io, [&]() -> asio::awaitable<void> {
-        Consumer consumer{io.get_executor(), settings};
-        std::optional<Result<RecordBatch>> ended;
-        asio::co_spawn(io, consumer.next_batch(),
-                       [&](const std::exception_ptr&, Result<RecordBatch> batch) { ended = std::move(batch); });
-        EXPECT_TRUE(co_await eventually([&] { return !consumer.get_stats().last_problem.empty(); }));
+        for (const bool comes_before : {false, true}) {
+            settings.group_id = comes_before ? "before" : "meanwhile";
+            Consumer consumer{io.get_executor(), settings};
+            if (comes_before) {
+                EXPECT_TRUE(co_await eventually([&] { return !consumer.assignment().empty(); }));
+                co_await pause_for(500ms);
+            }
+            std::optional<Result<RecordBatch>> ended;
+            asio::co_spawn(io, consumer.next_batch(),
+                           [&](const std::exception_ptr&, Result<RecordBatch> batch) { ended = std::move(batch); });
+            EXPECT_TRUE(co_await eventually([&] { return !consumer.get_stats().last_problem.empty(); }));
 
-        for (int turn = 0; turn < 10; ++turn)
-            co_await asio::post(asio::use_awaitable); // no clock but the executor's turns
+            for (int turn = 0; turn < 10; ++turn)
+                co_await asio::post(asio::use_awaitable); // no clock but the executor's turns
 
-        EXPECT_TRUE(ended);
-        if (ended) {
-            EXPECT_EQ(ended->error(), KafkaErrc{RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET}) << ended->error();
+            EXPECT_TRUE(ended);
+            if (ended) {
+                EXPECT_EQ(ended->error(), KafkaErrc{RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET}) << ended->error();
+            }
+            co_await consumer.close();
+            EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
         }
-        co_await consumer.close();
-        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
     });
 }
 

@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
@@ -56,10 +58,9 @@ class NoMemoryTest : public ::testing::Test {
 TEST_F(NoMemoryTest, AContextHasNothingOfAConsumerThatCouldNotBeOpened) {
     std::optional<Consumer> consumer;
     const auto open = [&] { consumer.emplace(io.get_executor(), consumer_config); };
-    std::int64_t requests = 0;
-    for (bool is_alone = false; !is_alone;) { // else what it was told of the brokers has been counted, too
-        requests = requests_of(open);
-        is_alone = consumer->get_stats().last_problem.empty();
+    std::int64_t requests = std::numeric_limits<std::int64_t>::max();
+    for (int turn = 0; turn < 10; ++turn) { // what it is told of the brokers meanwhile would be counted, too
+        requests = std::min(requests, requests_of(open));
         consumer.reset();
         poll();
     }

@@ -85,7 +85,7 @@ TEST_F(MemoryFailuresTest, AQueryIsOpenedOrTakesNoPlace) {
     const auto open = [&] { without_memory([&] { static_cast<void>(resources.open_query(limits)); }); };
     const auto failures = with_each_request_failing(open, [&] { expect_intact(resources); });
 
-    EXPECT_GE(failures, 1); // accounts are used again
+    EXPECT_GE(failures, 1) << "the account of a try before is used again";
 }
 
 TEST_F(MemoryFailuresTest, AWaitIsBegunOrThrows) {

@@ -17,7 +17,8 @@
 namespace velostream {
 
 /// Looks four times in `timeout`, as long as somebody waits, whether anything comes back where he waits. Where nothing
-/// did for so long it reports a stall, once until something comes back.
+/// did for so long it reports a stall, once until something comes back. Where there is no memory to begin with it, it
+/// begins when somebody waits again after nobody did.
 ///
 /// Threads: safe. It looks on its executor; no user code runs under its mutex.
 class StallWatch final : public std::enable_shared_from_this<StallWatch> {
@@ -77,7 +78,7 @@ class StallWatch final : public std::enable_shared_from_this<StallWatch> {
     const Report report_;
     ContextTie tie_;
     // Sequentially consistent, both: see adjust_soon.
-    std::atomic<bool> is_told_{false};   // something has changed, and nobody has posted for it
+    std::atomic<bool> is_told_{false};   // something has changed, and nobody has tried to post for it
     std::atomic<bool> is_posted_{false}; // adjust() is on its way and has not looked
 
     mutable std::mutex mutex_; // guards what follows

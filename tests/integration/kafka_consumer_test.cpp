@@ -423,7 +423,8 @@ TEST_F(ConsumerTest, ACloseMayWaitForever) {
 // The member that was there keeps what nobody takes from it, and where it was.
 TEST_F(ConsumerTest, AGroupMayRebalanceCooperatively) {
     auto settings = in_changing_group(config());
-    settings.properties = {{"partition.assignment.strategy", "cooperative-sticky"}, {"heartbeat.interval.ms", "20"}};
+    settings.properties["partition.assignment.strategy"] = "cooperative-sticky";
+    settings.properties["heartbeat.interval.ms"] = "20";
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(40);
         Consumer first{io.get_executor(), settings};

@@ -15,7 +15,7 @@ class RevocationTest : public GroupTest<TopicTest> {
         auto settings = in_changing_group(TopicTest::config());
         settings.commit_interval = 10s;
         settings.report_ends = true;
-        settings.properties = {{"heartbeat.interval.ms", "20"}};
+        settings.properties["heartbeat.interval.ms"] = "20";
         return settings;
     }
 

@@ -23,9 +23,11 @@ class TopicTest : public testing::Test {
     }
 
     /// For groups that members leave or join later. The mock cluster takes one second less than the session may last
-    /// for each change after the first member: so this must be short.
+    /// for each change after the first member: so this must be short. It may also forget who is joining when the
+    /// process stands still for a second, and answers him no more: he asks again after `max.poll.interval.ms` and 3 s.
     static ConsumerConfig in_changing_group(ConsumerConfig settings) {
         settings.session_timeout = 3s;
+        settings.properties["max.poll.interval.ms"] = "3000";
         return settings;
     }
 

@@ -10,6 +10,7 @@
 #include <boost/asio/require.hpp>
 #include <functional>
 #include <limits>
+#include <new>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -37,6 +38,32 @@ class InterruptedExecutor {
         if (const auto interrupt = std::exchange(*interruption_, nullptr)) interrupt();
     }
     friend bool operator==(const InterruptedExecutor&, const InterruptedExecutor&) = default;
+
+  private:
+    asio::io_context::executor_type executor_;
+    Interruption* interruption_;
+};
+
+/// Runs something during its next post, which then finds no memory.
+class FailingExecutor {
+  public:
+    using Interruption = std::function<void()>;
+    FailingExecutor(asio::io_context::executor_type executor, Interruption& interruption)
+        : executor_(executor), interruption_(&interruption) {}
+
+    asio::execution_context& query(asio::execution::context_t) const noexcept { return executor_.context(); }
+    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
+        return asio::execution::blocking.never;
+    }
+    template <class Work>
+    void execute(Work work) const {
+        if (const auto interrupt = std::exchange(*interruption_, nullptr)) {
+            interrupt();
+            throw std::bad_alloc{};
+        }
+        asio::require(executor_, asio::execution::blocking.never).execute(std::move(work));
+    }
+    friend bool operator==(const FailingExecutor&, const FailingExecutor&) = default;
 
   private:
     asio::io_context::executor_type executor_;
@@ -161,6 +188,25 @@ TEST_F(StallTest, IsToldThoughItBeganWhileAnotherThreadSaidThatNobodyWaits) {
 
     EXPECT_EQ(granted.size(), 1u);
     EXPECT_EQ(stalls(), Events{"stalled process, 1 waiting, used 1048576 of 1048576, 40 s"});
+}
+
+TEST_F(StallTest, IsToldThoughAnotherThreadsWordFoundNoMemoryMeanwhile) {
+    std::function<void()> interruption;
+    auto resources = stalling(FailingExecutor{io.get_executor(), interruption});
+    const auto held = resources.allocate_memory("windows", 1_MiB);
+    const auto query = resources.open_query({.name = "one"});
+    interruption = [&] {
+        std::thread{[&] {
+            resources.async_admit({.name = "two"}, TimePoint::max(),
+                                  asio::bind_executor(io, [](const Result<QueryScope>&) {}));
+        }}.join();
+    };
+
+    ask(resources, "groups", 10);
+    advance(60s);
+
+    EXPECT_EQ(stalls(), (Events{"stalled process, 1 waiting, used 1048576 of 1048576, 40 s",
+                                "stalled queries, 1 waiting, used 1 of 1, 40 s"}));
 }
 
 TEST_F(StallTest, AreNotLookedForWhenNobodyWaits) {

@@ -79,8 +79,7 @@ bool StallWatch::locked_anyone_waits() const {
     return std::ranges::any_of(roots_, &MemoryAccount::anyone_waits);
 }
 
-// Without memory for it there is none until the next one begins to wait. Who wanted the executor meanwhile has left
-// word.
+// Without memory for it there is none until the next change. Who wanted the executor meanwhile has left word.
 void StallWatch::locked_set_alarm() {
     constexpr int looks_per_timeout = 4;
     auto ring = [weak = weak_from_this()](AlarmEnd end) {

@@ -17,8 +17,8 @@
 namespace velostream {
 
 /// Looks four times in `timeout`, as long as somebody waits, whether anything comes back where he waits. Where nothing
-/// did for so long it reports a stall, once until something comes back. Where there is no memory to begin with it, it
-/// begins when somebody waits again after nobody did.
+/// did for so long it reports a stall, once until something comes back. Where it finds no memory for that, it begins
+/// again when the first begins to wait in one of its trees, or the last ends.
 ///
 /// Threads: safe. It looks on its executor; no user code runs under its mutex.
 class StallWatch final : public std::enable_shared_from_this<StallWatch> {

@@ -27,7 +27,7 @@ class TopicTest : public testing::Test {
     /// process stands still for a second, and answers him no more: he asks again after `max.poll.interval.ms` and 3 s.
     static ConsumerConfig in_changing_group(ConsumerConfig settings) {
         settings.session_timeout = 3s;
-        settings.properties["max.poll.interval.ms"] = "3000";
+        settings.properties["max.poll.interval.ms"] = "5000";
         return settings;
     }
 

@@ -11,7 +11,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 JOB, ORDERS = sys.argv[1], sys.argv[2]
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
-TIMEOUT = 300  # far above what any run takes
+TIMEOUT = 240  # far above what any run takes
 
 
 class Job(unittest.TestCase):

@@ -27,7 +27,7 @@ using RecordBatch = std::vector<ConsumedRecord>;
 struct PartitionPosition {
     std::string topic;
     std::int32_t partition;
-    std::optional<std::int64_t> next;   ///< what is given out next is not before this offset; nothing where not known
+    std::optional<std::int64_t> next;   ///< the offset where reading goes on; nothing where it is not known
     std::optional<std::int64_t> stored; ///< every record before it is done; what the next commit says
     std::size_t open = 0;               ///< records read that are not done, or lie behind one that is not
     bool is_at_end = false;             ///< nothing more was there; needs `report_ends`

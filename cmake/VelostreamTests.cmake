@@ -79,5 +79,6 @@ function(velostream_test_executable name files)
     if(arg_SERIAL)
         list(APPEND properties RUN_SERIAL TRUE)
     endif()
-    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}." PROPERTIES ${properties})
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES TEST_PREFIX "${name}."
+        PROPERTIES ${properties})
 endfunction()

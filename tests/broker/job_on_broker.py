@@ -117,7 +117,7 @@ class Results(OnBroker):
         self.assertIn("541 909", run.stdout)
         self.assertEqual(run.stderr, "")
         self.assert_recounted(ORDERS)
-        self.assertEqual(self.read_report()["breaker"], {"opened": 0, "state": "closed"})
+        self.assertEqual(self.read_report()["breaker"]["state"], "closed")
 
 
 class Topics(OnBroker):

@@ -178,7 +178,7 @@ void add_options(CLI::App& app, Options& options) {
         {"--outage", "AT+LENGTH", "the embedded brokers go down after AT of the lines",
          "AT+LENGTH such as 40%+3s or 200000+500ms: per cent of the lines or how many; up to a day"},
         [&options](const std::string& text) { return (options.outage = parse_outage(text)).has_value(); });
-    add(app, {"--fail-rate", "P", "the share of broker requests that fail", "a number from 0 to 0.9"},
+    add(app, {"--fail-rate", "P", "the share of writing requests to a broker that fail", "a number from 0 to 0.9"},
         [&options](const std::string& text) {
             const auto* const end = text.data() + text.size();
             const auto parsed = std::from_chars(text.data(), end, options.fail_rate);

@@ -54,10 +54,7 @@ class Signals(Job):
         job = self.start_with_open_pipe()
         job.stdin.write(b"1,A,x,2,x,1.50,17")
         job.stdin.flush()
-        shown = b""
-        while b"1000 lines" not in shown:
-            self.assertTrue(select.select([job.stdout], [], [], 30)[0], shown)
-            shown += os.read(job.stdout.fileno(), 65536)
+        self.wait_until_shown(job, b"1000 lines")
         job.send_signal(signal.SIGTERM)
         self.assertEqual(job.wait(timeout=TIMEOUT), 0)  # with the pipe still open: its end would complete the line
         job.communicate()
@@ -70,7 +67,7 @@ class Signals(Job):
         errors = job.communicate(timeout=TIMEOUT)[1]
         self.assertLess(time.monotonic() - began, 120)  # 22 on a machine that is not busy; the outage lasts 600
         self.assertEqual(job.returncode, 1, errors)
-        self.assertRegex(errors, rb"[1-9]\d* of [1-9]\d* lines are not finished")
+        self.assertRegex(errors, rb"[1-9]\d* of [1-9]\d* lines are not finished 10 s after the signal")
         report = self.read_report()
         unfinished, lines = map(int, re.search(r"(\d+) of (\d+) lines are not finished", report["error"]).groups())
         self.assertEqual(lines, report["lines"])
@@ -102,7 +99,7 @@ class Signals(Job):
     def wait_until_it_waits(self, job):
         """Until the job hears signals and has used no processor time for a while: it waits for something."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            self.wait_for_handler(job.pid, number)
+            self.wait_for_handler(job, number)
         quiet, used = 0, None
         while quiet < 5:
             with open(f"/proc/{job.pid}/stat", encoding="ascii") as file:
@@ -132,7 +129,7 @@ class Signals(Job):
                 job = subprocess.Popen([JOB, "--report", self.report], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                        stderr=subprocess.PIPE)
                 self.addCleanup(job.kill)
-                self.wait_for_handler(job.pid, signal.SIGTERM)
+                self.wait_for_handler(job, signal.SIGTERM)
                 time.sleep(delay / 1000)
                 job.send_signal(signal.SIGTERM)
                 errors = job.communicate(timeout=TIMEOUT)[1]
@@ -159,10 +156,12 @@ class Signals(Job):
         self.assertIn(b"Orders per customer (interrupted", shown[size:])
         self.assertGreater(self.read_report()["lines"], 0)
 
-    def wait_for_handler(self, pid, number):
+    def wait_for_handler(self, job, number):
         caught = 0
         while not caught >> (number - 1) & 1:
-            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            self.assertIsNone(job.poll(), "the job ended by itself")
+            time.sleep(0.001)
+            with open(f"/proc/{job.pid}/status", encoding="ascii") as file:
                 caught = int(next(line for line in file if line.startswith("SigCgt")).split()[1], 16)
 
     def test_a_second_signal_ends_at_once_with_code_1_and_leaves_no_file(self):

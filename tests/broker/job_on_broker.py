@@ -117,7 +117,10 @@ class Results(OnBroker):
         self.assertIn("541 909", run.stdout)
         self.assertEqual(run.stderr, "")
         self.assert_recounted(ORDERS)
-        self.assertEqual(self.read_report()["breaker"]["state"], "closed")
+        report = self.read_report()
+        self.assertEqual(report["breaker"]["state"], "closed")
+        if report["retries"] == 0:  # on a busy machine a try may take its second
+            self.assertEqual(report["breaker"]["opened"], 0)
 
 
 class Topics(OnBroker):

@@ -217,6 +217,8 @@ class Results(Job):
         for key, value in REAL.items():
             self.assertEqual(report[key], value)
         self.assertEqual(report["breaker"]["state"], "closed")
+        if report["retries"] == 0:  # on a busy machine a try may take its second
+            self.assertEqual(report["breaker"]["opened"], 0)
         self.assertEqual(report["memory"]["limit_bytes"], 256 * 1024 * 1024)
         self.assert_recomputed(ORDERS)
         for word in ("541 909", "406 789", "dead letters", "CustomerID", "peak memory", "lines/s", "top customers"):

@@ -21,12 +21,13 @@
 namespace velostream {
 namespace {
 
-/// Runs something before its next post comes back: what another thread may do when this one is preempted there.
+/// Runs something before its next post comes back: what another thread may do when this one is preempted there. That
+/// post may find no memory.
 class InterruptedExecutor {
   public:
     using Interruption = std::function<void()>;
-    InterruptedExecutor(asio::io_context::executor_type executor, Interruption& interruption)
-        : executor_(executor), interruption_(&interruption) {}
+    InterruptedExecutor(asio::io_context::executor_type executor, Interruption& interruption, bool finds_memory = true)
+        : executor_(executor), interruption_(&interruption), finds_memory_(finds_memory) {}
 
     asio::execution_context& query(asio::execution::context_t) const noexcept { return executor_.context(); }
     static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
@@ -34,40 +35,19 @@ class InterruptedExecutor {
     }
     template <class Work>
     void execute(Work work) const {
-        asio::require(executor_, asio::execution::blocking.never).execute(std::move(work));
-        if (const auto interrupt = std::exchange(*interruption_, nullptr)) interrupt();
+        const auto interrupt = std::exchange(*interruption_, nullptr);
+        if (finds_memory_ || !interrupt)
+            asio::require(executor_, asio::execution::blocking.never).execute(std::move(work));
+        if (!interrupt) return;
+        interrupt();
+        if (!finds_memory_) throw std::bad_alloc{};
     }
     friend bool operator==(const InterruptedExecutor&, const InterruptedExecutor&) = default;
 
   private:
     asio::io_context::executor_type executor_;
     Interruption* interruption_;
-};
-
-/// Runs something during its next post, which then finds no memory.
-class FailingExecutor {
-  public:
-    using Interruption = std::function<void()>;
-    FailingExecutor(asio::io_context::executor_type executor, Interruption& interruption)
-        : executor_(executor), interruption_(&interruption) {}
-
-    asio::execution_context& query(asio::execution::context_t) const noexcept { return executor_.context(); }
-    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
-        return asio::execution::blocking.never;
-    }
-    template <class Work>
-    void execute(Work work) const {
-        if (const auto interrupt = std::exchange(*interruption_, nullptr)) {
-            interrupt();
-            throw std::bad_alloc{};
-        }
-        asio::require(executor_, asio::execution::blocking.never).execute(std::move(work));
-    }
-    friend bool operator==(const FailingExecutor&, const FailingExecutor&) = default;
-
-  private:
-    asio::io_context::executor_type executor_;
-    Interruption* interruption_;
+    bool finds_memory_;
 };
 
 class StallTest : public ResourceManagerTest {
@@ -192,7 +172,7 @@ TEST_F(StallTest, IsToldThoughItBeganWhileAnotherThreadSaidThatNobodyWaits) {
 
 TEST_F(StallTest, IsToldThoughAnotherThreadsWordFoundNoMemoryMeanwhile) {
     std::function<void()> interruption;
-    auto resources = stalling(FailingExecutor{io.get_executor(), interruption});
+    auto resources = stalling(InterruptedExecutor{io.get_executor(), interruption, false});
     const auto held = resources.allocate_memory("windows", 1_MiB);
     const auto query = resources.open_query({.name = "one"});
     interruption = [&] {

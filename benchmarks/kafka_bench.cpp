@@ -19,9 +19,11 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -29,6 +31,8 @@
 #include "support/allocations.hpp"
 #include "support/suite.hpp"
 #include "velostream/async/wait_queue.hpp"
+#include "velostream/dead_letter_queue.hpp"
+#include "velostream/kafka/dead_letter_topic.hpp"
 #include "velostream/kafka/producer.hpp"
 #include "velostream/pipeline.hpp"
 
@@ -257,6 +261,46 @@ void send_guarded(benchmark::State& state) {
     measure_coroutines(state, sender, rounds, [&guarded, send] { return guarded.execute(send); });
 }
 
+// --- dlq/send: a dead letter on its way to its topic, beside a send of the same bytes and headers
+
+const RecordView failed_record{.topic = "orders",
+                               .partition = 3,
+                               .offset = 123'456,
+                               .key = "17850",
+                               .value = std::string_view{payload.data(), payload.size()},
+                               .timestamp = WallTime{std::chrono::milliseconds{1'291'191'960'000}},
+                               .timestamp_type = TimestampType::create_time};
+const Error failure{boost::system::errc::make_error_code(boost::system::errc::invalid_argument), "CustomerID: \"\""};
+
+void send_with_the_same_headers(benchmark::State& state) {
+    const DeadLetterQueueConfig config{.topic = topic};
+    const auto trace = StackTrace::capture();
+    const auto letter = make_dead_letter(failed_record, failure, config, {.stack_trace = trace.text()});
+    const auto record = letter.record();
+    WaitQueue rounds;
+    Sender sender;
+    measure_coroutines(state, sender, rounds, [&sender, &record]() -> asio::awaitable<Result<kafka::Delivery>> {
+        CallContext call;
+        auto view = record;
+        view.partition = -1;
+        auto sending = sender.producer().send(view, call);
+        co_return co_await std::move(sending);
+    });
+}
+
+void send_dead_letters(benchmark::State& state) {
+    WaitQueue rounds;
+    std::optional<DeadLetterQueue<kafka::DeadLetterTopic>> queue;
+    Sender sender;
+    queue.emplace(DeadLetterQueueConfig{.topic = topic}, kafka::DeadLetterTopic{sender.producer()});
+    measure_coroutines(state, sender, rounds, [&queue]() -> asio::awaitable<Result<kafka::Delivery>> {
+        auto sending = queue->send_to_dlq(failed_record, failure);
+        const auto sent = co_await std::move(sending);
+        if (!sent) co_return sent.error();
+        co_return kafka::Delivery{};
+    });
+}
+
 } // namespace
 
 void declare(Suite& suite) {
@@ -264,6 +308,8 @@ void declare(Suite& suite) {
     suite.add("kafka/send_callback", send_callback, measure(suite));
     suite.add("kafka/send_coroutine", send_coroutine, measure(suite));
     suite.add("kafka/send_guarded", send_guarded, measure(suite));
+    suite.add("floor/send_with_the_same_headers", send_with_the_same_headers, measure(suite));
+    suite.add("dlq/send", send_dead_letters, measure(suite));
 }
 
 } // namespace velostream::bench

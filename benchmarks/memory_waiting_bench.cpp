@@ -15,6 +15,7 @@
 #include "support/allocations.hpp"
 #include "support/suite.hpp"
 #include "velostream/async_reserve.hpp"
+#include "velostream/resource_manager.hpp"
 
 namespace velostream::bench {
 
@@ -67,6 +68,25 @@ void one_of_many_accounts(benchmark::State& state, std::size_t count) {
     }
 }
 
+// An allocation through a manager under high pressure, which is judged each time, beside so many accounts all of which
+// leave credit at hand.
+void allocation_under_pressure(benchmark::State& state, std::size_t count) {
+    asio::io_context io{1};
+    ResourceManager resources{io.get_executor(), StreamingConfig{.max_memory_mb = std::uint64_t{1} << 20}};
+    std::vector<MemoryAccount> accounts;
+    for (std::size_t index = 0; index < count; ++index) {
+        accounts.push_back(resources.memory().child("account"));
+        for (int i = 0; i < 3; ++i) static_cast<void>(accounts.back().try_reserve(size)); // goes back to this thread
+    }
+    const auto held = resources.memory().try_reserve((Bytes{85} << 40) / 100);
+    if (!held) state.SkipWithError("refused");
+    for (auto _ : counted(state)) {
+        auto allocation = resources.allocate_memory("batch", size);
+        benchmark::DoNotOptimize(allocation);
+    }
+    io.poll();
+}
+
 class Waiting final : public MemoryWaiter {
   public:
     using MemoryWaiter::MemoryWaiter;
@@ -110,6 +130,9 @@ void declare(Suite& suite) {
         suite.add(
             "growth/memory_accounts/" + std::to_string(count),
             [count](benchmark::State& state) { one_of_many_accounts(state, count); }, one);
+        suite.add(
+            "growth/allocation_under_pressure/" + std::to_string(count),
+            [count](benchmark::State& state) { allocation_under_pressure(state, count); }, one);
         suite.add(
             "growth/memory_waiters/" + std::to_string(count),
             [count](benchmark::State& state) { a_turn_among_many(state, count); }, one);

@@ -13,6 +13,9 @@ usage: sh cmake/test_broker.sh COMMAND
   start FOLDER [N]         starts N brokers (default 1) on free ports, waits until they answer and prints their addresses, which are
                            in FOLDER/address, too. FOLDER is made; brokers of an earlier start in it end, with their data
   start --with-caller ...  the same; they end at the latest when the process that called this does
+  start --secured ...      each has two more listeners, with addresses in FOLDER/sasl_address and FOLDER/tls_address: one for the users
+                           alice (password alice-secret, PLAIN) and bob (bob-secret, SCRAM-SHA-256), who may do what ACLs allow,
+                           and one with the certificate FOLDER/ca.pem
   pause|resume|kill FOLDER [ID]   SIGSTOP, SIGCONT, SIGKILL to the broker with this number (from 0), or to all
   stop FOLDER [ID]         SIGTERM, and waits
   restart FOLDER [ID]      starts what was killed or stopped again: same data, same ports
@@ -68,8 +71,34 @@ java_in() { # ID ARGUMENTS...: becomes java; call it in a subshell
         -Dfolder="$folder/$id" -cp "$jars/*" "$@"
 }
 
-client_port() { echo $((base + 2 * $1)); }
-control_port() { echo $((base + 2 * $1 + 1)); }
+client_port() { echo $((base + 4 * $1)); }
+control_port() { echo $((base + 4 * $1 + 1)); }
+sasl_port() { echo $((base + 4 * $1 + 2)); }
+tls_port() { echo $((base + 4 * $1 + 3)); }
+
+# What is said on the plain listener, by nobody in particular, stays allowed.
+secure() { # ID
+    sed -i "s|^listeners=.*|&,SASL://127.0.0.1:$(sasl_port "$1"),TLS://127.0.0.1:$(tls_port "$1")|" "$folder/$1/server.properties"
+    cat >> "$folder/$1/server.properties" << CONF
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-secret";
+listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PKCS12
+ssl.keystore.location=../broker.p12
+ssl.keystore.password=changeit
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+CONF
+}
+
+make_certificate() {
+    keytool -genkeypair -alias broker -keyalg EC -dname CN=localhost -ext SAN=dns:localhost,ip:127.0.0.1 -validity 3650 \
+        -storetype PKCS12 -keystore "$folder/broker.p12" -storepass changeit > "$folder/keytool.log" 2>&1 &&
+        keytool -exportcert -rfc -alias broker -keystore "$folder/broker.p12" -storepass changeit > "$folder/ca.pem" 2>> "$folder/keytool.log" ||
+        fail "no certificate: $(cat "$folder/keytool.log")"
+}
 
 # Paths are relative, because a list of folders in Kafka's settings has no way to write a comma or a space at an end.
 configure() { # ID
@@ -103,8 +132,13 @@ log4j.appender.stderr.layout=org.apache.log4j.PatternLayout
 log4j.appender.stderr.layout.ConversionPattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n
 log4j.logger.kafka.server.KafkaRaftServer=INFO
 CONF
+    scram=
+    if [ $secured = yes ]; then
+        secure "$1"
+        scram='--add-scram SCRAM-SHA-256=[name=bob,password=bob-secret]'
+    fi
     # A cluster's name is sixteen bytes in base64. One of its own, so that no broker of another start is taken for one of these.
-    (java_in "$1" kafka.tools.StorageTool format -t "$(printf 'velostream-%010dA' $$)" -c server.properties) > "$folder/$1/format.log" 2>&1 ||
+    (java_in "$1" kafka.tools.StorageTool format $scram -t "$(printf 'velostream-%010dA' $$)" -c server.properties) > "$folder/$1/format.log" 2>&1 ||
         fail "broker $1 cannot be prepared: $(cat "$folder/$1/format.log")"
 }
 
@@ -197,12 +231,12 @@ is_taken() { # PORT
     grep -q ":$(printf '%04X' "$1") " /proc/net/tcp /proc/net/tcp6 2> /dev/null
 }
 
-# Sets $base to the first of 2 * COUNT ports that are free. Below those that systems give to clients, and seldom the same as that of
+# Sets $base to the first of 4 * COUNT ports that are free. Below those that systems give to clients, and seldom the same as that of
 # another start at the same time, which has bound nothing yet.
 choose_ports() { # COUNT
-    base=$((20000 + $$ % 500 * 20))
+    base=$((20000 + $$ % 300 * 40))
     port=$base
-    while [ "$port" -lt $((base + 2 * $1)) ]; do
+    while [ "$port" -lt $((base + 4 * $1)) ]; do
         if is_taken "$port"; then base=$((port + 1)); fi
         port=$((port + 1))
     done
@@ -214,11 +248,13 @@ start() { # FOLDER COUNT
     mkdir -p "$1"
     folder=$(cd "$1" && pwd -P)
     choose_ports "$2"
-    voters='' address='' brokers=''
+    voters='' address='' brokers='' sasl_address='' tls_address=''
     id=0
     while [ $id -lt "$2" ]; do
         voters="$voters${voters:+,}$id@127.0.0.1:$(control_port $id)"
         address="$address${address:+,}127.0.0.1:$(client_port $id)"
+        sasl_address="$sasl_address${sasl_address:+,}127.0.0.1:$(sasl_port $id)"
+        tls_address="$tls_address${tls_address:+,}127.0.0.1:$(tls_port $id)"
         brokers="$brokers$id "
         id=$((id + 1))
     done
@@ -226,6 +262,11 @@ start() { # FOLDER COUNT
     if [ "$2" -ge 3 ]; then copies=3 in_sync=2; fi
     echo "$brokers" > "$folder/brokers"
     echo "$address" > "$folder/address"
+    if [ $secured = yes ]; then
+        make_certificate
+        echo "$sasl_address" > "$folder/sasl_address"
+        echo "$tls_address" > "$folder/tls_address"
+    fi
     for id in $brokers; do configure "$id"; done
     if [ $with_caller = yes ]; then remove_with_caller; fi
     trap 'code=$?; end KILL; exit $code' EXIT # all are up, or none is left
@@ -258,11 +299,15 @@ wrong_usage() { echo "test_broker: $1 (sh cmake/test_broker.sh --help)" >&2; exi
 
 command=${1:-}
 [ $# -eq 0 ] || shift
-with_caller=no
-if [ "$command" = start ] && [ "${1:-}" = --with-caller ]; then
-    with_caller=yes
+with_caller=no secured=no
+while [ "$command" = start ]; do
+    case ${1:-} in
+        --with-caller) with_caller=yes ;;
+        --secured) secured=yes ;;
+        *) break ;;
+    esac
     shift
-fi
+done
 case $command in
     -h | --help) usage; exit 0 ;;
     fetch | check) [ $# -eq 0 ] || wrong_usage "$command takes no arguments" ;;

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <charconv>
 #include <cstdint>
+#include <filesystem>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -54,8 +55,9 @@ asio::awaitable<bool> handle(const shop::Line& line, Queue& dead_letters) {
     co_return false;
 }
 
-asio::awaitable<void> run(velostream::kafka::Producer& producer, int& held) {
-    const velostream::DeadLetterQueueConfig config{.topic = "failed-lines", .retry_delay = 500ms};
+asio::awaitable<void> run(velostream::kafka::Producer& producer, std::filesystem::path spool_directory, int& held) {
+    velostream::DeadLetterQueueConfig config{.topic = "failed-lines", .retry_delay = 500ms};
+    config.spool_directory = spool_directory; // dead letters are safe there while the topic is away; empty: no spool
     velostream::DeadLetterQueue dead_letters{
         config, velostream::kafka::DeadLetterTopic{producer}, {.application = "quantities", .group = "example"}};
 
@@ -66,12 +68,13 @@ asio::awaitable<void> run(velostream::kafka::Producer& producer, int& held) {
     std::cout << "dead letters: " << dead_letters.get_stats().sent << " of " << lines.size() << " lines\n";
 }
 
-int main() {
+// dead_letters [SPOOL_DIRECTORY]
+int main(int argc, char** argv) {
     asio::io_context io;
     velostream::kafka::MockCluster cluster{1};
     velostream::kafka::Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
     int held = 0;
-    asio::co_spawn(io, run(producer, held), [](std::exception_ptr failed) {
+    asio::co_spawn(io, run(producer, argc > 1 ? argv[1] : "", held), [](std::exception_ptr failed) {
         if (failed) std::rethrow_exception(failed);
     });
     io.run();

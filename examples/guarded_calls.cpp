@@ -14,6 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using velostream::CallContext;
+using velostream::CallOptions;
 using velostream::CircuitBreaker;
 using velostream::CircuitBreakerConfig;
 using velostream::CircuitBreakerError;
@@ -21,8 +22,12 @@ using velostream::ErrorType;
 using velostream::idempotent;
 using velostream::Pipeline;
 using velostream::Result;
+using velostream::RetryAttempt;
+using velostream::RetryBudget;
+using velostream::RetryBudgetConfig;
 using velostream::RetryConfig;
 using velostream::RetryExecutor;
+using velostream::RetryOptions;
 namespace asio = boost::asio;
 
 // Stands for a database or a broker.
@@ -74,7 +79,26 @@ asio::awaitable<void> store(PriceService& service, RetryExecutor<>& retry) {
         return service.price_of("honey");
     });
     auto stored = co_await retry.execute_with_retry(store_price);
-    if (!stored) std::cout << stored.error() << " after " << stored.error().attempts() << " tries\n";
+    if (!stored) std::cout << "not stored: " << stored.error() << '\n';
+}
+
+asio::awaitable<void> store_within_budget(PriceService& service) {
+    // Of the calls of both executors together at most a tenth is tried again, and one in ten seconds.
+    RetryBudget budget{RetryBudgetConfig{.ratio = 0.1, .reserve_per_second = 0.1}};
+    RetryOptions options{.budget = budget, .on_attempt = [](const RetryAttempt& attempt) {
+                             if (attempt.error) std::cout << "tried: " << *attempt.error << '\n';
+                         }};
+    RetryConfig config{.backoff_strategy = velostream::FixedInterval{1ms}};
+    RetryExecutor orders{config, options};
+    RetryExecutor prices{config, options};
+
+    auto store_price = [&] { return service.price_of("salt"); };
+    CallOptions holding{.held_bytes = 4096};
+    auto first = co_await orders.execute_with_retry(store_price, holding);
+    auto second = co_await prices.execute_with_retry(store_price, holding);
+    for (const auto* result : {&first, &second})
+        if (!*result && result->error().retry_refused_by() == velostream::Errc::budget_exhausted)
+            std::cout << "too much is tried again already: " << result->error() << '\n';
 }
 
 asio::awaitable<void> look_up_patiently(PriceService& service, CircuitBreaker<>& breaker, RetryExecutor<>& retry) {
@@ -96,6 +120,7 @@ asio::awaitable<void> run() {
     for (int i = 0; i < 3; ++i) co_await look_up(service, breaker);
     print(breaker);
     co_await store(service, retry);
+    co_await store_within_budget(service);
 
     service.set_away(false);
     co_await wait_for_recovery(breaker);

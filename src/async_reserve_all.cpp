@@ -30,65 +30,67 @@ void ReserveAllOperation::make_steps(std::vector<MemoryDemand> demands) {
         steps_.push_back(std::make_unique<Step>(*this, JointDemand{std::move(tree.demands)}, std::move(tree.places)));
 }
 
-// Tries the steps from the one at hand on.
-auto ReserveAllOperation::go_on() noexcept -> Progress {
-    while (at_ < steps_.size()) { // nobody else moves it on
-        auto now = steps_[at_]->try_now();
-        if (!now) return {.must_wait = true};
-        if (!*now) return end(now->error());
-        if (!keep(std::move(**now))) return {};
+// Tries the steps from the one at hand on; the turn is this thread's. What it ends with, if this thread is to tell
+// that: else it waits, or another thread has ended it.
+auto ReserveAllOperation::go_on(Turn mine) noexcept -> std::optional<Result<Reservations>> {
+    while (mine.step < steps_.size()) {
+        auto& step = *steps_[mine.step];
+        auto now = step.try_now();
+        if (now && !*now) return end(mine, now->error());
+        if (now) keep(std::move(**now), step);
+        const auto next = now ? Turn{mine.step + 1, Turn::Of::thread} : Turn{mine.step, Turn::Of::nobody};
+        if (!turn_.compare_exchange_strong(mine, next)) return held_.clear(), std::nullopt;
+        if (!now) return std::nullopt;
+        mine = next;
     }
-    return end(std::nullopt);
+    return end(mine, std::nullopt);
 }
 
-// Without an error everything is held. Nothing to tell if another thread has ended it.
-auto ReserveAllOperation::end(std::optional<Error> error) noexcept -> Progress {
-    Reservations held;
-    {
-        const std::scoped_lock lock{steps_mutex_};
-        if (std::exchange(has_ended_, true)) return {};
-        held.swap(held_);
-    }
-    if (!error) return {.end = std::move(held)};
-    held.clear(); // before anybody is told
-    return {.end = std::move(*error)};
+// Without an error everything is held.
+auto ReserveAllOperation::end(Turn mine, std::optional<Error> error) noexcept -> std::optional<Result<Reservations>> {
+    const bool is_mine = turn_.compare_exchange_strong(mine, {mine.step, Turn::Of::ended});
+    if (!is_mine || error) held_.clear(); // before anybody is told
+    if (!is_mine) return std::nullopt;
+    if (error) return std::move(*error);
+    return std::move(held_);
 }
 
-// False if nobody wants them any more.
-bool ReserveAllOperation::keep(Reservations reservations) noexcept {
-    const std::scoped_lock lock{steps_mutex_};
-    if (has_ended_) return false;
-    const auto& places = steps_[at_]->places();
+void ReserveAllOperation::keep(Reservations reservations, const Step& step) noexcept {
+    const auto& places = step.places();
     for (std::size_t index = 0; index < places.size(); ++index) held_[places[index]] = std::move(reservations[index]);
-    ++at_;
-    return true;
 }
 
+// The step that was tried last; where somebody has left it meanwhile it has ended.
 void ReserveAllOperation::wait() noexcept {
-    JointWaiter::wait({shared_from_this(), steps_[at_].get()});
+    JointWaiter::wait({shared_from_this(), steps_[turn_.load().step].get()});
 }
 
 void ReserveAllOperation::step_has_ended(Result<Reservations> result) noexcept {
-    Progress progress;
-    if (!result)
-        progress = end(result.error());
-    else if (keep(std::move(*result)))
-        progress = go_on();
-    if (progress.end) finish(std::move(*progress.end));
-    if (progress.must_wait) wait();
+    auto turn = turn_.load();
+    const Turn mine{turn.step, Turn::Of::thread};
+    if (turn.of != Turn::Of::nobody || !turn_.compare_exchange_strong(turn, mine)) return; // given up: nobody wants it
+    std::optional<Result<Reservations>> last;
+    if (!result) {
+        last = end(mine, result.error());
+    } else {
+        keep(std::move(*result), *steps_[mine.step]);
+        const Turn next{mine.step + 1, Turn::Of::thread};
+        auto seen = mine;
+        if (!turn_.compare_exchange_strong(seen, next)) return held_.clear();
+        last = go_on(next);
+    }
+    if (last) return finish(std::move(*last));
+    if (turn_.load().of == Turn::Of::nobody) wait();
 }
 
 // The step that it left; null if it has ended, or has everything.
 std::shared_ptr<ReserveAllOperation::Step> ReserveAllOperation::leave() {
-    std::shared_ptr<Step> step;
-    Reservations held; // ends without the mutex
-    {
-        const std::scoped_lock lock{steps_mutex_};
-        if (has_ended_ || at_ == steps_.size()) return nullptr;
-        has_ended_ = true;
-        held.swap(held_);
-        step = {shared_from_this(), steps_[at_].get()};
-    }
+    auto turn = turn_.load();
+    do
+        if (turn.of == Turn::Of::ended || turn.step == steps_.size()) return nullptr;
+    while (!turn_.compare_exchange_weak(turn, {turn.step, Turn::Of::ended}));
+    if (turn.of == Turn::Of::nobody) held_.clear(); // else the thread that tries does it
+    const std::shared_ptr<Step> step{shared_from_this(), steps_[turn.step].get()};
     JointWaiter::leave(step); // where it is just being tried, or granted, nobody keeps that
     return step;
 }

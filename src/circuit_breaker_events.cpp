@@ -23,8 +23,18 @@ void tell(const std::function<void(const CircuitStateChanged&)>& callback, const
 
 CircuitBreakerEvents::CircuitBreakerEvents(std::string name, const CircuitBreakerConfig& config,
                                            std::shared_ptr<Observer> observer)
-    : name_(std::move(name)), config_(config), refusals_(refusals_of(name_)), observer_(observer.get()) {
+    : name_(std::move(name)), refusals_(refusals_of(name_)), config_(config), observer_(observer.get()) {
     observers_.push_back(std::move(observer));
+}
+
+CircuitBreakerConfig CircuitBreakerEvents::config() const {
+    const std::lock_guard lock{mutex_};
+    return config_;
+}
+
+void CircuitBreakerEvents::set_config(const CircuitBreakerConfig& config) {
+    const std::lock_guard lock{mutex_};
+    config_ = config;
 }
 
 void CircuitBreakerEvents::set_observer(std::shared_ptr<Observer> observer) {
@@ -45,21 +55,21 @@ Error CircuitBreakerEvents::refuse(std::optional<Duration> retry_after) const {
     return retry_after ? std::move(error).with_retry_after(*retry_after) : error;
 }
 
-void CircuitBreakerEvents::publish(const BreakerTransition& transition) {
-    const auto why = describe(transition, config_);
+void CircuitBreakerEvents::publish(const BreakerTransition& transition, std::string_view name) {
+    const auto why = describe(transition);
     std::optional<OpenReason> reason;
-    if (transition.to == CircuitState::open || transition.to == CircuitState::forced_open) {
-        const auto& error = transition.error;
-        reason = OpenReason{transition.cause, transition.counts, transition.at, error, why};
-        if (error.code().failed()) reason->text.append("; last error: ").append(error.message());
-    }
+    if (transition.to == CircuitState::open || transition.to == CircuitState::forced_open)
+        reason = open_reason_of(transition);
     std::vector<std::shared_ptr<const Callback>> callbacks;
     {
         const std::lock_guard lock{mutex_};
         callbacks = callbacks_;
-        if (reason) reason_ = std::move(reason);
+        if (reason && transition.resets >= resets_) {
+            reason_ = std::move(reason);
+            resets_ = transition.resets;
+        }
     }
-    const CircuitStateChanged change{name_, transition.from, transition.to, why, transition.at};
+    const CircuitStateChanged change{name, transition.from, transition.to, why, transition.at};
     if (auto* observer = observer_.load(std::memory_order_acquire)) observer->on_circuit_state_changed(change);
     for (const auto& callback : callbacks) tell(*callback, change);
 }
@@ -69,9 +79,11 @@ std::optional<OpenReason> CircuitBreakerEvents::why_open() const {
     return reason_;
 }
 
-void CircuitBreakerEvents::forget_reason() {
+void CircuitBreakerEvents::forget_reason(std::uint64_t resets) {
     const std::lock_guard lock{mutex_};
+    if (resets <= resets_) return; // it opened again since
     reason_.reset();
+    resets_ = resets;
 }
 
 } // namespace velostream::detail

@@ -48,6 +48,12 @@ void FilteringObserver::on_circuit_state_changed(const CircuitStateChanged& even
 void FilteringObserver::on_call_rejected(const CallRejected& event) noexcept {
     if (rejections_) behind_->on_call_rejected(event);
 }
+void FilteringObserver::on_call_refused(const CallRefused& event) noexcept {
+    if (refusals_) behind_->on_call_refused(event);
+}
+void FilteringObserver::on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept {
+    if (refusals_) behind_->on_concurrency_limit_changed(event);
+}
 void FilteringObserver::on_retry_scheduled(const RetryScheduled& event) noexcept {
     if (retries_) behind_->on_retry_scheduled(event);
 }
@@ -59,6 +65,18 @@ void FilteringObserver::on_dead_letter_stored(const DeadLetterStored& event) noe
 }
 void FilteringObserver::on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept {
     if (behind_) behind_->on_dead_letter_delayed(event);
+}
+void FilteringObserver::on_dead_letter_spooled(const DeadLetterSpooled& event) noexcept {
+    if (behind_) behind_->on_dead_letter_spooled(event);
+}
+void FilteringObserver::on_dead_letter_flood(const DeadLetterFlood& event) noexcept {
+    if (behind_) behind_->on_dead_letter_flood(event);
+}
+void FilteringObserver::on_dead_letters_stuck(const DeadLettersStuck& event) noexcept {
+    if (behind_) behind_->on_dead_letters_stuck(event);
+}
+void FilteringObserver::on_dead_letter_topic_differs(const DeadLetterTopicDiffers& event) noexcept {
+    if (behind_) behind_->on_dead_letter_topic_differs(event);
 }
 
 // One write a line. A stream that throws, or no memory for the text, loses the line and nothing else.
@@ -108,17 +126,41 @@ void StreamObserver::on_call_rejected(const CallRejected& event) noexcept {
     else
         line("circuit ", event.breaker, ": call rejected");
 }
+void StreamObserver::on_call_refused(const CallRefused& event) noexcept {
+    line(event.limiter, ": call refused (", event.why, "): ", event.error);
+}
+void StreamObserver::on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept {
+    line(event.limiter, ": ", event.from, " -> ", event.to, " calls at once (", event.why, ")");
+}
 void StreamObserver::on_retry_scheduled(const RetryScheduled& event) noexcept {
     line("retry: attempt ", event.failed_attempts, " failed, next in ", milliseconds(event.delay), ": ", event.error);
 }
 void StreamObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
-    line("retry: given up after ", event.attempts, " attempts (", event.why, "): ", event.error);
+    if (event.elapsed)
+        line("retry: given up after ", event.attempts, " attempts in ", milliseconds(*event.elapsed), " (", event.why,
+             "): ", event.error);
+    else
+        line("retry: given up after ", event.attempts, " attempts (", event.why, "): ", event.error);
 }
 void StreamObserver::on_dead_letter_stored(const DeadLetterStored& event) noexcept {
     line("dead letter: stored in ", event.topic, ": ", event.error);
 }
 void StreamObserver::on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept {
     line("dead letter: delivery ", event.failed_deliveries, " to ", event.topic, " failed: ", event.delivery_error);
+}
+void StreamObserver::on_dead_letter_spooled(const DeadLetterSpooled& event) noexcept {
+    line("dead letter: spooled for ", event.topic, ", ", event.waiting, " waiting there: ", event.error);
+}
+void StreamObserver::on_dead_letter_flood(const DeadLetterFlood& event) noexcept {
+    line("dead letters: a flood for ", event.topic, " (", event.why, "), held for ", milliseconds(event.hold), ": ",
+         event.error);
+}
+void StreamObserver::on_dead_letters_stuck(const DeadLettersStuck& event) noexcept {
+    line("dead letters: ", event.waiting, " stuck in the spool for ", event.topic, " after ", event.failed_deliveries,
+         " failed deliveries: ", event.delivery_error);
+}
+void StreamObserver::on_dead_letter_topic_differs(const DeadLetterTopicDiffers& event) noexcept {
+    line("dead letters: topic ", event.topic, " has ", event.setting, " ", event.actual, ", not ", event.wanted);
 }
 
 } // namespace velostream

@@ -2,27 +2,24 @@
 #include "velostream/managed_memory.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <boost/asio/post.hpp>
-#include <cmath>
 #include <iostream>
-#include <map>
 #include <mutex>
-#include <shared_mutex>
 #include <stdexcept>
 
+#include "name_table.hpp"
+#include "pressure_watch.hpp"
+#include "query_accounts.hpp"
 #include "reclaim_coordinator.hpp"
 #include "stall_watch.hpp"
+#include "tied_alarm.hpp"
+#include "velostream/async/errand.hpp"
 #include "velostream/config/validate.hpp"
-#include "velostream/core/pressure_gauge.hpp"
 #include "velostream/filtering_observer.hpp"
-#include "weak_list.hpp"
 
 namespace velostream {
 
 namespace {
 
-constexpr Duration system_memory_age = std::chrono::milliseconds{250};
 constexpr Duration reclaim_rest = std::chrono::milliseconds{250};
 
 std::optional<Bytes> limit_of(const StreamingConfig& config) {
@@ -35,9 +32,15 @@ std::optional<Bytes> share_of(std::optional<Bytes> limit, double share) {
     return static_cast<Bytes>(static_cast<long double>(*limit) * static_cast<long double>(share));
 }
 
+std::optional<Bytes> smaller(std::optional<Bytes> one, std::optional<Bytes> other) {
+    if (!one || !other) return one ? one : other;
+    return std::min(*one, *other);
+}
+
 double percentage_of(Bytes used, std::optional<Bytes> limit) {
-    if (!limit || *limit == 0) return 0;
-    return std::min(100.0, 100.0 * static_cast<double>(used) / static_cast<double>(*limit));
+    if (!limit || used == 0) return 0;
+    if (used >= *limit) return 100; // it may have been lowered since, to nothing too
+    return 100.0 * static_cast<double>(used) / static_cast<double>(*limit);
 }
 
 bool any_flag(const StreamingConfig& config) {
@@ -56,207 +59,224 @@ void check(const StreamingConfig& config, const ResourceManagerOptions& options)
          {std::pair{"state_share", options.state_share}, std::pair{"traffic_share", options.traffic_share}}) {
         if (!(share > 0 && share <= 1)) problems.push_back({field, std::to_string(share), "must be > 0 and ≤ 1"});
     }
-    if (options.stall_timeout <= Duration{0})
-        problems.push_back({"stall_timeout", std::to_string(options.stall_timeout.count()) + " ns", "must be > 0"});
+    const auto check_above_zero = [&problems](const char* field, Duration duration) {
+        if (duration <= Duration{0})
+            problems.push_back({field, std::to_string(duration.count()) + " ns", "must be > 0"});
+    };
+    check_above_zero("stall_timeout", options.stall_timeout);
+    check_above_zero("reclaim_timeout", options.reclaim_timeout);
+    if (options.pressure_poll_interval) check_above_zero("pressure_poll_interval", *options.pressure_poll_interval);
     throw_if_any(problems);
 }
 
+/// What the manager's tree tells of goes from here to whom it concerns. Knows them weakly: the tree may outlive them.
+class TreeListener final : public WaitingListener {
+  public:
+    std::weak_ptr<StallWatch> stalls;
+    std::weak_ptr<ReclaimCoordinator> reclaims;
+    std::weak_ptr<Errand> tending;
+    std::function<void()> limit_changed;
+
+    void on_waiting_changed() noexcept override { StallWatch::Listener::tell(stalls); }
+    void on_first_changed() noexcept override {
+        const auto to = reclaims.lock();
+        if (to && to->is_of_use()) on_mark_passed();
+    }
+    void on_refused(const MemoryAccount& account, std::uint64_t bytes) noexcept override {
+        if (const auto to = reclaims.lock()) to->on_refused(account, bytes);
+    }
+    void on_mark_passed() noexcept override {
+        if (const auto errand = tending.lock()) errand->soon();
+    }
+    void on_limit_changed() noexcept override {
+        if (limit_changed) limit_changed();
+    }
+};
+
 } // namespace
 
-// What the manager and its allocations share. The accounts and the observer are set once; the rest is guarded.
+// What the manager, its allocations and its waits share. Set once; what changes in it is safe to share.
 struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
     Shared(const asio::any_io_executor& executor, const StreamingConfig& config, const ResourceManagerOptions& options,
-           detail::ManagerClock clock)
-        : waiting(std::make_shared<StallWatch::Listener>()),
-          process("process", limit_of(config), waiting),
-          queries("queries", config.effective_limits().max_concurrent_queries, waiting),
-          state(process.child("state", share_of(limit_of(config), options.state_share))),
-          traffic(process.child("traffic", share_of(limit_of(config), options.traffic_share))),
-          names{{"state", state}, {"traffic", traffic}},
+           const detail::ManagerClock& clock)
+        : state_share(options.state_share),
+          traffic_share(options.traffic_share),
+          tree(std::make_shared<TreeListener>()),
+          waiting(std::make_shared<StallWatch::Listener>()),
+          process("process", limit_of(config), tree),
+          queries("queries", BudgetUnit::queries, config.effective_limits().max_concurrent_queries, waiting),
+          connections("connections", BudgetUnit::connections, config.max_connections, waiting),
+          all_window_records("process", BudgetUnit::records, std::nullopt, waiting),
+          all_groups("process", BudgetUnit::groups, std::nullopt, waiting),
+          window_records(all_window_records.child("window_records", config.effective_limits().max_window_buffer_size)),
+          groups(all_groups.child("groups", config.effective_limits().max_aggregation_groups)),
+          disk("disk", BudgetUnit::disk_bytes, std::nullopt, waiting),
+          window_records_of_query(config.effective_limits().max_window_buffer_size),
+          groups_of_query(config.effective_limits().max_aggregation_groups),
+          state(process.child("state", share_of(limit_of(config), state_share))),
+          traffic(process.child("traffic", share_of(limit_of(config), traffic_share))),
           filter(std::make_shared<FilteringObserver>(config, sink_for(config, options))),
           observer(filter),
-          coarse_now(std::move(clock.coarse_now)),
-          files(options.system_files),
-          threshold(config.effective_limits().memory_pressure_threshold),
-          reclaims(std::make_shared<ReclaimCoordinator>(process, coarse_now, reclaim_rest)),
+          pressure(std::make_shared<PressureWatch>(
+              process, config.effective_limits().memory_pressure_threshold, options.system_files, clock.coarse_now,
+              [to = filter](const PressureChanged& change) { to->on_pressure_changed(change); })),
           stalls(std::make_shared<StallWatch>(
-              executor, coarse_now, std::move(clock.set_alarm), options.stall_timeout,
+              clock.coarse_now, options.stall_timeout,
               [to = filter](const MemoryStalled& stall) { to->on_memory_stalled(stall); })),
-          gauge(threshold) {
-        stalls->add(process);
-        stalls->add(queries);
+          now(clock.now),
+          coarse_now(clock.coarse_now),
+          poll_interval(options.pressure_poll_interval) {
+        for (const auto& account : {state, traffic}) named(account.name(), [&account] { return account; });
+        for (const auto& root : {process, queries, connections, all_window_records, all_groups, disk})
+            stalls->add(root);
+        stalls->begin(executor, clock.set_alarm);
         waiting->watch(stalls);
     }
 
-    MemoryAccount named(std::string_view name);
+    /// Once, before anybody knows it.
+    void begin(const asio::any_io_executor& executor, const ResourceManagerOptions& options,
+               const detail::ManagerClock& clock);
+    void end() noexcept;
+
+    template <class Make>
+    const MemoryAccount& named(std::string_view name, Make make) {
+        return names.find_or_make(name, make);
+    }
+    const MemoryAccount& named(std::string_view name) {
+        return named(name, [&] { return process.child(std::string{name}); });
+    }
     void on_allocated(const MemoryAccount& account, Bytes bytes) noexcept;
     void on_released(const MemoryAccount& account, Bytes bytes) noexcept;
     void on_refused(const MemoryAccount& account, Bytes bytes, const Error& error) noexcept;
+    void on_limit_changed() noexcept;
+    // Exact where that is cheap, else never too low.
+    Bytes used_for_events() const noexcept { return process.is_used_cheap() ? process.used() : process.used_at_most(); }
+    void set_shares(const QueryShares& shares, std::optional<Bytes> of) noexcept {
+        shares.state.set_limit(share_of(of, state_share));
+        shares.traffic.set_limit(share_of(of, traffic_share));
+    }
+    // Calls `set` with the limit of the process. Whoever changes it at the same time comes here, too, so the last of
+    // them finds what he set.
+    template <class Set>
+    void follow_limit(Set set) noexcept {
+        for (auto limit = process.limit();;) {
+            set(limit);
+            const auto set_since = process.limit();
+            if (limit == set_since) return;
+            limit = set_since;
+        }
+    }
 
-    struct Sight {
-        SystemMemory system;
-        PressureLevel level;
-    };
-    Sight look(bool fresh);
-    double pressure_percentage(const SystemMemory& system, Bytes used) const;
-    void judge_pressure(double percentage, Bytes used);
-    void judge_pressure() noexcept;
-    void tell_listeners();
-    PressureLevel level();
-    void make_room(Bytes bytes);
+    void judge_pressure() noexcept { see_to(pressure->judge(coarse_now())); }
+    void see_to(const PressureWatch::Todo& todo) noexcept;
+    void tend() noexcept;
+    void keep_polling() noexcept;
 
+    const double state_share, traffic_share;
+    const std::shared_ptr<TreeListener> tree;
     const std::shared_ptr<StallWatch::Listener> waiting;
-    const MemoryAccount process, queries, state, traffic;
-
-    std::shared_mutex names_mutex;
-    std::map<std::string, MemoryAccount, std::less<>> names; // guarded by names_mutex
+    const MemoryAccount process, queries, connections;
+    const MemoryAccount all_window_records, all_groups, window_records, groups, disk;
+    const std::uint64_t window_records_of_query, groups_of_query;
+    const MemoryAccount state, traffic;
+    NameTable names;
+    QueryAccounts query_accounts;
 
     const std::shared_ptr<FilteringObserver> filter;
     const std::shared_ptr<Observer> observer; // the same
-    const std::function<TimePoint()> coarse_now;
-    const SystemMemoryFiles files;
-    const double threshold;
-
-    const std::shared_ptr<ReclaimCoordinator> reclaims;
+    const std::shared_ptr<PressureWatch> pressure;
     const std::shared_ptr<StallWatch> stalls;
+    std::shared_ptr<ReclaimCoordinator> reclaims;
+    std::shared_ptr<Errand> tending; // of pressure, its listeners and reclaims: see tend()
+    const std::function<TimePoint()> now, coarse_now;
 
-    struct Listener {
-        asio::any_io_executor executor;
-        std::function<void(PressureLevel)> call;
-        std::atomic<bool> is_posted{false};
-    };
-    void tell(const std::shared_ptr<Listener>& listener);
-    std::atomic<bool> owes_news{false}; // of the level, to the listeners
-    std::mutex listeners_mutex;
-    WeakList<Listener> listeners; // guarded by listeners_mutex
-
-    std::mutex pressure_mutex; // guards what follows
-    PressureGauge gauge;
-    SystemMemory system;
-    std::optional<TimePoint> system_read_at;
+    std::optional<TiedAlarm> fall; // of the level, which may come to its end while nobody calls
+    const std::optional<Duration> poll_interval;
+    std::optional<TiedAlarm> poll;
 };
 
-MemoryAccount Allocation::Shared::named(std::string_view name) {
-    {
-        const std::shared_lock lock{names_mutex};
-        if (const auto found = names.find(name); found != names.end()) return found->second;
-    }
-    const std::scoped_lock lock{names_mutex};
-    if (const auto found = names.find(name); found != names.end()) return found->second;
-    return names.emplace(name, process.child(std::string{name})).first->second;
+void Allocation::Shared::begin(const asio::any_io_executor& executor, const ResourceManagerOptions& options,
+                               const detail::ManagerClock& clock) {
+    const auto tend_to_it = [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->tend();
+    };
+    tending = std::make_shared<Errand>(executor, tend_to_it);
+    fall.emplace(executor, clock.set_alarm, tend_to_it);
+    poll.emplace(executor, clock.set_alarm, tend_to_it);
+    ReclaimCoordinator::Means means{.clock = clock.now,
+                                    .excess = [of = pressure] { return of->excess(); },
+                                    .look_soon =
+                                        [weak = std::weak_ptr{tending}] {
+                                            if (const auto errand = weak.lock()) errand->soon();
+                                        },
+                                    .rest = reclaim_rest,
+                                    .timeout = options.reclaim_timeout};
+    reclaims = std::make_shared<ReclaimCoordinator>(process, executor, clock.set_alarm, std::move(means));
+    tree->stalls = stalls;
+    tree->reclaims = reclaims;
+    tree->tending = tending;
+    tree->limit_changed = [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->on_limit_changed();
+    };
+    keep_polling();
+}
+
+void Allocation::Shared::end() noexcept {
+    stalls->end();
+    reclaims->end();
+    fall->end();
+    poll->end();
 }
 
 void Allocation::Shared::on_allocated(const MemoryAccount& account, Bytes bytes) noexcept {
     if (filter->passes_allocations())
-        filter->on_memory_allocated({process.name(), account.name(), bytes, process.used(), process.limit()});
+        filter->on_memory_allocated({process.name(), account.name(), bytes, used_for_events(), process.limit()});
     judge_pressure();
 }
 
 void Allocation::Shared::on_released(const MemoryAccount& account, Bytes bytes) noexcept {
     if (filter->passes_allocations())
-        filter->on_memory_released({process.name(), account.name(), bytes, process.used()});
+        filter->on_memory_released({process.name(), account.name(), bytes, used_for_events()});
     judge_pressure();
 }
 
 void Allocation::Shared::on_refused(const MemoryAccount& account, Bytes bytes, const Error& error) noexcept {
     filter->on_memory_refused({process.name(), account.name(), bytes, error});
-    try {
-        const auto lowest = account.lowest_limit();
-        if (lowest && bytes <= *lowest) make_room(bytes);
-    } catch (...) {
-        return; // no memory to ask for some
-    }
     judge_pressure();
 }
 
-auto Allocation::Shared::look(bool fresh) -> Sight {
-    const auto now = coarse_now();
-    {
-        const std::scoped_lock lock{pressure_mutex};
-        if (!fresh && system_read_at && now - *system_read_at < system_memory_age) return {system, gauge.level()};
-        system_read_at = now; // others go on with the last figures while this thread reads
-    }
-    const auto read = read_system_memory(files);
-    const std::scoped_lock lock{pressure_mutex};
-    system = read;
-    return {read, gauge.level()};
+void Allocation::Shared::on_limit_changed() noexcept {
+    follow_limit([this](auto limit) {
+        set_shares({state, traffic}, limit);
+        query_accounts.for_each_share(
+            [&](const auto& query, const auto& shares) { set_shares(shares, smaller(query.limit(), limit)); });
+    });
+    pressure->on_limit_changed();
+    tending->soon();
 }
 
-double Allocation::Shared::pressure_percentage(const SystemMemory& system_now, Bytes used) const {
-    const auto limit = process.limit();
-    auto fraction = std::max(system_now.cgroup_used_fraction, system_now.stalled_fraction);
-    if (!limit) fraction = std::max(fraction, system_now.machine_used_fraction());
-    return std::clamp(std::max(percentage_of(used, limit), 100.0 * fraction), 0.0, 100.0);
+void Allocation::Shared::see_to(const PressureWatch::Todo& todo) noexcept {
+    if (todo.tell_listeners || todo.judge_again || (todo.judge_at && !fall->is_set()) ||
+        (todo.reclaim && reclaims->is_of_use(coarse_now())))
+        tending->soon();
 }
 
-void Allocation::Shared::judge_pressure(double percentage, Bytes used) {
-    std::optional<PressureGauge::Change> change;
-    {
-        const std::scoped_lock lock{pressure_mutex};
-        change = gauge.update(percentage / 100, coarse_now());
-    }
-    if (change) {
-        owes_news = true;
-        filter->on_pressure_changed({change->from, change->to, percentage});
-    }
-    if (owes_news) tell_listeners();
-    if (percentage < 100 * threshold || used == 0) return; // not ours to free
-    // Just below the threshold, whichever of the inputs is above it.
-    const auto target = static_cast<long double>(used) * static_cast<long double>(100 * threshold / percentage);
-    reclaims->request(static_cast<Bytes>(std::ceil(target)) - 1);
-}
-
-void Allocation::Shared::judge_pressure() noexcept {
+// What is not to be done inside of somebody's call. Runs on the manager's executor, perhaps on several threads.
+void Allocation::Shared::tend() noexcept {
+    const auto todo = pressure->judge(now());
     try {
-        const auto [now, level] = look(false);
-        // Far from the threshold the figure that costs nothing settles it.
-        const auto at_most = pressure_percentage(now, process.used_at_most());
-        if (level == PressureLevel::normal && at_most < 100 * threshold && !owes_news) return;
-        const auto used = process.used();
-        judge_pressure(pressure_percentage(now, used), used);
-    } catch (...) {
-        return; // no memory to read the kernel's files, or to tell somebody: judged next time
+        pressure->tell_listeners();
+    } catch (...) { // no memory for it: they are owed it still
     }
+    reclaims->look();
+    if (todo.judge_again) tending->soon();
+    if (todo.judge_at) fall->set(*todo.judge_at);
+    keep_polling();
 }
 
-void Allocation::Shared::tell_listeners() {
-    owes_news = false; // a change after this is told, too
-    try {
-        std::vector<std::shared_ptr<Listener>> told;
-        {
-            const std::scoped_lock lock{listeners_mutex};
-            told = listeners.all();
-        }
-        for (const auto& listener : told) tell(listener);
-    } catch (...) {
-        owes_news = true; // no memory for it: next time
-        throw;
-    }
-}
-
-void Allocation::Shared::tell(const std::shared_ptr<Listener>& listener) {
-    if (listener->is_posted.exchange(true)) return;
-    try {
-        asio::post(listener->executor, [weak = std::weak_ptr{listener}, self = shared_from_this()] {
-            const auto alive = weak.lock();
-            if (!alive) return;
-            alive->is_posted = false; // before the level is read: a later change tells it again
-            alive->call(self->level());
-        });
-    } catch (...) {
-        listener->is_posted = false;
-        throw;
-    }
-}
-
-PressureLevel Allocation::Shared::level() {
-    const std::scoped_lock lock{pressure_mutex};
-    return gauge.level();
-}
-
-void Allocation::Shared::make_room(Bytes bytes) {
-    const auto used = process.used();
-    reclaims->request(used - std::min(used, bytes));
+// Where there is no memory for the alarm it is set with what is tended to next.
+void Allocation::Shared::keep_polling() noexcept {
+    if (poll_interval) poll->set(saturating_add(now(), *poll_interval));
 }
 
 Allocation& Allocation::operator=(Allocation&& other) noexcept {
@@ -284,9 +304,20 @@ Result<void> Allocation::try_transfer(const MemoryAccount& account) {
         return transferred;
     }
     const auto before = std::exchange(account_, account);
+    if (before == account) return transferred; // nothing has changed
     shared_->on_released(before, bytes());
     shared_->on_allocated(account_, bytes());
     return transferred;
+}
+
+Result<void> Allocation::merge(Allocation&& other) {
+    if (other.bytes() == 0) return {};
+    if (shared_ != other.shared_ || account_ != other.account_)
+        return Error{make_error_code(boost::system::errc::invalid_argument),
+                     "allocation '" + std::string{name()} + "': bytes of '" + std::string{other.name()} +
+                         "' cannot be merged into it: try_transfer moves them to its account"};
+    reservation_.merge(std::move(other.reservation_));
+    return {};
 }
 
 void Allocation::shrink(Bytes fewer) noexcept {
@@ -297,62 +328,73 @@ void Allocation::shrink(Bytes fewer) noexcept {
 }
 
 ManagedMemory::ManagedMemory(const asio::any_io_executor& executor, const StreamingConfig& config,
-                             const ResourceManagerOptions& options, detail::ManagerClock clock)
-    : state_share_(options.state_share), traffic_share_(options.traffic_share) {
+                             const ResourceManagerOptions& options, detail::ManagerClock clock) {
     check(config, options);
-    shared_ = std::make_shared<Allocation::Shared>(executor, config, options, std::move(clock));
+    shared_ = std::make_shared<Allocation::Shared>(executor, config, options, clock);
+    shared_->begin(executor, options, clock);
 }
 
 ManagedMemory::~ManagedMemory() {
-    shared_->stalls->end();
+    shared_->end();
 }
 
 Result<Allocation> ManagedMemory::allocate_memory(std::string_view name, Bytes bytes) {
-    const auto account = shared_->named(name);
-    return allocated(account, bytes, account.try_reserve(bytes));
+    const auto& account = shared_->named(name);
+    return allocated(shared_, account, bytes, account.try_reserve(bytes));
 }
 
-Result<Allocation> ManagedMemory::allocated(const MemoryAccount& account, Bytes bytes,
+Result<Allocation> ManagedMemory::allocated(const Kept& kept, const MemoryAccount& account, Bytes bytes,
                                             Result<MemoryReservation> reserved) {
     if (!reserved) {
         const auto error = reserved.error();
-        if (error != Errc::cancelled) shared_->on_refused(account, bytes, error); // who left was refused nothing
+        if (error != Errc::cancelled) kept->on_refused(account, bytes, error); // who left was refused nothing
         return error;
     }
-    Allocation allocation{shared_, account, std::move(*reserved)};
-    shared_->on_allocated(account, bytes);
+    Allocation allocation{kept, account, std::move(*reserved)};
+    kept->on_allocated(account, bytes);
     return allocation;
 }
 
-Result<QueryScope> ManagedMemory::open_query(const QueryLimits& limits) {
-    return admitted(limits, queries().try_reserve(1));
+std::optional<Error> ManagedMemory::illegal(const QueryLimits& limits) {
+    constexpr auto most = unlimited_units / mebibyte;
+    if (!limits.max_memory_mb || (*limits.max_memory_mb != 0 && *limits.max_memory_mb <= most)) return std::nullopt;
+    return Error{make_error_code(boost::system::errc::invalid_argument),
+                 "query '" + std::string{limits.name} + "': max_memory_mb = " + std::to_string(*limits.max_memory_mb) +
+                     ": must be 1 to " + std::to_string(most)};
 }
 
-Result<QueryScope> ManagedMemory::admitted(const QueryLimits& limits, Result<MemoryReservation> place) {
+Result<QueryScope> ManagedMemory::open_query(const QueryLimits& limits) {
+    if (auto error = illegal(limits)) return *error;
+    const auto query = place_for(limits.name);
+    return admitted(shared_, query, limits.max_memory_mb, query.try_reserve(1));
+}
+
+MemoryAccount ManagedMemory::place_for(std::string_view query) const {
+    return queries().child(std::string{query});
+}
+
+Result<QueryScope> ManagedMemory::admitted(const Kept& kept, const MemoryAccount& query,
+                                           std::optional<std::uint64_t> max_memory_mb,
+                                           Result<MemoryReservation> place) {
+    std::string name{query.name()};
     if (!place) {
         const auto error = place.error();
-        if (error == Errc::cancelled) return error;
-        const auto waiting = queries().waiting();
-        auto text = "query '" + limits.name + "': " + std::to_string(queries().used()) +
-                    " of max_concurrent_queries = " + std::to_string(*queries().limit()) + " are open";
-        if (waiting != 0) text += ", " + std::to_string(waiting) + " wait";
-        const Error refusal{Errc::admission_refused, std::move(text)};
-        return error == Errc::deadline_exceeded ? error.with_inner(refusal) : refusal;
+        if (error != Errc::admission_refused) return error;
+        return error.with_detail("max_concurrent_queries: " + std::string{error.detail()});
     }
     std::optional<Bytes> limit;
-    if (limits.max_memory_mb) {
-        constexpr auto most = unlimited_units / mebibyte;
-        if (*limits.max_memory_mb == 0 || *limits.max_memory_mb > most)
-            return Error{make_error_code(boost::system::errc::invalid_argument),
-                         "query '" + limits.name + "': max_memory_mb = " + std::to_string(*limits.max_memory_mb) +
-                             ": must be 1 to " + std::to_string(most)};
-        limit = *limits.max_memory_mb * mebibyte;
-    }
-    const auto& process = shared_->process;
-    auto smallest = limit;
-    if (const auto all = process.limit()) smallest = std::min(smallest.value_or(*all), *all);
-    return QueryScope{process.child(limits.name, limit), share_of(smallest, state_share_),
-                      share_of(smallest, traffic_share_), std::move(*place)};
+    if (max_memory_mb) limit = *max_memory_mb * mebibyte;
+    const auto memory = kept->process.child(name, limit);
+    const QueryShares shares{memory.child("state"), memory.child("traffic")};
+    kept->query_accounts.add(memory, shares);
+    kept->follow_limit([&](auto all) { kept->set_shares(shares, smaller(limit, all)); });
+    return QueryScope{{.memory = memory,
+                       .state = shares.state,
+                       .traffic = shares.traffic,
+                       .window_records = kept->all_window_records.child(name, kept->window_records_of_query),
+                       .groups = kept->all_groups.child(name, kept->groups_of_query),
+                       .place = query},
+                      std::move(*place)};
 }
 
 MemoryAccount ManagedMemory::account(std::string_view name) {
@@ -363,6 +405,18 @@ const MemoryAccount& ManagedMemory::memory() const noexcept {
 }
 const MemoryAccount& ManagedMemory::queries() const noexcept {
     return shared_->queries;
+}
+const MemoryAccount& ManagedMemory::window_records() const noexcept {
+    return shared_->window_records;
+}
+const MemoryAccount& ManagedMemory::groups() const noexcept {
+    return shared_->groups;
+}
+const MemoryAccount& ManagedMemory::disk() const noexcept {
+    return shared_->disk;
+}
+const MemoryAccount& ManagedMemory::connections() const noexcept {
+    return shared_->connections;
 }
 const MemoryAccount& ManagedMemory::state() const noexcept {
     return shared_->state;
@@ -377,32 +431,34 @@ MemoryUsage ManagedMemory::get_memory_usage() const {
 }
 
 MemoryStats ManagedMemory::get_memory_stats() {
-    const auto system = shared_->look(true).system;
+    const auto sight = shared_->pressure->judge_anew();
+    shared_->see_to(sight.todo);
     const auto& process = shared_->process;
     MemoryStats stats;
-    stats.used_bytes = process.used();
+    stats.used_bytes = sight.used;
     stats.peak_bytes = process.peak();
     stats.limit_bytes = process.limit();
-    stats.available_bytes =
-        stats.limit_bytes ? *stats.limit_bytes - std::min(*stats.limit_bytes, stats.used_bytes) : system.available();
-    stats.resident_bytes = system.process_resident;
+    stats.available_bytes = stats.limit_bytes ? *stats.limit_bytes - std::min(*stats.limit_bytes, stats.used_bytes)
+                                              : sight.system.available();
+    stats.resident_bytes = sight.system.process_resident;
     stats.unaccounted_bytes = stats.resident_bytes - std::min(stats.resident_bytes, stats.used_bytes);
     stats.used_mb = stats.used_bytes / mebibyte;
     stats.available_mb = stats.available_bytes / mebibyte;
-    stats.pressure_percentage = shared_->pressure_percentage(system, stats.used_bytes);
-    shared_->judge_pressure(stats.pressure_percentage, stats.used_bytes);
+    stats.pressure_percentage = sight.percentage;
     stats.pressure = pressure();
     stats.stalls = shared_->stalls->stalls();
 
-    const std::shared_lock lock{shared_->names_mutex};
-    for (const auto& [name, account] : shared_->names) {
-        stats.names.push_back({name, account.used(), account.peak(), account.refusals()});
-    }
+    const auto add = [&stats](std::string name, const MemoryAccount& account) {
+        stats.names.push_back({std::move(name), account.used(), account.peak(), account.refusals()});
+    };
+    shared_->names.for_each([&add](const auto& account) { add(std::string{account.name()}, account); });
+    for (const auto& query : shared_->query_accounts.all()) add("query/" + std::string{query.name()}, query);
+    std::ranges::sort(stats.names, {}, &NamedMemoryStats::name);
     return stats;
 }
 
-PressureLevel ManagedMemory::pressure() const {
-    return shared_->level();
+PressureLevel ManagedMemory::pressure() const noexcept {
+    return shared_->pressure->level();
 }
 
 Registration ManagedMemory::add_reclaimer(asio::any_io_executor executor, MemoryAccount account,
@@ -414,19 +470,9 @@ ReclaimStats ManagedMemory::get_reclaim_stats() const {
     return shared_->reclaims->stats();
 }
 
-void ManagedMemory::make_room(const MemoryAccount& account, Bytes bytes) {
-    const auto lowest = account.lowest_limit();
-    if (lowest && bytes <= *lowest && account.available() < bytes) shared_->make_room(bytes);
-}
-
 Registration ManagedMemory::add_pressure_listener(asio::any_io_executor executor,
                                                   std::function<void(PressureLevel)> listener) {
-    auto entry = std::make_shared<Allocation::Shared::Listener>();
-    entry->executor = std::move(executor);
-    entry->call = std::move(listener);
-    const std::scoped_lock lock{shared_->listeners_mutex};
-    shared_->listeners.add(entry);
-    return Registration{std::move(entry)};
+    return Registration{shared_->pressure->add_listener(std::move(executor), std::move(listener))};
 }
 
 const std::shared_ptr<Observer>& ManagedMemory::observer() const noexcept {

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "velostream/query_scope.hpp"
 
+#include <utility>
+
 namespace velostream {
 
-QueryScope::QueryScope(MemoryAccount memory, std::optional<Bytes> state_limit, std::optional<Bytes> traffic_limit,
-                       MemoryReservation place)
-    : memory_(std::move(memory)),
-      state_(memory_.child("state", state_limit)),
-      traffic_(memory_.child("traffic", traffic_limit)),
+QueryScope::QueryScope(const Accounts& accounts, MemoryReservation place)
+    : memory_(accounts.memory),
+      state_(accounts.state),
+      traffic_(accounts.traffic),
+      window_records_(accounts.window_records),
+      groups_(accounts.groups),
+      place_account_(accounts.place),
       place_(std::move(place)) {}
 
 } // namespace velostream

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <utility>
 #include <vector>
 
-#include "velostream/async/alarm.hpp"
-#include "velostream/async/context_tie.hpp"
+#include "tied_alarm.hpp"
+#include "velostream/async/errand.hpp"
 #include "velostream/base/observer.hpp"
 #include "velostream/core/memory_account.hpp"
 
@@ -23,28 +24,25 @@ namespace velostream {
 /// Threads: safe. It looks on its executor; no user code runs under its mutex.
 class StallWatch final : public std::enable_shared_from_this<StallWatch> {
   public:
-    using SetAlarm = std::function<void(Alarm&, const asio::any_io_executor&, TimePoint, Alarm::OnEnd)>;
     using Report = std::function<void(const MemoryStalled&)>;
 
     /// What the trees that it watches are made with.
     class Listener final : public WaitingListener {
       public:
         void watch(const std::shared_ptr<StallWatch>& watch) noexcept { watch_ = watch; }
-        void on_waiting_changed() noexcept override {
-            if (const auto watch = watch_.lock()) watch->adjust_soon();
+        void on_waiting_changed() noexcept override { tell(watch_); }
+        static void tell(const std::weak_ptr<StallWatch>& to) noexcept {
+            if (const auto watch = to.lock()) watch->adjusting_->soon();
         }
 
       private:
         std::weak_ptr<StallWatch> watch_; // set before the trees are shared
     };
 
-    StallWatch(asio::any_io_executor executor, std::function<TimePoint()> now, SetAlarm set_alarm, Duration timeout,
-               Report report)
-        : now_(std::move(now)),
-          set_alarm_(std::move(set_alarm)),
-          timeout_(timeout),
-          report_(std::move(report)),
-          tie_(std::move(executor)) {}
+    StallWatch(std::function<TimePoint()> now, Duration timeout, Report report)
+        : now_(std::move(now)), timeout_(timeout), report_(std::move(report)) {}
+    /// Once, before anybody knows it.
+    void begin(const asio::any_io_executor& executor, const TiedAlarm::SetAlarm& set_alarm);
 
     /// Watches the tree of this account, the root of it.
     void add(MemoryAccount root);
@@ -64,8 +62,6 @@ class StallWatch final : public std::enable_shared_from_this<StallWatch> {
         Duration lasts;
     };
 
-    void adjust_soon() noexcept;
-    void post_if_told() noexcept;
     void adjust();
     void look();
     bool locked_anyone_waits() const;
@@ -73,20 +69,15 @@ class StallWatch final : public std::enable_shared_from_this<StallWatch> {
     std::vector<Stall> locked_look();
 
     const std::function<TimePoint()> now_;
-    const SetAlarm set_alarm_;
     const Duration timeout_;
     const Report report_;
-    ContextTie tie_;
-    // Sequentially consistent, both: see adjust_soon.
-    std::atomic<bool> is_told_{false};   // something has changed, and nobody has tried to post for it
-    std::atomic<bool> is_posted_{false}; // adjust() is on its way and has not looked
+    std::shared_ptr<Errand> adjusting_;
+    std::optional<TiedAlarm> alarm_;
 
     mutable std::mutex mutex_; // guards what follows
     std::vector<MemoryAccount> roots_;
     std::map<const void*, Seen> seen_;
     std::uint64_t stalls_ = 0;
-    bool is_set_ = false;
-    Alarm alarm_;
 };
 
 } // namespace velostream

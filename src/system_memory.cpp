@@ -8,6 +8,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
+#include <system_error>
 
 namespace velostream {
 
@@ -18,8 +19,9 @@ using Path = std::filesystem::path;
 // The number a file begins with; unset without one, as for "max".
 std::optional<Bytes> number_in(const Path& file) {
     std::ifstream in{file};
+    in >> std::ws;
     Bytes value = 0;
-    if (in >> value) return value;
+    if (in.peek() != '-' && in >> value) return value; // the stream would wrap a negative one
     return std::nullopt;
 }
 
@@ -80,9 +82,9 @@ std::optional<Place> own_group(const SystemMemoryFiles& files) {
 void read_group(const Path& folder, const Version& version, SystemMemory& memory) {
     auto limit = number_in(folder / version.limit).value_or(std::numeric_limits<Bytes>::max());
     if (!version.soft_limit.empty()) limit = std::min(limit, number_in(folder / version.soft_limit).value_or(limit));
-    // Version 1 says "no limit" with a number larger than any machine.
-    if (limit == std::numeric_limits<Bytes>::max() || (memory.machine_total != 0 && limit > memory.machine_total))
-        return;
+    // Version 1 says "no limit" with a number larger than any machine: 2^63 less a page.
+    constexpr auto largest = Bytes{1} << 62;
+    if (limit > largest || (memory.machine_total != 0 && limit > memory.machine_total)) return;
 
     const auto pages = number_in(folder / version.used).value_or(0);
     const auto used = pages - std::min(pages, number_after(folder / "memory.stat", version.droppable));
@@ -106,11 +108,16 @@ SystemMemory read_system_memory(const SystemMemoryFiles& files) {
     if (const auto place = own_group(files)) {
         // From the root down to our own. Inside a container the names below the root may mean nothing: nothing is read.
         auto folder = place->version.root;
-        read_group(folder, place->version, memory);
+        const auto read = [&] {
+            read_group(folder, place->version, memory);
+            std::error_code unreadable;
+            if (std::filesystem::exists(folder / "memory.pressure", unreadable))
+                stall_file = folder / "memory.pressure";
+        };
+        read();
         for (const auto& name : Path{place->group}.relative_path()) {
             folder /= name;
-            read_group(folder, place->version, memory);
-            if (std::filesystem::exists(folder / "memory.pressure")) stall_file = folder / "memory.pressure";
+            read();
         }
     }
     memory.stalled_fraction = stalled_fraction_in(stall_file);

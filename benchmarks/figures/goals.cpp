@@ -55,8 +55,16 @@ std::span<const Goal> project_goals() {
          .floor = "floor/librdkafka_bare",
          .promises = {cpu_plus(250ns), rate_at_least(0.85)}},
 
+        // A send that cannot be delivered ends at its deadline, however the cluster fails.
+        {.name = "kafka/lateness_refused", .promises = {wall_at_most(20ms)}},
+        {.name = "kafka/lateness_unknown_host", .promises = {wall_at_most(20ms)}},
+        {.name = "kafka/lateness_hung", .promises = {wall_at_most(20ms)}},
+        {.name = "kafka/lateness_down", .promises = {wall_at_most(20ms)}},
+
         // Dead letters: all that happens before the sink, the stack trace included.
         {.name = "dlq/send_to_ready_sink", .promises = {wall_at_most(5us)}},
+        {.name = "dlq/spool_append", .floor = "floor/write_fdatasync_groups", .promises = {rate_at_least(0.8)}},
+        {.name = "dlq/send", .floor = "floor/send_with_the_same_headers", .promises = {wall_times(1.3)}},
 
         // The main job, end to end.
         {.name = "job/orders_mock", .floor = "floor/bare_loop", .promises = {wall_times(1.10), cpu_times(1.10)}},

@@ -3,10 +3,18 @@
 
 #include <array>
 #include <atomic>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <mutex>
+#include <utility>
 
 #include "support/allocations.hpp"
 
@@ -89,6 +97,20 @@ void mutex_pair(benchmark::State& state) {
 asio::awaitable<void> await_leaf(benchmark::State& state) {
     for (auto _ : counted(state)) {
         const int value = co_await leaf();
+        benchmark::DoNotOptimize(value);
+    }
+}
+
+asio::awaitable<void> co_spawn_with_slot(benchmark::State& state) {
+    const auto executor = co_await asio::this_coro::executor;
+    asio::cancellation_signal signal;
+    for (auto _ : counted(state)) {
+        auto spawn = [&](auto handler) {
+            asio::co_spawn(executor, leaf(), asio::bind_cancellation_slot(signal.slot(), std::move(handler)));
+        };
+        auto token = asio::as_tuple(asio::deferred);
+        auto spawned = asio::async_initiate<decltype(token), void(std::exception_ptr, int)>(spawn, token);
+        auto [failed, value] = co_await std::move(spawned);
         benchmark::DoNotOptimize(value);
     }
 }

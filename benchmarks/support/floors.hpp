@@ -31,4 +31,8 @@ void mutex_pair(benchmark::State& state);
 /// `in_coroutine`.
 asio::awaitable<void> await_leaf(benchmark::State& state);
 
+/// An operation that is ready and can be cancelled by itself: the same in a coroutine that is spawned with a slot of
+/// its own. Add it through `in_coroutine`.
+asio::awaitable<void> co_spawn_with_slot(benchmark::State& state);
+
 } // namespace velostream::bench::floors

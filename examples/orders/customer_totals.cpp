@@ -23,19 +23,21 @@ std::pair<Thousandths, std::string_view> rank(const CustomerTotals::Entry* entry
 
 } // namespace
 
-CustomerTotals::CustomerTotals(velostream::MemoryAccount memory, std::size_t max_groups)
-    : memory_(std::move(memory)), max_groups_(max_groups) {}
+CustomerTotals::CustomerTotals(velostream::MemoryAccount memory, const velostream::MemoryAccount& groups)
+    : memory_(std::move(memory)), groups_account_(groups), groups_(groups.try_reserve(0).value()) {}
 
 Result<const CustomerTotals::Entry*> CustomerTotals::add(const Order& order) {
+    const auto refused = [&order](const Error& why) {
+        return Error{Errc::group_refused, "customer " + order.customer}.with_inner(why);
+    };
     auto found = table_.find(std::string_view{order.customer});
     if (found == table_.end()) {
-        if (table_.size() >= max_groups_)
-            return Error{Errc::group_refused,
-                         "customer " + order.customer + ": " + std::to_string(max_groups_) + " groups are held"};
+        if (const auto group = groups_.try_grow(1); !group) return refused(group.error());
         try {
             found = table_.try_emplace(std::pmr::string{order.customer, &memory_}).first;
         } catch (const velostream::MemoryRefusedException& full) {
-            return Error{Errc::group_refused, "customer " + order.customer}.with_inner(full.error());
+            groups_.shrink(1);
+            return refused(full.error());
         }
     }
     ++found->second.lines;

@@ -24,8 +24,8 @@ struct CustomerTotal {
     Thousandths total = 0;
 };
 
-/// The totals of all customers, in memory that is charged to an account; where it has no room a new customer is refused
-/// and the others go on.
+/// The totals of all customers, each of which is a group, in memory that is charged to an account; where one of both
+/// has no room a new customer is refused and the others go on.
 class CustomerTotals {
   public:
     /// Finds customers by any kind of string.
@@ -38,7 +38,7 @@ class CustomerTotals {
     using Table = std::pmr::unordered_map<std::pmr::string, CustomerTotal, Hash, std::equal_to<>>;
     using Entry = Table::value_type;
 
-    CustomerTotals(velostream::MemoryAccount memory, std::size_t max_groups);
+    CustomerTotals(velostream::MemoryAccount memory, const velostream::MemoryAccount& groups);
 
     /// Adds an order to its customer and gives the entry, which stays where it is.
     /// Errors: `Errc::group_refused` for a new customer without room; the record is to blame, not a dependency.
@@ -52,7 +52,8 @@ class CustomerTotals {
   private:
     velostream::AccountedResource memory_;
     Table table_{&memory_};
-    std::size_t max_groups_;
+    velostream::MemoryAccount groups_account_;
+    velostream::MemoryReservation groups_; // one for each customer
     Thousandths grand_total_ = 0;
 };
 

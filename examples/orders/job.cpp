@@ -90,7 +90,7 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
                                      .topics = {cluster.orders()},
                                      .fetch_wait = cluster.is_embedded() ? 5ms : 100ms,
                                      .report_ends = true}),
-      totals_(resources_.state(), config_.resource_limits->max_aggregation_groups),
+      totals_(resources_.state(), resources_.groups()),
       reader_(std::move(lines), reader_bytes(options)),
       source_(reader_, orders_out_, cluster.orders(), figures_, source_bytes(options), copy),
       look_(io) {}

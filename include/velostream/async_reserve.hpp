@@ -55,10 +55,18 @@ class ReserveOperation final : public MemoryWaiter, public PendingReserve<Memory
 ///                 Errc::deadline_exceeded, with that error inside, which says who held what then;
 ///                 Errc::cancelled.
 ///                 Always through the handler's executor, never inside of this call or of somebody's release.
-/// Threads:        safe. No thread waits for another.
+/// Threads:        safe. No thread waits for another. What one that is stopped in the middle of a call left undone,
+///                 whoever comes by next does, with any call that takes, gives back, waits or leaves at that account or
+///                 below; only whom it is just telling, at most one for each tree, is told when it goes on. Locks of
+///                 Asio's remain, each held for a few instructions: a context's registry, where a wait begins, its
+///                 queue, where a completion is posted, and its timers; and one of the alarm's own, which only threads
+///                 that run that wait's context take.
+/// Errors:         a wait that finds none to begin throws `std::bad_alloc`. On a strand that ends the program, by a
+///                 fault of Boost 1.81; so does a grant, anywhere, for which there is no memory to tell.
 /// Cancellation:   all kinds, at any moment; leaves nothing behind. Bytes on their way to a handler that is destroyed
 ///                 uncalled come back.
-/// Lifetime:       the account's handles may go; an execution context that ends takes its waiters with it.
+/// Lifetime:       the account's handles may go; an execution context that ends takes its waiters with it, and waits
+///                 for one whose completion is just being posted to it.
 template <TimeSource Time, asio::completion_token_for<ReserveSignature> Token>
 auto async_reserve(const MemoryAccount& account, Bytes bytes, TimePoint deadline, Time time, Token&& token) {
     return asio::async_initiate<Token, ReserveSignature>(

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -24,6 +25,9 @@ using ReserveAllSignature = void(Result<std::vector<MemoryReservation>>);
 namespace detail {
 
 /// One `async_reserve_all`: a step for each tree, one after the other, each of which takes all that is wanted there.
+///
+/// What the steps before have belongs to whoever has moved `turn_` last: to the thread that tries the step at hand;
+/// while that waits, to nobody; to who ends the operation then. So nobody waits for a thread that stops in the middle.
 class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReservation>> {
   public:
     /// `demands` were checked.
@@ -36,8 +40,7 @@ class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReserv
     template <TimeSource Time>
     static void start(const std::shared_ptr<ReserveAllOperation>& operation, asio::cancellation_slot slot,
                       TimePoint deadline, const Time& time) {
-        auto progress = operation->go_on();
-        if (progress.end) return operation->complete(std::move(*progress.end));
+        if (auto end = operation->go_on({0, Turn::Of::thread})) return operation->complete(std::move(*end));
         if (operation->watch(slot, deadline, time)) operation->wait();
     }
 
@@ -58,14 +61,18 @@ class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReserv
         ReserveAllOperation& operation_;
     };
 
-    void make_steps(std::vector<MemoryDemand> demands);
-    struct Progress {
-        std::optional<Result<Reservations>> end; // what this thread has to tell
-        bool must_wait = false;
+    /// Where the operation stands: the step at hand, and whether a thread tries it, it waits, or all has ended.
+    struct Turn {
+        enum class Of : std::uint32_t { nobody, thread, ended };
+        std::uint32_t step;
+        Of of;
+        bool operator==(const Turn&) const = default;
     };
-    Progress go_on() noexcept;
-    Progress end(std::optional<Error> error) noexcept;
-    bool keep(Reservations reservations) noexcept;
+
+    void make_steps(std::vector<MemoryDemand> demands);
+    std::optional<Result<Reservations>> go_on(Turn mine) noexcept;
+    std::optional<Result<Reservations>> end(Turn mine, std::optional<Error> error) noexcept;
+    void keep(Reservations reservations, const Step& step) noexcept;
     void wait() noexcept;
     void step_has_ended(Result<Reservations> result) noexcept;
 
@@ -74,10 +81,8 @@ class ReserveAllOperation final : public PendingReserve<std::vector<MemoryReserv
     void leave_queue() noexcept override;
 
     std::vector<std::unique_ptr<Step>> steps_; // in the order of their trees, which is the same for everybody
-    std::mutex steps_mutex_;                   // guards what follows; taken for a few instructions
-    std::size_t at_ = 0;                       // the step that waits, or is being tried
-    Reservations held_;                        // what the steps before it have
-    bool has_ended_ = false;
+    std::atomic<Turn> turn_{Turn{0, Turn::Of::thread}};
+    Reservations held_; // what the steps before have
 };
 
 /// Throws what is wrong with them, before anything begins: a coroutine is told where it calls.
@@ -92,14 +97,15 @@ void check_demands(const std::vector<MemoryDemand>& demands);
 /// after the other, in an order that is the same for all calls, so that no two of them wait for each other; what the
 /// trees before have granted is held meanwhile.
 ///
-/// First come first served at each account that lacks room, as for `async_reserve`; it stands in line at one of them at
-/// a time, so where two of its accounts, neither above the other, are short again and again, others may pass at the one
-/// while it stands at the other.
+/// First come first served at each account that lacks room, as for `async_reserve`. It stands in line at one of them at
+/// first, so others may pass at those that had room; once it has stood at as many as there are demands it keeps its
+/// places, so it is not overtaken for ever where its accounts are short by turns, and holds up those behind it at each.
 ///
 /// Throws `std::invalid_argument`, before anything begins, for no demand and for more than eight on one tree.
 ///
 /// Completes with: the reservations, in the order of `demands`; or an error as `async_reserve` has it, and then nothing
-///                 is held any more. Through the handler's executor, never inside of this call or of a release.
+///                 is held any more, but for what a thread is just trying to add to: that comes back when it goes on.
+///                 Through the handler's executor, never inside of this call or of a release.
 /// Threads, Cancellation, Lifetime: as `async_reserve`.
 template <TimeSource Time, asio::completion_token_for<ReserveAllSignature> Token>
 auto async_reserve_all(std::vector<MemoryDemand> demands, TimePoint deadline, Time time, Token&& token) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <string>
@@ -15,6 +17,7 @@
 #include "velostream/base/result.hpp"
 #include "velostream/circuit_breaker_events.hpp"
 #include "velostream/config/validate.hpp"
+#include "velostream/core/accounted_memory.hpp"
 #include "velostream/core/breaker_classifier.hpp"
 #include "velostream/core/breaker_machine.hpp"
 #include "velostream/core/breaker_report.hpp"
@@ -35,21 +38,36 @@ namespace velostream {
 /// circuit, one failure opens it again. A call is only judged in the state in which it began.
 ///
 /// Errors:   the constructor throws `std::invalid_argument` that lists every problem of the config.
-/// Threads:  safe. Successes of a closed circuit and refusals of an open one take no lock; failures, slow calls,
-///           probes, changes of state and statistics take a mutex for a moment, under which no code of yours runs.
-/// Lifetime: must outlive its permits and the calls that it guards.
-template <TimeSource Time = SteadyTime>
+/// Threads:  safe. Successes of a closed circuit and refusals of an open one take no lock; failures, slow calls, the
+///           first outcomes in the window up to its largest minimum, the first of each bucket of a window of time,
+///           probes, changes of state and statistics take a mutex for a moment, under which no code of yours runs. With
+///           `ConfinedMemory` one thread at a time, in everything, `async_ready` included: for breakers that live on a
+///           strand, at less than half the cost.
+/// Lifetime: must outlive its permits and the calls that it guards. A callback of `on_state_change` may still be
+///           running on the context of one who waited
+///           when the breaker has ended.
+template <TimeSource Time = SteadyTime, class Memory = SharedMemory>
 class CircuitBreaker {
+    using Machine = BasicBreakerMachine<Memory>;
     struct State;
 
   public:
+    /// `account` is charged with what the breaker holds, the state, the window as it grows and who waits for it. Where
+    /// it refuses to let the window grow, no outcome is lost: older failures stay in it for as long as newer ones (see
+    /// `OutcomeRuns`). `seed` is that of `timeout_jitter`; unset, every breaker has its own.
+    ///
+    /// Throws `MemoryRefusedException` if `account` has no room for an empty breaker, about 4 KiB.
     explicit CircuitBreaker(const CircuitBreakerConfig& config, std::shared_ptr<Observer> observer = nullptr,
-                            Time time = {}, CallClassifier classifier = {})
-        : CircuitBreaker("circuit-breaker", config, std::move(observer), std::move(time), std::move(classifier)) {}
+                            Time time = {}, CallClassifier classifier = {}, MemoryAccount account = {},
+                            std::optional<std::uint64_t> seed = std::nullopt)
+        : CircuitBreaker("circuit-breaker", config, std::move(observer), std::move(time), std::move(classifier),
+                         std::move(account), seed) {}
     CircuitBreaker(std::string name, const CircuitBreakerConfig& config, std::shared_ptr<Observer> observer = nullptr,
-                   Time time = {}, CallClassifier classifier = {})
-        : state_(std::make_shared<State>(std::move(name), validated(config), std::move(observer), std::move(time),
-                                         std::move(classifier))) {}
+                   Time time = {}, CallClassifier classifier = {}, MemoryAccount account = {},
+                   std::optional<std::uint64_t> seed = std::nullopt)
+        : state_(std::allocate_shared<State>(AccountedAllocator<State>{account}, std::move(name), validated(config),
+                                             std::move(observer), std::move(time), std::move(classifier), account,
+                                             seed)) {}
     CircuitBreaker(const CircuitBreaker&) = delete;
     CircuitBreaker& operator=(const CircuitBreaker&) = delete;
     ~CircuitBreaker() { state_->close(); }
@@ -101,13 +119,16 @@ class CircuitBreaker {
     /// Cancellation:   all kinds go to the operation; a cancelled call is not judged and gives its permit back.
     template <AsyncOperation Operation>
     asio::awaitable<OperationResult<Operation>> execute(Operation operation, CallOptions options = {}) {
-        return detail::guarded_call(std::move(operation), options, *this);
+        return detail::guarded_call(detail::own_frame, std::move(operation), options, *this);
     }
 
     /// Leave to make one call, for code that does not fit into `execute`.
     ///
-    /// Errors: `Errc::circuit_open`, as `execute`. Allocates nothing.
-    Result<Permit> try_acquire() {
+    /// Does not throw. Permits of a closed circuit and refusals of an open one allocate nothing.
+    ///
+    /// Errors: `Errc::circuit_open`, as `execute`; also for a probe beyond the 16th that is out, where there is no
+    ///         memory for it.
+    Result<Permit> try_acquire() noexcept {
         if (const auto permit = state_->machine.try_acquire_closed(state_->time())) [[likely]]
             return Permit{*state_, *permit};
         return try_acquire_otherwise();
@@ -115,8 +136,12 @@ class CircuitBreaker {
 
     /// Waits until a call would be admitted: first come first served, one waiter for each probe that is admitted,
     /// everybody when the circuit closes. Needs no traffic and does not poll. Being ready is no permit: others may be
-    /// quicker. A waiter that makes no call delays the next by the smaller of `timeout` and one second.
+    /// quicker. A waiter that makes no call delays the next by the smaller of `timeout` and one second. That the time
+    /// has come is noticed in the context of the one who waits longest; where that stands still, so much later in those
+    /// of the others. A waiter whose context stands still delays the next as one that makes no call.
     ///
+    /// Errors:         throws `std::bad_alloc`, and then nobody waits, where there is no memory for it; that is a
+    ///                 `MemoryRefusedException` where the account has no room for who has to wait, about 300 bytes.
     /// Completes with: `error_code`: success, or `operation_aborted` for cancellation or the end of the breaker.
     /// Cancellation:   all kinds; leaves nothing behind.
     template <asio::completion_token_for<WaitQueue::Signature> Token>
@@ -127,9 +152,7 @@ class CircuitBreaker {
     /// The state in which a call would find the circuit now: `half_open` as soon as `timeout` has passed.
     CircuitState state() const { return state_->machine.state(state_->time().now()); }
 
-    CircuitBreakerStats get_stats() const {
-        return stats_of(state_->machine.snapshot(state_->time().now()), state_->machine.window_size());
-    }
+    CircuitBreakerStats get_stats() const { return stats_of(state_->machine.snapshot(state_->time().now()), config()); }
 
     /// Which rule opened the circuit last, with which numbers and after which error; nothing if it never opened, or has
     /// been reset since.
@@ -157,7 +180,16 @@ class CircuitBreaker {
     }
 
     std::string_view name() const noexcept { return state_->events.name(); }
-    const CircuitBreakerConfig& config() const noexcept { return state_->events.config(); }
+    /// As it is now.
+    CircuitBreakerConfig config() const { return state_->events.config(); }
+
+    /// From now on another configuration, while calls go on. The state stays, and so do permits, probes that are out
+    /// and statistics; outcomes in the window stay as far as the new window has room, the newest first. If the new
+    /// rules find that too many of them failed, the circuit opens with the next outcome. What has begun ends by the old
+    /// numbers: the wait of an open circuit, and the number and the longest time of the probes of a half-open one.
+    ///
+    /// Errors: throws as the constructor, and then changes nothing.
+    void reconfigure(const CircuitBreakerConfig& config) { state_->reconfigure(validated(config)); }
 
     /// For pipelines.
     const Time& time() const noexcept { return state_->time(); }
@@ -207,7 +239,7 @@ class CircuitBreaker {
     };
 
   private:
-    [[gnu::noinline]] Result<Permit> try_acquire_otherwise() {
+    [[gnu::noinline]] Result<Permit> try_acquire_otherwise() noexcept {
         if (const auto rest = state_->machine.refuse_by_coarse_clock(state_->time().coarse_now()))
             return state_->events.refuse(rest);
         const auto admission = state_->acquire();
@@ -218,13 +250,14 @@ class CircuitBreaker {
     // What the alarm of `async_ready` needs too, and may therefore see after the breaker has gone.
     struct State final : ReadyGate<Time> {
         State(std::string name, const CircuitBreakerConfig& config, std::shared_ptr<Observer> observer, Time clock,
-              CallClassifier rules)
-            : ReadyGate<Time>(std::move(clock), std::min<Duration>(config.timeout, std::chrono::seconds{1})),
-              machine(config),
+              CallClassifier rules, MemoryAccount account, std::optional<std::uint64_t> seed)
+            : ReadyGate<Time>(std::move(clock), patience_of(config)),
+              memory(std::move(account)),
+              machine(config, seed, memory),
               classifier(std::move(rules)),
               events(std::move(name), config, std::move(observer)) {}
 
-        BreakerMachine::Admission acquire() {
+        typename Machine::Admission acquire() noexcept {
             const auto admission = machine.try_acquire(this->time().now());
             if (admission.permit && admission.permit->probe) this->withdraw_invitation();
             if (admission.changed) changed();
@@ -254,9 +287,25 @@ class CircuitBreaker {
         void set_state(CircuitState to) {
             if (machine.set_state(to, this->time().now())) changed();
         }
+        void reconfigure(const CircuitBreakerConfig& config) {
+            bool settled = false;
+            {
+                const std::lock_guard lock{reconfiguring}; // who comes last is last in every part
+                settled = machine.reconfigure(config, this->time().now());
+                events.set_config(config);
+                this->set_patience(patience_of(config));
+            }
+            if (settled)
+                changed();
+            else
+                this->update(); // there may be room for more probes
+        }
+        static Duration patience_of(const CircuitBreakerConfig& config) noexcept {
+            return std::min<Duration>(config.timeout, std::chrono::seconds{1});
+        }
         void reset() {
             const bool was_another = machine.reset(this->time().now());
-            events.forget_reason();
+            events.forget_reason(machine.resets());
             if (was_another) changed();
         }
 
@@ -276,13 +325,20 @@ class CircuitBreaker {
         void settle(TimePoint now) override {
             if (machine.settle(now)) changed();
         }
+        std::shared_ptr<void> make_room(Bytes bytes) override { return hold(memory.account(), bytes); }
 
-        BreakerMachine machine;
+        AccountedResource memory;
+        Machine machine;
         CallClassifier classifier;
         detail::CircuitBreakerEvents events;
+        std::mutex reconfiguring;
     };
 
     std::shared_ptr<State> state_;
 };
+
+/// A circuit breaker in plain memory, for one thread at a time.
+template <TimeSource Time = SteadyTime>
+using ConfinedCircuitBreaker = CircuitBreaker<Time, ConfinedMemory>;
 
 } // namespace velostream

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -13,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -22,11 +24,17 @@
 #include "velostream/base/observer.hpp"
 #include "velostream/base/result.hpp"
 #include "velostream/base/stack_trace.hpp"
+#include "velostream/circuit_wait.hpp"
 #include "velostream/config/dead_letter_queue_config.hpp"
 #include "velostream/config/validate.hpp"
 #include "velostream/core/dead_letter_envelope.hpp"
+#include "velostream/core/flood_guard.hpp"
 #include "velostream/core/memory_account.hpp"
 #include "velostream/core/record_view.hpp"
+#include "velostream/core/spool_frame.hpp"
+#include "velostream/core/spool_types.hpp"
+#include "velostream/dead_letter_relay.hpp"
+#include "velostream/spool.hpp"
 
 namespace velostream {
 
@@ -35,6 +43,7 @@ struct DeadLetterReceipt {
     std::int32_t partition = -1;  ///< of the dead letter topic; -1 if the sink has none
     std::int64_t offset = -1;     ///< -1 if the sink does not say
     std::uint32_t deliveries = 1; ///< how many it took
+    bool spooled = false;         ///< on this machine's disk, and on its way to the topic from there
 };
 
 /// A place for dead letters: `store(letter, call)` completes with success only when the letter is safe there, and no
@@ -49,12 +58,15 @@ concept DeadLetterSink =
 /// What a queue did so far, and what it is doing. Every record that was given to it is counted in exactly one of
 /// `sent`, `lost`, `refused`, `cancelled` and `in_flight`.
 struct DeadLetterQueueStats {
-    std::uint64_t sent = 0;              ///< safe in the sink
+    std::uint64_t sent = 0;              ///< safe in the sink or in the spool
     std::uint64_t lost = 0;              ///< given up after the last delivery: the caller was told
     std::uint64_t refused = 0;           ///< not taken: the record is not to blame, or there was no memory
     std::uint64_t cancelled = 0;         ///< given up by the caller, or by an exception
-    std::uint64_t in_flight = 0;         ///< on their way now
+    std::uint64_t in_flight = 0;         ///< on their way now, those held by the flood guard included
     std::uint64_t failed_deliveries = 0; ///< single deliveries that failed, whatever became of their record
+    std::uint64_t spooled = 0;           ///< of `sent`, those that went into the spool
+    std::uint64_t relayed = 0;           ///< came out of it and are safe in the sink
+    SpoolStats spool = {};               ///< what it holds now
 
     /// Of `sent`, those that failed with an error of this type.
     std::uint64_t sent_by_type(ErrorType type) const noexcept { return by_type[static_cast<std::size_t>(type)]; }
@@ -70,6 +82,12 @@ struct DeadLetterQueueOptions {
     std::string handler = {};     ///< the part of the program that dead-letters here
     std::shared_ptr<Observer> observer = nullptr;
     MemoryAccount account = {}; ///< where dead letters on their way are charged; unlimited unless given
+    /// Where what lies in the spool is delivered, and where `send_to_dlq` is called. Unless given, the sink's
+    /// `get_executor()`.
+    asio::any_io_executor executor = {};
+    /// The circuit of what records need to be processed. While it is open, errors that do not blame the record are
+    /// held.
+    std::optional<CircuitWait> circuit = std::nullopt;
 };
 
 namespace detail {
@@ -91,6 +109,10 @@ class DeadLetterCounts {
             end_ = End::sent;
             type_ = type;
         }
+        void on_spooled(ErrorType type) noexcept {
+            on_sent(type);
+            is_spooled_ = true;
+        }
         void on_delivery_failed();
         void on_lost() noexcept { end_ = End::lost; }
         void on_refused() noexcept { end_ = End::refused; }
@@ -99,6 +121,7 @@ class DeadLetterCounts {
         DeadLetterCounts& counts_;
         End end_ = End::cancelled;
         ErrorType type_ = ErrorType::unknown;
+        bool is_spooled_ = false;
     };
 
     void on_refused();
@@ -120,9 +143,40 @@ class DeadLetterSerials {
     std::atomic<std::uint64_t> next_ = 1;
 };
 
+/// The flood guard of one queue. Threads: safe.
+class DeadLetterFloods {
+  public:
+    explicit DeadLetterFloods(const DeadLetterQueueConfig& config)
+        : is_on_(config.flood_guard.enabled), guard_(config.flood_guard) {}
+
+    void record_processed() noexcept { processed_.fetch_add(1, std::memory_order_relaxed); } // a count
+    std::optional<FloodGuard::Hold> on_letter(TimePoint now, const Error& error);
+
+  private:
+    const bool is_on_;
+    std::atomic<std::uint64_t> processed_{0};
+    std::mutex mutex_;
+    FloodGuard guard_; // guarded by mutex_
+};
+
 Error not_to_blame(const Error& error);
 Error dead_letter_lost(const DeadLetterQueueConfig& config, std::uint32_t deliveries, Error last_error);
 Error own_dead_letter(const DeadLetterQueueConfig& config);
+
+/// Both together: of a spool without room what the deadline hides.
+Error not_spooled(const Error& spool_error, std::optional<Error> delivery_error);
+/// Throws as `Result::value`.
+Spool open_spool(const DeadLetterQueueConfig& config);
+
+template <class Sink>
+asio::any_io_executor executor_of_sink(const Sink& sink) {
+    if constexpr (requires {
+                      { sink.get_executor() } -> std::convertible_to<asio::any_io_executor>;
+                  })
+        return sink.get_executor();
+    else
+        throw std::invalid_argument{"spool_directory needs an executor: give DeadLetterQueueOptions::executor"};
+}
 
 } // namespace detail
 
@@ -136,23 +190,48 @@ Error own_dead_letter(const DeadLetterQueueConfig& config);
 template <DeadLetterSink Sink, TimeSource Time = SteadyTime>
 class DeadLetterQueue {
   public:
-    /// Throws `std::invalid_argument` that lists every problem of `config`.
+    using TimeSourceType = Time;
+
+    /// With `spool_directory` it opens the spool, which blocks, on the disk, and begins to deliver what lies there.
+    ///
+    /// Throws `std::invalid_argument` that lists every problem of `config`, or says that the spool has no executor, and
+    /// `ErrorException` where the spool cannot be opened.
     explicit DeadLetterQueue(DeadLetterQueueConfig config, Sink sink, DeadLetterQueueOptions options = {},
                              Time time = {})
-        : config_(validated(config)), options_(std::move(options)), sink_(std::move(sink)), time_(std::move(time)) {}
-
+        : config_(validated(config)),
+          options_(std::move(options)),
+          sink_(std::make_shared<Sink>(std::move(sink))),
+          time_(std::move(time)) {
+        if (!config_.spool_directory.empty()) begin_relay(detail::open_spool(config_));
+        options_.executor = {};
+    }
+    /// The same with a spool that is open already, whatever `config` says about one.
+    DeadLetterQueue(DeadLetterQueueConfig config, Sink sink, Spool spool, DeadLetterQueueOptions options = {},
+                    Time time = {})
+        : config_(validated(config)),
+          options_(std::move(options)),
+          sink_(std::make_shared<Sink>(std::move(sink))),
+          time_(std::move(time)) {
+        begin_relay(std::move(spool));
+    }
     DeadLetterQueue(const DeadLetterQueue&) = delete;
     DeadLetterQueue& operator=(const DeadLetterQueue&) = delete;
+    ~DeadLetterQueue() { close(); }
 
     /// Stores `record`, which failed with `error`, and waits until it is safe.
     ///
     /// Up to 1 + `max_retries` deliveries, `retry_delay` apart, each with `delivery_timeout` to its deadline. The stack
     /// trace is that of the caller of this function.
     ///
+    /// With a spool: after the first delivery that fails, and while others wait there, it goes to the disk. Where that
+    /// has no room it waits for some, for `delivery_timeout`; then, and where the disk fails, all of this is tried
+    /// again after `retry_delay`, 1 + `max_retries` times in all.
+    ///
     /// Completes with: where the dead letter is; or
-    ///                 Errc::record_not_to_blame (the error inside): the policy does not take such errors; hold the
-    ///                 record and try it again;
-    ///                 Errc::dead_letter_lost (the last delivery's error inside): no delivery succeeded;
+    ///                 Errc::record_not_to_blame (the error inside): the policy does not take such errors, or, after a
+    ///                 wait, there was a flood of them or the circuit was open; hold the record and try it again;
+    ///                 Errc::dead_letter_lost (the last error inside, of the spool if there is one, and in that the
+    ///                 delivery's): no delivery succeeded;
     ///                 Errc::invalid_configuration: the record was read from the dead letter topic itself, where it
     ///                 would go round for ever;
     ///                 Errc::memory_limit_exceeded: the account lacks room for it now; hold the record and try again;
@@ -171,13 +250,38 @@ class DeadLetterQueue {
         return deliver<Held>(std::forward<Record>(record), std::move(error), failure, std::move(trace));
     }
 
-    DeadLetterQueueStats get_stats() const { return counts_.snapshot(); }
+    /// A record was processed: by this the flood guard knows a few failures among many records from an outage.
+    void record_processed() noexcept { flood_.record_processed(); }
+
+    /// Ends delivery from the spool, which keeps the execution context at work as long as something lies there. What
+    /// has not arrived stays on the disk, for the next queue with this folder.
+    void close() noexcept {
+        if (relay_) relay_->close();
+    }
+
+    DeadLetterQueueStats get_stats() const {
+        auto stats = counts_.snapshot();
+        if (relay_) {
+            stats.relayed = relay_->relayed();
+            stats.spool = relay_->spool().get_stats();
+        }
+        return stats;
+    }
 
     const DeadLetterQueueConfig& config() const noexcept { return config_; }
+    const Time& time() const noexcept { return time_; }
 
   private:
     using Receipt = Result<DeadLetterReceipt>;
     using InFlight = detail::DeadLetterCounts::InFlight;
+    using Relay = detail::DeadLetterRelay<Sink, Time>;
+
+    void begin_relay(Spool spool) {
+        const auto given = std::exchange(options_.executor, {}); // the queue may outlive its context
+        const auto executor = given ? given : detail::executor_of_sink(*sink_);
+        relay_ = std::make_shared<Relay>(std::move(spool), sink_, time_, config_, options_.observer, executor);
+        relay_->start();
+    }
 
     asio::awaitable<Receipt> refuse(Error error) {
         counts_.on_refused();
@@ -187,13 +291,20 @@ class DeadLetterQueue {
     template <class Held>
     asio::awaitable<Receipt> deliver(Held record, Error error, FailureDetails failure, StackTrace trace) {
         InFlight in_flight{counts_};
+        if (const auto held = why_held(error)) {
+            auto holding = hold(*held);
+            const bool was_cancelled = !co_await std::move(holding);
+            if (was_cancelled) co_return Error{Errc::cancelled};
+            in_flight.on_refused();
+            co_return detail::not_to_blame(error);
+        }
         const auto made = letter_of(record, error, failure, trace);
         if (!made) {
             in_flight.on_lost();
             co_return detail::own_dead_letter(config_);
         }
         const auto& letter = *made;
-        const auto reserved = options_.account.try_reserve(letter.size_bytes());
+        auto reserved = options_.account.try_reserve(letter.size_bytes());
         if (!reserved) {
             in_flight.on_refused();
             co_return reserved.error();
@@ -206,31 +317,97 @@ class DeadLetterQueue {
             call.begin_attempt(delivery, CallContext::no_deadline);
             call.set_cancellation_slot(cancellation.slot());
             call.set_idempotent(true);
+            bool goes_to_sink = true;
             Receipt stored = DeadLetterReceipt{};
             try {
-                stored = co_await sink_.store(letter, call);
+                if (relay_) {
+                    auto asking = relay_->is_open();
+                    goes_to_sink = co_await std::move(asking);
+                }
+                if (goes_to_sink) {
+                    auto storing = sink_->store(letter, call);
+                    stored = co_await std::move(storing);
+                }
             } catch (...) {
                 stored = Error::from_exception(std::current_exception());
             }
-            if (stored) {
+            if (goes_to_sink && stored) {
                 stored->deliveries = delivery;
                 in_flight.on_sent(error.type());
                 if (options_.observer) options_.observer->on_dead_letter_stored({config_.topic, error});
                 co_return stored;
             }
-
             if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled};
-            in_flight.on_delivery_failed();
-            auto delivery_error = stored.error();
+            if (goes_to_sink) in_flight.on_delivery_failed();
+
+            if (relay_) {
+                const auto delivery_error = stored ? std::optional<Error>{} : stored.error();
+                auto spooling = spool(letter, *reserved, delivery_error);
+                stored = co_await std::move(spooling);
+                if (stored) {
+                    stored->deliveries = delivery - (goes_to_sink ? 0 : 1);
+                    in_flight.on_spooled(error.type());
+                    if (options_.observer)
+                        options_.observer->on_dead_letter_spooled({config_.topic, error, relay_->spool().waiting()});
+                    co_return stored;
+                }
+                if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled};
+            }
+            auto why = stored.error();
             if (delivery > config_.max_retries) {
                 in_flight.on_lost();
-                co_return detail::dead_letter_lost(config_, delivery, std::move(delivery_error));
+                co_return detail::dead_letter_lost(config_, delivery, std::move(why));
             }
-            if (options_.observer) options_.observer->on_dead_letter_delayed({config_.topic, delivery, delivery_error});
+            if (options_.observer) options_.observer->on_dead_letter_delayed({config_.topic, delivery, why});
             const auto [interrupted] = co_await async_sleep_until(
                 time_, executor, saturating_add(time_.now(), config_.retry_delay), asio::as_tuple(asio::use_awaitable));
             if (interrupted) co_return Error{Errc::cancelled};
         }
+    }
+
+    // The source must stand still until then; or, without a time, until the circuit is not open.
+    struct Standstill {
+        std::optional<TimePoint> until;
+    };
+    std::optional<Standstill> why_held(const Error& error) {
+        if (options_.circuit && !error.blames_record() && options_.circuit->is_open()) return Standstill{};
+        const auto hold = flood_.on_letter(time_.now(), error);
+        if (!hold) return std::nullopt;
+        if (hold->begins && options_.observer)
+            options_.observer->on_dead_letter_flood({config_.topic, hold->why, config_.flood_guard.hold, error});
+        return Standstill{hold->until};
+    }
+
+    // False if it was cancelled.
+    asio::awaitable<bool> hold(Standstill held) {
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (held.until) {
+            const auto executor = co_await asio::this_coro::executor;
+            auto sleeping = async_sleep_until(time_, executor, *held.until, asio::as_tuple(asio::use_awaitable));
+            co_await std::move(sleeping);
+        } else {
+            auto waiting = options_.circuit->until_ready();
+            co_await std::move(waiting);
+        }
+        co_return cancellation.cancelled() == asio::cancellation_type::none;
+    }
+
+    // Waits for room there as long as a delivery may take.
+    asio::awaitable<Receipt> spool(const DeadLetter& letter, MemoryReservation& reserved,
+                                   std::optional<Error> delivery_error) {
+        Result<std::uint64_t> appended = std::uint64_t{0};
+        try {
+            if (reserved.bytes() == letter.size_bytes()) // the disk gets a copy
+                if (const auto grown = reserved.try_grow(letter.size_bytes()); !grown) co_return grown.error();
+            auto payload = SpooledRecord::encoded(letter.record());
+            const auto deadline = saturating_add(time_.now(), config_.delivery_timeout);
+            auto appending = relay_->spool().async_append(std::move(payload), deadline, time_, asio::use_awaitable);
+            appended = co_await std::move(appending);
+        } catch (...) {
+            appended = Error::from_exception(std::current_exception());
+        }
+        if (appended) co_return DeadLetterReceipt{.spooled = true};
+        co_return detail::not_spooled(appended.error(), std::move(delivery_error));
     }
 
     // Nothing for a record of the dead letter topic itself. Not in the coroutine, whose frame stays while the letter is
@@ -255,10 +432,12 @@ class DeadLetterQueue {
 
     DeadLetterQueueConfig config_;
     DeadLetterQueueOptions options_;
-    Sink sink_;
+    std::shared_ptr<Sink> sink_;
     Time time_;
     detail::DeadLetterCounts counts_;
     detail::DeadLetterSerials serials_;
+    detail::DeadLetterFloods flood_{config_};
+    std::shared_ptr<Relay> relay_; // null without a spool
 };
 
 } // namespace velostream

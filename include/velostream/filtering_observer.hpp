@@ -16,7 +16,7 @@ namespace velostream {
 /// | flag | passes on |
 /// |---|---|
 /// | `log_resource_allocations` | memory that was allocated and released |
-/// | `debug_resource_management` | the same, and refusals |
+/// | `debug_resource_management` | the same; refusals of memory and limiters; adaptive limits that move |
 /// | `log_circuit_breaker_state_changes` | state changes of circuits |
 /// | `debug_circuit_breakers` | the same, and calls that a circuit rejected |
 /// | `log_retry_attempts` | scheduled retries |
@@ -40,10 +40,16 @@ class FilteringObserver final : public Observer {
     void on_pressure_changed(const PressureChanged& event) noexcept override;
     void on_circuit_state_changed(const CircuitStateChanged& event) noexcept override;
     void on_call_rejected(const CallRejected& event) noexcept override;
+    void on_call_refused(const CallRefused& event) noexcept override;
+    void on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept override;
     void on_retry_scheduled(const RetryScheduled& event) noexcept override;
     void on_retry_given_up(const RetryGivenUp& event) noexcept override;
     void on_dead_letter_stored(const DeadLetterStored& event) noexcept override;
     void on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept override;
+    void on_dead_letter_spooled(const DeadLetterSpooled& event) noexcept override;
+    void on_dead_letter_flood(const DeadLetterFlood& event) noexcept override;
+    void on_dead_letters_stuck(const DeadLettersStuck& event) noexcept override;
+    void on_dead_letter_topic_differs(const DeadLetterTopicDiffers& event) noexcept override;
 
   private:
     std::shared_ptr<Observer> behind_;
@@ -65,10 +71,16 @@ class StreamObserver final : public Observer {
     void on_pressure_changed(const PressureChanged& event) noexcept override;
     void on_circuit_state_changed(const CircuitStateChanged& event) noexcept override;
     void on_call_rejected(const CallRejected& event) noexcept override;
+    void on_call_refused(const CallRefused& event) noexcept override;
+    void on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept override;
     void on_retry_scheduled(const RetryScheduled& event) noexcept override;
     void on_retry_given_up(const RetryGivenUp& event) noexcept override;
     void on_dead_letter_stored(const DeadLetterStored& event) noexcept override;
     void on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept override;
+    void on_dead_letter_spooled(const DeadLetterSpooled& event) noexcept override;
+    void on_dead_letter_flood(const DeadLetterFlood& event) noexcept override;
+    void on_dead_letters_stuck(const DeadLettersStuck& event) noexcept override;
+    void on_dead_letter_topic_differs(const DeadLetterTopicDiffers& event) noexcept override;
 
   private:
     template <class... Parts>

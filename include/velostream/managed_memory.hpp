@@ -31,9 +31,9 @@ struct MemoryUsage {
     Bytes bytes_used = 0;
 };
 
-/// What one name holds.
+/// What one name, or one query, holds.
 struct NamedMemoryStats {
-    std::string name;
+    std::string name; ///< of a query: "query/" and its name
     Bytes used_bytes = 0;
     Bytes peak_bytes = 0; ///< never below the highest use; above it by at most what threads cached then
     std::uint64_t refusals = 0;
@@ -54,8 +54,12 @@ struct MemoryStats {
     Bytes resident_bytes = 0; ///< of the whole process, as the kernel counts; 0 where it does not say
     /// Resident and not accounted for: the allocator's own needs, stacks, libraries, and whatever nobody charged.
     Bytes unaccounted_bytes = 0;
-    std::uint64_t stalls = 0;                 ///< how often somebody waited and nothing came back; see `stall_timeout`
-    std::vector<NamedMemoryStats> names = {}; ///< by name; one that was never used shows zeros
+    std::uint64_t stalls = 0; ///< how often somebody waited and nothing came back; see `stall_timeout`
+    /// By name: what `allocate_memory` and `account` were told, zeros where nothing was used, and "query/…" for each
+    /// query that is open or holds something still, with all that its accounts hold. Nothing is in two of them:
+    /// together they are `used_bytes`, but for what somebody takes from `memory()` itself or from children of it of his
+    /// own.
+    std::vector<NamedMemoryStats> names = {};
 };
 
 /// What a `ResourceManager` may be told beside the `StreamingConfig`.
@@ -74,6 +78,15 @@ struct ResourceManagerOptions {
     /// told: a quarter to half of it later. Legal: > 0; `Duration::max()` for never. Default 30 s.
     Duration stall_timeout = std::chrono::seconds{30};
 
+    /// A reclaimer that has not ended after so long has failed, and the next one is asked; it is not asked again before
+    /// it has ended. Legal: > 0; `Duration::max()` for never. Default 30 s.
+    Duration reclaim_timeout = std::chrono::seconds{30};
+
+    /// How often pressure is judged though nobody takes or gives memory, for processes that may be idle while others
+    /// use up the machine: see `pressure()`. With it the executor has work as long as the manager is there. Legal: > 0.
+    /// Default: not at all.
+    std::optional<Duration> pressure_poll_interval = std::nullopt;
+
     /// Where the kernel says how much memory there is.
     SystemMemoryFiles system_files = {};
 };
@@ -84,12 +97,13 @@ namespace detail {
 
 /// The clock of a manager, whatever its type.
 struct ManagerClock {
-    std::function<TimePoint()> coarse_now;
+    std::function<TimePoint()> now;
+    std::function<TimePoint()> coarse_now; ///< perhaps somewhat behind `now`
     std::function<void(Alarm&, const asio::any_io_executor&, TimePoint, Alarm::OnEnd)> set_alarm;
 
     template <TimeSource Time>
     static ManagerClock of(const Time& time) {
-        return {[time] { return time.coarse_now(); },
+        return {[time] { return time.now(); }, [time] { return time.coarse_now(); },
                 [time](Alarm& alarm, const asio::any_io_executor& executor, TimePoint at, Alarm::OnEnd on_end) {
                     alarm.set(time, executor, at, std::move(on_end));
                 }};
@@ -129,8 +143,10 @@ class Allocation {
 
     /// An allocation of its own with `part` of these bytes, under the same name; all of them if there are no more.
     [[nodiscard]] Allocation split(Bytes part) noexcept { return {shared_, account_, reservation_.split(part)}; }
-    /// Takes over the bytes of `other`, which must be of the same manager and name.
-    void merge(Allocation&& other) noexcept { reservation_.merge(std::move(other.reservation_)); }
+    /// Takes over the bytes of `other`. It costs no room.
+    ///
+    /// Errors: `std::errc::invalid_argument` if it is of another manager or name; then it keeps its bytes.
+    Result<void> merge(Allocation&& other);
 
   private:
     friend class ManagedMemory;
@@ -156,7 +172,8 @@ class ManagedMemory {
     ManagedMemory& operator=(const ManagedMemory&) = delete;
 
     /// `bytes` for `name`, counted until the allocation ends. Names are remembered with their figures: use few, and
-    /// `account(name)` where a lookup for each allocation is too much.
+    /// `account(name)` where a lookup for each allocation is too much. The names "state" and "traffic" are `state()`
+    /// and `traffic()`, with their limits.
     ///
     /// Errors: `Errc::memory_limit_exceeded`, saying name, asked, used and limit, and whether waiting could help.
     [[nodiscard]] Result<Allocation> allocate_memory(std::string_view name, Bytes bytes);
@@ -167,19 +184,35 @@ class ManagedMemory {
 
     /// The account of the whole process: the limit, and everything below it.
     const MemoryAccount& memory() const noexcept;
-    /// For what stays: windows, groups. Its limit is `state_share` of the whole.
+    /// For what stays: windows, groups. Its limit is `state_share` of the whole, also after `memory().set_limit`.
     const MemoryAccount& state() const noexcept;
-    /// For what passes through: buffers, sends, retries. Its limit is `traffic_share` of the whole.
+    /// For what passes through: buffers, sends, retries. Its limit is `traffic_share` of the whole, in the same way.
     const MemoryAccount& traffic() const noexcept;
+
+    /// For code without queries: records that its windows hold together, one unit each. Its limit is
+    /// `max_window_buffer_size`; each query has an account of its own (`QueryScope::window_records`) with the same one.
+    /// Refuses with `Errc::window_buffer_full`.
+    const MemoryAccount& window_records() const noexcept;
+    /// For code without queries: groups that its aggregations hold together, one unit each. Its limit is
+    /// `max_aggregation_groups`; each query has an account of its own (`QueryScope::groups`) with the same one.
+    /// Refuses with `Errc::group_refused`.
+    const MemoryAccount& groups() const noexcept;
+    /// Bytes of files, such as those that state is spilled to. Without a limit until `set_limit` gives it one. Refuses
+    /// with `Errc::disk_quota_exceeded`.
+    const MemoryAccount& disk() const noexcept;
 
     /// Opens a query: one of `max_concurrent_queries`, with accounts of its own.
     ///
-    /// Errors: `Errc::admission_refused` if so many are open, or if some wait for a place (`async_admit` waits);
+    /// Errors: `Errc::admission_refused` if so many are open, naming three of them, or if some wait for a place
+    ///         (`async_admit` waits);
     ///         `std::errc::invalid_argument`, saying what is legal.
     [[nodiscard]] Result<QueryScope> open_query(const QueryLimits& limits = {});
 
     /// `max_concurrent_queries`, one unit for each query that is open.
     const MemoryAccount& queries() const noexcept;
+
+    /// `max_connections`, one unit a connection: for further pools that shall share it.
+    const MemoryAccount& connections() const noexcept;
 
     /// Exact if nothing changes during the call; never too low.
     MemoryUsage get_memory_usage() const;
@@ -187,21 +220,39 @@ class ManagedMemory {
     /// Reads the kernel's files anew, so call it once a second and not once a record.
     MemoryStats get_memory_stats();
 
-    /// Judged by each `allocate_memory`, each end of an allocation and each `get_memory_stats`. High at
-    /// `memory_pressure_threshold`, critical at 0.95, and back only 0.05 below. Judged by accounted / limit, the
-    /// control group and stalls; without `max_memory_mb` by the control group, the machine and stalls. What the kernel
-    /// says is read at most four times a second for this.
-    PressureLevel pressure() const;
+    /// High at `memory_pressure_threshold`, critical at 0.95, and back only 0.05 below. Judged by accounted / limit,
+    /// the control group and stalls; without `max_memory_mb` by the control group, the machine and stalls. What the
+    /// kernel says is read at most four times a second for this.
+    ///
+    /// Judged by each `allocate_memory`, each end of an allocation and each `get_memory_stats`, inside of that call;
+    /// where very many accounts are in place, or more than 64 have credit that threads cache, that credit counts as
+    /// used between the four times a second that it is counted, so that the cost of a call does not grow with them. By
+    /// what is reserved from accounts, such as those of a query, and by a changed limit: on the manager's executor,
+    /// soon after use has passed a mark (those above, and while it is not normal every hundredth of the limit); what
+    /// threads take from and give to the credit that they have at hand passes none (see `MemoryAccount::peak`). A level
+    /// lasts for 250 ms at least; where use has fallen before, it falls then. What the kernel says while nothing of
+    /// that happens, such as in an idle process, changes nothing: see `pressure_poll_interval`.
+    PressureLevel pressure() const noexcept;
 
-    /// Asks `reclaimer`, whose memory `account` counts, when memory is short: when pressure is high, when an allocation
-    /// is refused, and when one waits. Reclaimers are asked one at a time, cheaper kinds first, until use is below the
-    /// threshold again (or what was wanted fits) or nobody is left; after that not for 250 ms.
+    /// Asks `reclaimer`, whose memory `account` counts, when memory is short: when pressure is high, and when anybody
+    /// is refused bytes of `memory()`'s tree for want of room, or waits for them, by whatever call. They are asked one
+    /// at a time, cheaper kinds first, for what is missing at that time: at the level that lacks room, if `account`
+    /// lies within it, until there is room for what was wanted there; and for the process until it is below the
+    /// threshold. When nobody is left, nobody is asked for 250 ms, and after that again, if somebody waits still.
+    ///
+    /// One that throws, frees nothing or takes longer than `reclaim_timeout` has failed, and the next one is asked: so
+    /// it is with one whose executor is stopped, too.
     [[nodiscard]] Registration add_reclaimer(asio::any_io_executor executor, MemoryAccount account,
                                              std::shared_ptr<Reclaimer> reclaimer);
     ReclaimStats get_reclaim_stats() const;
 
-    /// Calls `listener` on `executor` after the level of pressure has changed. Changes that come before it runs are
-    /// one: it is told the level of that moment.
+    /// Calls `listener` on `executor` after the level of pressure has changed, one call at a time. Changes that come
+    /// before it runs are one: it is told the level of that moment; and one that comes while it runs is told after it.
+    /// Whoever pauses all
+    /// work until the level is normal needs a `pressure_poll_interval`: it may be the kernel's figures that made it.
+    ///
+    /// What it throws goes to whoever runs that executor, such as out of `io_context::run`; it and the other listeners
+    /// are told all the same. One whose executor is stopped is told when that goes on.
     [[nodiscard]] Registration add_pressure_listener(asio::any_io_executor executor,
                                                      std::function<void(PressureLevel)> listener);
 
@@ -214,15 +265,22 @@ class ManagedMemory {
                   const ResourceManagerOptions& options, detail::ManagerClock clock);
     ~ManagedMemory();
 
+    /// What is there as long as anything of the manager is: a wait may outlive it.
+    using Kept = std::shared_ptr<Allocation::Shared>;
+    const Kept& kept() const noexcept { return shared_; }
+
+    /// What is wrong with them, if anything is.
+    static std::optional<Error> illegal(const QueryLimits& limits);
     /// What waits for memory or a place goes through these when it was granted, or refused for good.
-    Result<Allocation> allocated(const MemoryAccount& account, Bytes bytes, Result<MemoryReservation> reserved);
-    Result<QueryScope> admitted(const QueryLimits& limits, Result<MemoryReservation> place);
-    /// Lets reclaimers run if `account` lacks room for `bytes`.
-    void make_room(const MemoryAccount& account, Bytes bytes);
+    static Result<Allocation> allocated(const Kept& kept, const MemoryAccount& account, Bytes bytes,
+                                        Result<MemoryReservation> reserved);
+    static Result<QueryScope> admitted(const Kept& kept, const MemoryAccount& query,
+                                       std::optional<std::uint64_t> max_memory_mb, Result<MemoryReservation> place);
+    /// Where a query of this name takes its place.
+    MemoryAccount place_for(std::string_view query) const;
 
   private:
-    std::shared_ptr<Allocation::Shared> shared_;
-    double state_share_, traffic_share_;
+    Kept shared_;
 };
 
 } // namespace velostream

@@ -21,17 +21,18 @@ class Reclaimer {
 
     virtual ReclaimKind kind() const noexcept = 0;
 
-    /// What it could free now, roughly; 0 if nothing. Called by any thread that is short of memory, never under a lock:
-    /// must be quick.
+    /// What it could free now, roughly; 0 if nothing. Called on the manager's executor, never under a lock: must be
+    /// quick.
     virtual Bytes estimate() const noexcept = 0;
 
     /// Frees about `wanted` bytes, on the executor that it was registered with. What counts is what its account holds
-    /// less afterwards. One that throws or frees nothing is counted and passed over until the next reclaim.
+    /// less afterwards. One that throws, frees nothing or takes too long is counted and passed over until the next
+    /// reclaim; what it frees after its time is room like any other, and counts for nobody.
     virtual asio::awaitable<void> reclaim(Bytes wanted) = 0;
 };
 
-/// A registration, of a reclaimer or a listener, until it ends. Move-only. It must end before the execution context of
-/// its executor. A call that has begun goes on.
+/// A registration, of a reclaimer or a listener, until it ends, or the execution context of its executor does.
+/// Move-only. A call that has begun goes on.
 class Registration {
   public:
     Registration() noexcept = default;
@@ -51,7 +52,7 @@ class Registration {
 struct ReclaimStats {
     std::uint64_t reclaims = 0;        ///< that were begun
     std::uint64_t asked = 0;           ///< calls of a reclaimer
-    std::uint64_t failed = 0;          ///< of them, those that threw or freed nothing
+    std::uint64_t failed = 0;          ///< of them, those that threw, freed nothing or took too long
     std::uint64_t reclaimed_bytes = 0; ///< as the accounts saw it
     bool is_running = false;
 };

@@ -8,7 +8,9 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/post.hpp>
 #include <concepts>
+#include <exception>
 #include <optional>
 #include <string_view>
 #include <type_traits>
@@ -33,7 +35,10 @@ namespace velostream {
 /// ```
 ///
 /// Threads:  safe to share.
-/// Lifetime: must end before the execution context of its executor. Allocations, accounts and leases may outlive it.
+/// Lifetime: must end before the execution context of its executor. Allocations, accounts, leases and waits may outlive
+///           it: what waits then is granted or refused as before, but nobody is asked to give memory back for it.
+/// Errors:   without memory to look after what waits or to ask a reclaimer it does so later. On a strand that ends the
+///           program, by a fault of Boost 1.81; on the executor of a context it does not.
 template <class Factory = NoConnections, TimeSource Time = SteadyTime>
     requires std::same_as<Factory, NoConnections> || ConnectionFactory<Factory>
 class ResourceManager : public ManagedMemory {
@@ -44,9 +49,7 @@ class ResourceManager : public ManagedMemory {
     explicit ResourceManager(const asio::any_io_executor& executor, const StreamingConfig& config,
                              const ResourceManagerOptions& options = {}, Time time = {})
         requires(!has_connections)
-        : ManagedMemory(executor, config, options, detail::ManagerClock::of(time)),
-          time_(std::move(time)),
-          connections_("connections", config.max_connections) {}
+        : ManagedMemory(executor, config, options, detail::ManagerClock::of(time)), time_(std::move(time)) {}
 
     /// The same with connections, which `factory` makes, in a pool as `config.effective_connection_pool()` says.
     ResourceManager(asio::any_io_executor executor, const StreamingConfig& config, Factory factory,
@@ -54,40 +57,52 @@ class ResourceManager : public ManagedMemory {
         requires has_connections
         : ManagedMemory(executor, config, options, detail::ManagerClock::of(time)),
           time_(time),
-          connections_("connections", config.max_connections),
-          pool_(std::move(executor), config.effective_connection_pool(), std::move(factory), connections_,
+          pool_(std::move(executor), config.effective_connection_pool(), std::move(factory), connections(),
                 std::move(time)) {}
 
     /// As `allocate_memory`, but waits for room until `deadline` at most, first come first served.
     ///
     /// Completes with: an `Allocation`, or an error as `velostream::async_reserve` has it.
     /// Cancellation:   all kinds, at any moment; leaves nothing behind.
-    /// Lifetime:       the manager must outlive the wait.
+    /// Lifetime:       the manager may end; the wait goes on.
     template <asio::completion_token_for<void(Result<Allocation>)> Token>
     auto async_allocate_memory(std::string_view name, Bytes bytes, TimePoint deadline, Token&& token) {
-        auto from = account(name);
-        make_room(from, bytes);
+        const auto from = account(name);
         return wait_for<Allocation>(
             from, bytes, deadline,
-            [this, account = from, bytes](Result<MemoryReservation> reserved) {
-                return allocated(account, bytes, std::move(reserved));
+            [kept = kept(), account = from, bytes](Result<MemoryReservation> reserved) {
+                return allocated(kept, account, bytes, std::move(reserved));
             },
             std::forward<Token>(token));
     }
 
+    /// The same without a deadline.
+    template <asio::completion_token_for<void(Result<Allocation>)> Token>
+    auto async_allocate_memory(std::string_view name, Bytes bytes, Token&& token) {
+        return async_allocate_memory(name, bytes, TimePoint::max(), std::forward<Token>(token));
+    }
+
     /// As `open_query`, but waits for a place until `deadline` at most, first come first served.
     ///
-    /// Completes with: a `QueryScope`; or Errc::deadline_exceeded (the refusal inside), Errc::cancelled, or an error
-    ///                 of `limits` as `open_query` has it.
+    /// Completes with: a `QueryScope`; or Errc::deadline_exceeded (the refusal inside, which names who has the places),
+    ///                 Errc::cancelled, an error of `limits` as `open_query` has it, or
+    ///                 `std::errc::not_enough_memory` where there is none for its accounts.
     /// Cancellation, Lifetime: as `async_allocate_memory`.
     template <asio::completion_token_for<void(Result<QueryScope>)> Token>
-    auto async_admit(QueryLimits limits, TimePoint deadline, Token&& token) {
+    auto async_admit(const QueryLimits& limits, TimePoint deadline, Token&& token) {
+        auto query = place_for(limits.name);
         return wait_for<QueryScope>(
-            queries(), 1, deadline,
-            [this, limits = std::move(limits)](Result<MemoryReservation> place) {
-                return admitted(limits, std::move(place));
+            query, 1, deadline,
+            [kept = kept(), query, max_memory_mb = limits.max_memory_mb](Result<MemoryReservation> place) {
+                return admitted(kept, query, max_memory_mb, std::move(place));
             },
-            std::forward<Token>(token));
+            std::forward<Token>(token), illegal(limits));
+    }
+
+    /// The same without a deadline.
+    template <asio::completion_token_for<void(Result<QueryScope>)> Token>
+    auto async_admit(const QueryLimits& limits, Token&& token) {
+        return async_admit(limits, TimePoint::max(), std::forward<Token>(token));
     }
 
     /// A connection of the default pool: `auto connection = co_await resources.get_connection();`, then
@@ -113,9 +128,6 @@ class ResourceManager : public ManagedMemory {
             return {};
     }
 
-    /// `max_connections`, one unit a connection: for further pools that shall share it.
-    const MemoryAccount& connections() const noexcept { return connections_; }
-
   private:
     struct NoPool {};
     template <class Used>
@@ -127,27 +139,41 @@ class ResourceManager : public ManagedMemory {
         using type = ConnectionPool<Used, Time>;
     };
 
-    // Waits for units of `account`, and completes with what `finish` makes of them.
+    // Whoever waits is told, also where there is no memory for what it waited for.
+    template <class Granted, class Finish>
+    static Result<Granted> finished(Finish& finish, Result<MemoryReservation> reserved) noexcept {
+        try {
+            return finish(std::move(reserved));
+        } catch (...) {
+            return Error::from_exception(std::current_exception());
+        }
+    }
+
+    // Waits for units of `account`, and completes with what `finish` makes of them; or with `refusal` at once.
     template <class Granted, class Finish, class Token>
-    auto wait_for(const MemoryAccount& account, Bytes units, TimePoint deadline, Finish finish, Token&& token) {
+    auto wait_for(const MemoryAccount& account, Bytes units, TimePoint deadline, Finish finish, Token&& token,
+                  std::optional<Error> refusal = std::nullopt) {
         return asio::async_initiate<Token, void(Result<Granted>)>(
             [](auto handler, const MemoryAccount& from, Bytes wanted, TimePoint until, const Time& clock,
-               Finish finishing) {
+               Finish finishing, const std::optional<Error>& refused) {
                 const auto executor = asio::get_associated_executor(handler);
+                if (refused)
+                    return asio::post(executor, [handler = std::move(handler), error = *refused]() mutable {
+                        std::move(handler)(Result<Granted>{error});
+                    });
                 const auto slot = asio::get_associated_cancellation_slot(handler);
                 auto then = [finishing = std::move(finishing),
                              handler = std::move(handler)](Result<MemoryReservation> reserved) mutable {
-                    auto granted = finishing(std::move(reserved));
+                    auto granted = finished<Granted>(finishing, std::move(reserved));
                     std::move(handler)(std::move(granted));
                 };
                 async_reserve(from, wanted, until, clock,
                               asio::bind_executor(executor, asio::bind_cancellation_slot(slot, std::move(then))));
             },
-            token, account, units, deadline, time_, std::move(finish));
+            token, account, units, deadline, time_, std::move(finish), std::move(refusal));
     }
 
     [[no_unique_address]] Time time_;
-    MemoryAccount connections_;
     [[no_unique_address]] typename Pool<Factory>::type pool_;
 };
 

@@ -31,9 +31,10 @@ struct SystemMemory {
     /// The part of the last ten seconds in which some task waited for memory (pressure stall information), 0-1.
     double stalled_fraction = 0;
 
-    /// What this process could still get.
+    /// What this process could still get; 0 where the kernel does not say.
     Bytes available() const noexcept {
-        return cgroup_limit && cgroup_available < machine_available ? cgroup_available : machine_available;
+        if (!cgroup_limit) return machine_available;
+        return machine_total == 0 || cgroup_available < machine_available ? cgroup_available : machine_available;
     }
     double machine_used_fraction() const noexcept {
         if (machine_total == 0 || machine_available > machine_total) return 0;

@@ -20,16 +20,10 @@ class ContextMembership::Service : public asio::execution_context::service {
     const std::shared_ptr<Members>& members() const noexcept { return members_; }
 
   private:
+    // All of them first leave their queues: a dropped coroutine may hand its turn on, and must find none of them.
     void shutdown() override {
-        std::list<std::shared_ptr<ContextMember>> leaving;
-        {
-            const std::lock_guard lock{members_->mutex};
-            members_->shut_down = true;
-            leaving.swap(members_->list);
-        }
-        // All of them first leave their queues: a dropped coroutine may hand its turn on, and must find none of them.
-        std::erase_if(leaving, [](const auto& member) { return !member->detach(); });
-        for (const auto& member : leaving) member->drop();
+        members_->end([](ContextMember& member) { return member.detach(); },
+                      [](ContextMember& member) { member.drop(); });
     }
 
     std::shared_ptr<Members> members_;
@@ -37,24 +31,17 @@ class ContextMembership::Service : public asio::execution_context::service {
 
 bool ContextMembership::join(const asio::any_io_executor& executor, std::shared_ptr<ContextMember> member) {
     auto& context = executor.context();
-    if (!asio::has_service<Service>(context))
-        static_cast<void>(asio::make_strand(executor)); // their service comes first
+    if (!asio::has_service<Service>(context)) // that of strands comes first
+        static_cast<void>(asio::use_service<asio::detail::strand_executor_service>(context));
     auto members = asio::use_service<Service>(context).members();
-    const std::lock_guard lock{members->mutex};
-    if (members->shut_down) return false;
-    place_ = members->list.insert(members->list.end(), std::move(member));
+    place_ = members->join(std::move(member));
+    if (place_ == 0) return false;
     members_ = std::move(members);
     return true;
 }
 
 void ContextMembership::leave() noexcept {
-    const auto members = std::exchange(members_, nullptr);
-    if (!members) return;
-    std::shared_ptr<ContextMember> self; // released outside the lock
-    const std::lock_guard lock{members->mutex};
-    if (members->shut_down) return; // the list went with the context
-    self = std::move(*place_);
-    members->list.erase(place_);
+    if (const auto members = std::exchange(members_, nullptr)) members->leave(place_);
 }
 
 } // namespace velostream

@@ -17,6 +17,8 @@ const char* text_of(Errc code) noexcept {
             return "new group refused";
         case Errc::window_buffer_full:
             return "window buffer full";
+        case Errc::disk_quota_exceeded:
+            return "disk quota exceeded";
         case Errc::circuit_open:
             return "circuit open";
         case Errc::retries_exhausted:
@@ -53,6 +55,8 @@ const char* text_of(Errc code) noexcept {
             return "consumer closed";
         case Errc::invalid_configuration:
             return "invalid configuration";
+        case Errc::producer_fenced:
+            return "producer fenced";
         case Errc::record_not_to_blame:
             return "the record is not to blame";
         case Errc::dead_letter_lost:

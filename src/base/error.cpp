@@ -2,6 +2,7 @@
 #include "velostream/base/error.hpp"
 
 #include <boost/system/system_error.hpp>
+#include <chrono>
 #include <new>
 #include <ostream>
 
@@ -16,6 +17,23 @@ boost::system::error_code boosted(const std::error_code& code) noexcept {
     return code;
 }
 
+// `310 ms`, `4.7 s`, `3 min 20 s`, `2 h 5 min`; digits that are left out are cut off.
+std::string readable(Duration time) {
+    using namespace std::chrono;
+    const auto number = [](auto unit) { return std::to_string(unit.count()); };
+    if (time < milliseconds{1}) return "under 1 ms";
+    if (time < seconds{1}) return number(duration_cast<milliseconds>(time)) + " ms";
+    const auto whole_minutes = duration_cast<minutes>(time);
+    const auto whole_seconds = duration_cast<seconds>(time);
+    if (time < minutes{1}) {
+        const auto tenths = duration_cast<milliseconds>(time - whole_seconds) / 100;
+        return number(whole_seconds) + '.' + number(tenths) + " s";
+    }
+    if (time < hours{1}) return number(whole_minutes) + " min " + number(whole_seconds - whole_minutes) + " s";
+    const auto whole_hours = duration_cast<hours>(time);
+    return number(whole_hours) + " h " + number(whole_minutes - whole_hours) + " min";
+}
+
 } // namespace
 
 Error::Error(const std::error_code& code) noexcept : code_(boosted(code)) {}
@@ -25,7 +43,10 @@ Error Error::from_exception(std::exception_ptr exception) noexcept {
     try {
         std::rethrow_exception(exception);
     } catch (const CarriesError& thrown) {
-        return thrown.error();
+        // What std::throw_with_nested put behind it is nowhere else.
+        const auto* outer = dynamic_cast<const std::nested_exception*>(&thrown);
+        return outer && outer->nested_ptr() && !thrown.error().cause() ? thrown.error().with_cause(exception)
+                                                                       : thrown.error();
     } catch (const boost::system::system_error& thrown) {
         return Error{thrown.code()}.with_detail(thrown.what()).with_cause(exception);
     } catch (const std::system_error& thrown) {
@@ -73,6 +94,12 @@ ErrorType Error::type() const noexcept {
     return classify(code_);
 }
 
+bool Error::has_unknown_outcome() const noexcept {
+    const auto* error = this;
+    while (error && classify(error->code_) != ErrorType::outcome_unknown) error = error->inner();
+    return error != nullptr;
+}
+
 bool Error::blames_record() const noexcept {
     if (info_ && info_->blames_record) return *info_->blames_record;
     if (code_ == Errc::retries_exhausted && inner()) return inner()->blames_record();
@@ -86,6 +113,14 @@ std::string Error::message() const {
     auto text = code_.message();
     if (!detail().empty()) text.append(": ").append(detail());
     if (const auto* behind = inner()) text.append(" (").append(behind->message()).append(")");
+    if (const auto took = elapsed()) {
+        text.append("; ");
+        if (attempts_ > 0) text.append(std::to_string(attempts_)).append(attempts_ == 1 ? " try in " : " tries in ");
+        if (elapsed_longer()) text.append("more than ");
+        text.append(readable(*took));
+    }
+    if (retry_refused_by_ != Errc{})
+        text.append("; not tried again: ").append(make_error_code(retry_refused_by_).message());
     return text;
 }
 
@@ -106,7 +141,9 @@ ErrorException::ErrorException(Error error)
     : std::system_error(static_cast<std::error_code>(error.code()), error.message()), error_(std::move(error)) {}
 
 void throw_exception_from_error(const Error& error, const boost::source_location&) {
-    if (const auto cause = error.cause()) std::rethrow_exception(cause);
+    const auto* subject = &error;
+    while (*subject == Errc::retries_exhausted && !subject->cause() && subject->inner()) subject = subject->inner();
+    if (const auto cause = subject->cause()) std::rethrow_exception(cause);
     throw ErrorException(error);
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <string>
+#include <system_error>
 
 #include "velostream/base/errc.hpp"
 
@@ -17,6 +18,7 @@ ErrorType type_of(Errc code) noexcept {
         case Errc::admission_refused:
         case Errc::group_refused:
         case Errc::window_buffer_full:
+        case Errc::disk_quota_exceeded:
         case Errc::circuit_open:
         case Errc::budget_exhausted:
         case Errc::bulkhead_full:
@@ -39,6 +41,7 @@ ErrorType type_of(Errc code) noexcept {
             return ErrorType::cancelled;
         case Errc::invalid_configuration:
         case Errc::dead_letter_lost:
+        case Errc::producer_fenced:
             return ErrorType::fatal;
         case Errc::retries_exhausted:
         case Errc::operation_failed:
@@ -104,12 +107,23 @@ ErrorType known_type(const boost::system::error_code& code) noexcept {
     return ErrorType::unknown;
 }
 
+// A user's category may answer with one of errno's conditions, Boost's or std's.
+ErrorType type_of_condition(const boost::system::error_code& code) noexcept {
+    const auto condition = code.default_error_condition();
+    if (condition.category() == boost::system::generic_category()) return type_of_errno(condition.value());
+    const auto of_std = static_cast<std::error_code>(code).default_error_condition();
+    return of_std.category() == std::generic_category() ? type_of_errno(of_std.value()) : ErrorType::unknown;
+}
+
 class ErrorTypeCategory final : public boost::system::error_category {
   public:
     const char* name() const noexcept override { return "velostream.error_type"; }
     std::string message(int value) const override { return std::string{to_string(static_cast<ErrorType>(value))}; }
     bool equivalent(const boost::system::error_code& code, int condition) const noexcept override {
-        return code.failed() && known_type(code) == static_cast<ErrorType>(condition);
+        const auto type = static_cast<ErrorType>(condition);
+        if (!code.failed()) return false;
+        if (const auto known = known_type(code); known != ErrorType::unknown) return known == type;
+        return type_of_condition(code) == type;
     }
 };
 
@@ -159,7 +173,7 @@ ErrorType classify(const boost::system::error_code& code) noexcept {
         ErrorType::fatal,         ErrorType::outcome_unknown};
     for (const auto type : types)
         if (code == make_error_condition(type)) return type;
-    return ErrorType::unknown;
+    return type_of_condition(code);
 }
 
 } // namespace velostream

@@ -5,12 +5,13 @@
 #include <cstddef>
 #include <limits>
 #include <new>
+#include <utility>
 
 namespace velostream {
 
 namespace {
 
-using Lock = std::lock_guard<std::mutex>;
+constexpr Duration coarse_enough = std::chrono::milliseconds{100}; // to ask the coarse clock first
 
 BreakerCause cause_of(BreakerRule rule) noexcept {
     switch (rule) {
@@ -24,25 +25,73 @@ BreakerCause cause_of(BreakerRule rule) noexcept {
     return BreakerCause::failure_count;
 }
 
-Duration half_open_limit(const CircuitBreakerConfig& config) noexcept {
-    return config.max_half_open_duration.value_or(std::max<Duration>(config.timeout, std::chrono::seconds{60}));
+std::uint32_t saturating_next(std::uint32_t count) noexcept {
+    return count == std::numeric_limits<std::uint32_t>::max() ? count : count + 1;
+}
+
+bool keeps_a_window(CircuitState state) noexcept {
+    return state == CircuitState::closed || state == CircuitState::metrics_only;
 }
 
 } // namespace
 
-BreakerMachine::BreakerMachine(const CircuitBreakerConfig& config)
-    : control_(static_cast<std::uint16_t>(config.success_threshold)),
-      slow_call_threshold_(config.slow_call_threshold),
-      rules_(config),
-      window_(config.sliding_window_size, rules_.last_minimum()),
-      success_threshold_(static_cast<std::uint16_t>(config.success_threshold)),
-      timeout_(config.timeout),
-      max_half_open_(half_open_limit(config)) {
-    unpublished_.reserve(4);
-    probes_.reserve(std::min<std::size_t>(success_threshold_, 16)); // so few need no memory later
+template <class Memory>
+BasicBreakerMachine<Memory>::BasicBreakerMachine(const CircuitBreakerConfig& config, std::optional<std::uint64_t> seed,
+                                                 std::pmr::memory_resource& memory, std::uint32_t epoch)
+    : control_(static_cast<std::uint16_t>(config.success_threshold), epoch),
+      window_(config, memory),
+      waits_(config),
+      probes_(&memory),
+      seeded_(seed.has_value()),
+      random_(seed.value_or(0)),
+      unpublished_(&memory) {
+    draw_ = random_.next();
+    adopt(config);
+    window_.begin_era(epoch);
+    unpublished_.reserve(2);
+    reserve_probes(config);
 }
 
-BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
+// Few probes need no memory later.
+template <class Memory>
+void BasicBreakerMachine<Memory>::reserve_probes(const CircuitBreakerConfig& config) {
+    probes_.reserve(std::min<std::size_t>(config.success_threshold, 16));
+}
+
+template <class Memory>
+auto BasicBreakerMachine<Memory>::reading_for(const CircuitBreakerConfig& config) noexcept -> Reading {
+    if (!config.slow_call_threshold && !config.sliding_window_duration) return Reading::none;
+    const auto buckets = static_cast<Duration::rep>(config.sliding_window_buckets);
+    const auto shortest = std::min(config.slow_call_threshold.value_or(Duration::max()),
+                                   config.sliding_window_duration.value_or(Duration::max()) / buckets);
+    return shortest >= coarse_enough ? Reading::coarse : Reading::exact;
+}
+
+template <class Memory>
+void BasicBreakerMachine<Memory>::adopt(const CircuitBreakerConfig& config) noexcept {
+    success_threshold_ = static_cast<std::uint16_t>(config.success_threshold);
+    max_half_open_ =
+        config.max_half_open_duration.value_or(std::max<Duration>(config.timeout, std::chrono::seconds{60}));
+    waits_ = OpenWait{config};
+    slow_after_.store(config.slow_call_threshold.value_or(Duration::zero()).count(), std::memory_order_relaxed);
+    reading_.store(reading_for(config), std::memory_order_relaxed);
+    if (!waits_.has_jitter() || std::exchange(seeded_, true)) return;
+    random_.seed(BackoffRandom{}.next());
+    draw_ = random_.next();
+}
+
+template <class Memory>
+bool BasicBreakerMachine<Memory>::reconfigure(const CircuitBreakerConfig& config, TimePoint now) {
+    const Lock lock{mutex_};
+    reserve_probes(config);
+    window_.reconfigure(config, now);
+    const bool settled = settle_locked(now);
+    adopt(config);
+    return settled;
+}
+
+template <class Memory>
+auto BasicBreakerMachine<Memory>::try_acquire(TimePoint now) noexcept -> Admission {
     Admission admission;
     const auto refuse = [&]() -> Admission& {
         rejected_.add();
@@ -66,8 +115,9 @@ BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
                 }
                 const Lock lock{mutex_};
                 if (control_.load() != word) break;
-                add_probe(now);
-                change(word, CircuitState::half_open, BreakerCause::timeout_elapsed, now, nullptr, 1);
+                probe_limit_ = max_half_open_;
+                if (!try_add_probe(now)) return refuse();
+                change(word, CircuitState::half_open, {.cause = BreakerCause::timeout_elapsed, .at = now});
                 admission.permit = BreakerPermit{word.next(CircuitState::half_open).epoch, true, now};
                 admission.changed = true;
                 return admission;
@@ -80,7 +130,7 @@ BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
                     admission.changed = true;
                     break;
                 }
-                add_probe(now); // first, since it may throw
+                if (!try_add_probe(now)) return refuse();
                 if (!control_.admit_probe(word.epoch)) {
                     remove_probe(now);
                     break;
@@ -92,25 +142,26 @@ BreakerMachine::Admission BreakerMachine::try_acquire(TimePoint now) {
     }
 }
 
-BreakerEffect BreakerMachine::count_late() noexcept {
+template <class Memory>
+BreakerEffect BasicBreakerMachine<Memory>::count_late() noexcept {
     late_.fetch_add(1, std::memory_order_relaxed);
     return BreakerEffect::none;
 }
 
-BreakerEffect BreakerMachine::record_unusual(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now,
-                                             const Error* error) {
+template <class Memory>
+BreakerEffect BasicBreakerMachine<Memory>::record_unusual(const BreakerPermit& permit, CallOutcomeKind kind,
+                                                          TimePoint now, const Error* error) {
     const auto word = control_.load();
     if (word.epoch != permit.epoch) return count_late();
     if (permit.probe) return record_probe(permit, kind, now, error);
-    if (word.state == CircuitState::metrics_only) {
-        const bool slow = slow_call_threshold_ && now - permit.started >= *slow_call_threshold_;
-        window_.record(word.epoch, kind == CallOutcomeKind::failure, slow);
-    }
+    if (word.state == CircuitState::metrics_only)
+        window_.record(word.epoch, kind == CallOutcomeKind::failure, is_slow(permit, now), now);
     return BreakerEffect::none; // disabled: nothing is counted
 }
 
-BreakerEffect BreakerMachine::record_probe(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now,
-                                           const Error* error) {
+template <class Memory>
+BreakerEffect BasicBreakerMachine<Memory>::record_probe(const BreakerPermit& permit, CallOutcomeKind kind,
+                                                        TimePoint now, const Error* error) {
     const Lock lock{mutex_};
     const bool settled = settle_locked(now);
     const auto word = control_.load();
@@ -118,21 +169,27 @@ BreakerEffect BreakerMachine::record_probe(const BreakerPermit& permit, CallOutc
         count_late();
         return settled ? BreakerEffect::state_changed : BreakerEffect::none;
     }
-    const bool slow = slow_call_threshold_ && now - permit.started >= *slow_call_threshold_;
-    if (kind == CallOutcomeKind::failure || slow) {
+    if (kind == CallOutcomeKind::failure || is_slow(permit, now)) {
         const auto cause = kind == CallOutcomeKind::failure ? BreakerCause::probe_failed : BreakerCause::probe_slow;
-        change(word, CircuitState::open, cause, now, error);
+        change(word, CircuitState::open, {.cause = cause, .at = now}, error);
         return BreakerEffect::state_changed;
     }
     remove_probe(permit.started);
-    const auto counts = window_.counts();
-    if (word.succeeded + 1 == success_threshold_) window_.begin_era(word.next(CircuitState::closed).epoch);
+    if (word.succeeded + 1 == control_.probe_limit()) window_.begin_era(word.next(CircuitState::closed).epoch);
+    const auto succeeded = control_.probe_limit();
     if (control_.succeed_probe(permit.epoch) != ProbeVerdict::decided) return BreakerEffect::permit_returned;
-    note_change({word.state, CircuitState::closed, BreakerCause::probes_succeeded, now, counts, {}});
+    note_change({.from = word.state,
+                 .to = CircuitState::closed,
+                 .cause = BreakerCause::probes_succeeded,
+                 .at = now,
+                 .counts = judged_,
+                 .threshold = static_cast<double>(succeeded)});
     return BreakerEffect::state_changed;
 }
 
-BreakerEffect BreakerMachine::record_undecided(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now) {
+template <class Memory>
+BreakerEffect BasicBreakerMachine<Memory>::record_undecided(const BreakerPermit& permit, CallOutcomeKind kind,
+                                                            TimePoint now) {
     auto& count = kind == CallOutcomeKind::ignored     ? ignored_
                   : kind == CallOutcomeKind::throttled ? throttled_
                                                        : cancelled_;
@@ -148,27 +205,48 @@ BreakerEffect BreakerMachine::record_undecided(const BreakerPermit& permit, Call
     return settled ? BreakerEffect::state_changed : BreakerEffect::permit_returned;
 }
 
-BreakerEffect BreakerMachine::open(std::uint32_t epoch, BreakerRule rule, TimePoint now, const Error* error) {
+template <class Memory>
+BreakerEffect BasicBreakerMachine<Memory>::open(std::uint32_t epoch, const Judgement& judgement, TimePoint now,
+                                                const Error* error) {
     const Lock lock{mutex_};
     const auto word = control_.load();
     if (word.epoch != epoch) return BreakerEffect::none; // a call that ended at the same time has done it
-    change(word, CircuitState::open, cause_of(rule), now, error);
+    judged_ = judgement.counts;
+    change(word, CircuitState::open,
+           {.cause = cause_of(judgement.rule), .at = now, .counts = judged_, .threshold = judgement.threshold}, error);
     return BreakerEffect::state_changed;
 }
 
-void BreakerMachine::change(const BreakerWord& from, CircuitState to, BreakerCause cause, TimePoint at,
-                            const Error* error, std::uint16_t probes) noexcept {
+template <class Memory>
+void BasicBreakerMachine<Memory>::change(const BreakerWord& from, CircuitState to, BreakerTransition transition,
+                                         const Error* error) noexcept {
     // All that belongs to the new state is written before the control word publishes it.
-    const auto counts = window_.counts();
-    if (to == CircuitState::open)
-        open_until_.store(saturating_add(at, timeout_).time_since_epoch().count(), std::memory_order_relaxed);
-    if (to == CircuitState::closed || to == CircuitState::metrics_only) window_.begin_era(from.next(to).epoch);
-    control_.change(from.epoch, to, probes);
-    note_change({from.state, to, cause, at, counts, error ? *error : Error{}});
+    const auto at = transition.at;
+    const bool is_judged = from.state == CircuitState::closed && to == CircuitState::open;
+    if (!is_judged) transition.counts = judged_ = shown(from.state, at);
+    if (to == CircuitState::open) {
+        reopenings_ = from.state == CircuitState::half_open ? saturating_next(reopenings_) : 0;
+        transition.wait = waits_.wait(reopenings_, draw_, error ? error->retry_after() : std::nullopt);
+        draw_ = random_.next();
+        open_until_.store(saturating_add(at, transition.wait).time_since_epoch().count(), std::memory_order_relaxed);
+    }
+    if (to == CircuitState::half_open) {
+        transition.wait = at - *last_opened_;
+        control_.set_probe_limit(success_threshold_);
+    }
+    if (keeps_a_window(to)) window_.begin_era(from.next(to).epoch);
+    control_.change(from.epoch, to, to == CircuitState::half_open ? 1 : 0);
+    transition.from = from.state;
+    transition.to = to;
+    transition.resets = resets_;
+    if (error) transition.error = *error;
+    note_change(std::move(transition));
 }
 
-void BreakerMachine::note_change(BreakerTransition transition) noexcept {
+template <class Memory>
+void BasicBreakerMachine<Memory>::note_change(BreakerTransition transition) noexcept {
     const auto to = transition.to;
+    if (transition.from == to) return;
     if (to != CircuitState::half_open) probes_.clear();
     last_transition_ = transition.at;
     if (to == CircuitState::open) {
@@ -176,7 +254,6 @@ void BreakerMachine::note_change(BreakerTransition transition) noexcept {
         ++opened_;
     }
     if (to == CircuitState::closed) last_closed_ = transition.at;
-    if (transition.from == to) return;
     try {
         unpublished_.push_back(std::move(transition));
     } catch (const std::bad_alloc&) { // then it is one with the one before it, and nothing if that leads back
@@ -187,63 +264,98 @@ void BreakerMachine::note_change(BreakerTransition transition) noexcept {
     }
 }
 
-bool BreakerMachine::settle(TimePoint now) {
+template <class Memory>
+TimePoint BasicBreakerMachine<Memory>::reopens_until(TimePoint from) const noexcept {
+    return saturating_add(from, waits_.wait(saturating_next(reopenings_), draw_));
+}
+
+template <class Memory>
+bool BasicBreakerMachine<Memory>::settle(TimePoint now) {
     if (control_.load().state != CircuitState::half_open) return false;
     const Lock lock{mutex_};
     return settle_locked(now);
 }
 
-bool BreakerMachine::settle_locked(TimePoint now) {
+template <class Memory>
+bool BasicBreakerMachine<Memory>::settle_locked(TimePoint now) noexcept {
     const auto word = control_.load();
     if (word.state != CircuitState::half_open || !is_overdue(word, now)) return false;
-    change(word, CircuitState::open, BreakerCause::probe_overdue, overdue_at());
+    change(word, CircuitState::open, {.cause = BreakerCause::probe_overdue, .at = overdue_at()});
     return true;
 }
 
-bool BreakerMachine::set_state(CircuitState to, TimePoint now) {
+template <class Memory>
+bool BasicBreakerMachine<Memory>::set_state(CircuitState to, TimePoint now) {
     const Lock lock{mutex_};
     const auto word = control_.load();
     if (word.state == to) return false;
-    change(word, to, BreakerCause::manual, now);
+    change(word, to, {.cause = BreakerCause::manual, .at = now});
     return true;
 }
 
-bool BreakerMachine::reset(TimePoint now) {
+template <class Memory>
+bool BasicBreakerMachine<Memory>::reset(TimePoint now) {
     const Lock lock{mutex_};
     const auto word = control_.load();
-    change(word, CircuitState::closed, BreakerCause::manual, now);
+    ++resets_;
+    change(word, CircuitState::closed, {.cause = BreakerCause::manual, .at = now});
     return word.state != CircuitState::closed;
 }
 
-void BreakerMachine::add_probe(TimePoint started) {
-    probes_.insert(std::upper_bound(probes_.begin(), probes_.end(), started), started);
-    oldest_probe_.store(probes_.front().time_since_epoch().count(), std::memory_order_relaxed);
+template <class Memory>
+bool BasicBreakerMachine<Memory>::try_add_probe(TimePoint started) noexcept {
+    try {
+        probes_.insert(std::upper_bound(probes_.begin(), probes_.end(), started), started);
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    note_oldest_probe();
+    return true;
 }
 
-void BreakerMachine::remove_probe(TimePoint started) {
+template <class Memory>
+void BasicBreakerMachine<Memory>::remove_probe(TimePoint started) noexcept {
     const auto place = std::lower_bound(probes_.begin(), probes_.end(), started);
     if (place == probes_.end() || *place != started) return;
     probes_.erase(place);
-    if (!probes_.empty()) oldest_probe_.store(probes_.front().time_since_epoch().count(), std::memory_order_relaxed);
+    if (!probes_.empty()) note_oldest_probe();
 }
 
-TimePoint BreakerMachine::overdue_at() const noexcept {
-    return saturating_add(TimePoint{Duration{oldest_probe_.load(std::memory_order_relaxed)}}, max_half_open_);
+template <class Memory>
+void BasicBreakerMachine<Memory>::note_oldest_probe() noexcept {
+    const auto overdue = saturating_add(probes_.front(), probe_limit_);
+    overdue_at_.store(overdue.time_since_epoch().count(), std::memory_order_relaxed);
 }
 
-CircuitState BreakerMachine::effective(const BreakerWord& word, TimePoint now) const noexcept {
+template <class Memory>
+CircuitState BasicBreakerMachine<Memory>::effective(const BreakerWord& word, TimePoint now) const noexcept {
     if (word.state == CircuitState::open) return now < open_end() ? CircuitState::open : CircuitState::half_open;
     if (word.state == CircuitState::half_open && is_overdue(word, now))
-        return now < saturating_add(overdue_at(), timeout_) ? CircuitState::open : CircuitState::half_open;
+        return now < reopens_until(overdue_at()) ? CircuitState::open : CircuitState::half_open;
     return word.state;
 }
 
-CircuitState BreakerMachine::state(TimePoint now) const {
+template <class Memory>
+OutcomeCounts BasicBreakerMachine<Memory>::shown(CircuitState state, TimePoint now) const noexcept {
+    return keeps_a_window(state) ? window_.counts(now) : judged_;
+}
+
+template <class Memory>
+CircuitState BasicBreakerMachine<Memory>::state(TimePoint now) const {
     const Lock lock{mutex_};
     return effective(control_.load(), now);
 }
 
-std::uint32_t BreakerMachine::admissible(TimePoint now) const {
+template <class Memory>
+bool BasicBreakerMachine<Memory>::is_pristine(TimePoint now) const {
+    const Lock lock{mutex_};
+    if (control_.load().state != CircuitState::closed || !unpublished_.empty()) return false;
+    const auto counts = window_.counts(now);
+    return counts.failures == 0 && counts.slow == 0;
+}
+
+template <class Memory>
+std::uint32_t BasicBreakerMachine<Memory>::admissible(TimePoint now) const {
     const Lock lock{mutex_};
     const auto word = control_.load();
     switch (effective(word, now)) {
@@ -259,35 +371,40 @@ std::uint32_t BreakerMachine::admissible(TimePoint now) const {
     }
 }
 
-std::optional<TimePoint> BreakerMachine::next_change(TimePoint now) const {
+template <class Memory>
+std::optional<TimePoint> BasicBreakerMachine<Memory>::next_change(TimePoint now) const {
     const Lock lock{mutex_};
     const auto word = control_.load();
     auto at = TimePoint::min();
     if (word.state == CircuitState::open) at = open_end();
     if (word.state == CircuitState::half_open && word.in_flight > 0)
-        at = is_overdue(word, now) ? saturating_add(overdue_at(), timeout_) : overdue_at();
+        at = is_overdue(word, now) ? reopens_until(overdue_at()) : overdue_at();
     return at > now ? std::optional{at} : std::nullopt;
 }
 
-BreakerMachine::Snapshot BreakerMachine::snapshot(TimePoint now) const {
+template <class Memory>
+BreakerSnapshot BasicBreakerMachine<Memory>::snapshot(TimePoint now) const {
     const Lock lock{mutex_};
     const auto word = control_.load();
     const auto state = effective(word, now);
-    Snapshot snapshot{.state = state,
-                      .window = window_.counts(),
-                      .open_until = std::nullopt,
-                      .last_transition = last_transition_,
-                      .last_opened = last_opened_,
-                      .last_closed = last_closed_,
-                      .rejected = rejected_.sum(),
-                      .late = late_.load(std::memory_order_relaxed),
-                      .cancelled = cancelled_.load(std::memory_order_relaxed),
-                      .ignored = ignored_.load(std::memory_order_relaxed),
-                      .throttled = throttled_.load(std::memory_order_relaxed),
-                      .opened = opened_};
+    BreakerSnapshot snapshot{.state = state,
+                             .window = shown(word.state, now),
+                             .open_until = std::nullopt,
+                             .last_transition = last_transition_,
+                             .last_opened = last_opened_,
+                             .last_closed = last_closed_,
+                             .rejected = rejected_.sum(),
+                             .late = late_.load(std::memory_order_relaxed),
+                             .cancelled = cancelled_.load(std::memory_order_relaxed),
+                             .ignored = ignored_.load(std::memory_order_relaxed),
+                             .throttled = throttled_.load(std::memory_order_relaxed),
+                             .opened = opened_};
     if (state == CircuitState::open)
-        snapshot.open_until = word.state == CircuitState::open ? open_end() : saturating_add(overdue_at(), timeout_);
+        snapshot.open_until = word.state == CircuitState::open ? open_end() : reopens_until(overdue_at());
     return snapshot;
 }
+
+template class BasicBreakerMachine<SharedMemory>;
+template class BasicBreakerMachine<ConfinedMemory>;
 
 } // namespace velostream

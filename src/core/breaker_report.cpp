@@ -17,22 +17,23 @@ std::string text_of(Duration duration) {
     return text_of(std::chrono::duration<double>(duration).count()) + " s";
 }
 
-std::string in_the_window(std::uint32_t part, const char* what, std::uint32_t calls) {
+std::string in_the_window(std::uint64_t part, const char* what, std::uint64_t calls) {
     return std::to_string(part) + " " + what + " in the last " + std::to_string(calls) + " calls";
 }
 
 } // namespace
 
-CircuitBreakerStats stats_of(const BreakerMachine::Snapshot& snapshot, std::size_t window_size) noexcept {
+CircuitBreakerStats stats_of(const BreakerSnapshot& snapshot, const CircuitBreakerConfig& config) noexcept {
     const auto& window = snapshot.window;
     CircuitBreakerStats stats;
     stats.state = snapshot.state;
     stats.failure_count = window.failures;
     if (window.calls > 0)
         stats.success_rate = static_cast<double>(window.calls - window.failures) / static_cast<double>(window.calls);
-    stats.slow_count = window.slow;
+    if (config.slow_call_threshold) stats.slow_count = window.slow;
     stats.window_calls = window.calls;
-    stats.window_size = window_size;
+    stats.window_duration = config.sliding_window_duration;
+    stats.window_size = config.sliding_window_duration ? 0 : config.sliding_window_size;
     stats.rejected = snapshot.rejected;
     stats.late_results = snapshot.late;
     stats.cancelled = snapshot.cancelled;
@@ -46,18 +47,25 @@ CircuitBreakerStats stats_of(const BreakerMachine::Snapshot& snapshot, std::size
     return stats;
 }
 
-std::string describe(const BreakerTransition& transition, const CircuitBreakerConfig& config) {
+OpenReason open_reason_of(const BreakerTransition& transition) {
+    const auto& error = transition.error;
+    OpenReason reason{transition.cause, transition.counts, transition.at, error, describe(transition)};
+    if (error.code().failed()) reason.text.append("; last error: ").append(error.message());
+    return reason;
+}
+
+std::string describe(const BreakerTransition& transition) {
     const auto& counts = transition.counts;
     switch (transition.cause) {
         case BreakerCause::failure_count:
             return in_the_window(counts.failures, "failures", counts.calls) + " (threshold " +
-                   std::to_string(config.failure_threshold) + ")";
+                   std::to_string(static_cast<std::uint64_t>(transition.threshold)) + ")";
         case BreakerCause::failure_rate:
             return in_the_window(counts.failures, "failures", counts.calls) + " (threshold rate " +
-                   text_of(config.failure_rate_threshold.value_or(1.0)) + ")";
+                   text_of(transition.threshold) + ")";
         case BreakerCause::slow_call_rate:
             return in_the_window(counts.slow, "slow calls", counts.calls) + " (threshold rate " +
-                   text_of(config.slow_call_rate_threshold) + ")";
+                   text_of(transition.threshold) + ")";
         case BreakerCause::probe_failed:
             return "a probe failed";
         case BreakerCause::probe_slow:
@@ -65,9 +73,9 @@ std::string describe(const BreakerTransition& transition, const CircuitBreakerCo
         case BreakerCause::probe_overdue:
             return "a probe did not end in time";
         case BreakerCause::timeout_elapsed:
-            return "waited " + text_of(config.timeout) + ", probing";
+            return "waited " + text_of(transition.wait) + ", probing";
         case BreakerCause::probes_succeeded:
-            return std::to_string(config.success_threshold) + " probes succeeded";
+            return std::to_string(static_cast<std::uint64_t>(transition.threshold)) + " probes succeeded";
         case BreakerCause::manual:
             return "set by hand";
     }

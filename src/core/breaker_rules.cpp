@@ -9,7 +9,6 @@ namespace velostream {
 // Continued fraction expansion: its convergents are the best approximations of their size, so the first one that rounds
 // to `value` is the fraction that was written down (0.1, 2.0 / 3), not the nearest binary one.
 ExactFraction::ExactFraction(double value) noexcept {
-    constexpr std::uint64_t largest = std::uint64_t{1} << 40;
     std::uint64_t numerators[2] = {0, 1}; // one convergent back, and this one
     std::uint64_t denominators[2] = {1, 0};
     long double rest = value;
@@ -33,22 +32,46 @@ ExactFraction::ExactFraction(double value) noexcept {
     }
 }
 
+namespace {
+
+std::size_t default_rate_minimum(const CircuitBreakerConfig& config) noexcept {
+    constexpr std::size_t usual = 10;
+    return config.sliding_window_duration ? usual : std::min(usual, config.sliding_window_size);
+}
+
+} // namespace
+
 BreakerRules::BreakerRules(const CircuitBreakerConfig& config) noexcept
     : count_minimum_(static_cast<std::uint32_t>(config.minimum_throughput.value_or(1))),
-      rate_minimum_(static_cast<std::uint32_t>(
-          config.minimum_throughput.value_or(std::min(std::size_t{10}, config.sliding_window_size)))),
+      rate_minimum_(static_cast<std::uint32_t>(config.minimum_throughput.value_or(default_rate_minimum(config)))),
+      slow_minimum_(static_cast<std::uint32_t>(config.slow_call_minimum_throughput.value_or(rate_minimum_))),
       last_minimum_(std::max(count_minimum_, rate_minimum_)),
       failure_threshold_(static_cast<std::uint32_t>(config.failure_threshold)) {
     if (config.failure_rate_threshold) failure_rate_.emplace(*config.failure_rate_threshold);
-    if (config.slow_call_threshold) slow_call_rate_.emplace(config.slow_call_rate_threshold);
+    if (!config.slow_call_threshold) return;
+    slow_call_rate_.emplace(config.slow_call_rate_threshold);
+    last_minimum_ = std::max(last_minimum_, slow_minimum_);
 }
 
 std::optional<BreakerRule> BreakerRules::judge(const OutcomeCounts& counts) const noexcept {
     if (counts.calls >= count_minimum_ && counts.failures >= failure_threshold_) return BreakerRule::failure_count;
-    if (counts.calls < rate_minimum_) return std::nullopt;
-    if (failure_rate_ && failure_rate_->is_reached(counts.failures, counts.calls)) return BreakerRule::failure_rate;
-    if (slow_call_rate_ && slow_call_rate_->is_reached(counts.slow, counts.calls)) return BreakerRule::slow_call_rate;
+    if (failure_rate_ && counts.calls >= rate_minimum_ && failure_rate_->is_reached(counts.failures, counts.calls))
+        return BreakerRule::failure_rate;
+    if (slow_call_rate_ && counts.calls >= slow_minimum_ && slow_call_rate_->is_reached(counts.slow, counts.calls))
+        return BreakerRule::slow_call_rate;
     return std::nullopt;
+}
+
+double BreakerRules::threshold(BreakerRule rule) const noexcept {
+    switch (rule) {
+        case BreakerRule::failure_count:
+            return failure_threshold_;
+        case BreakerRule::failure_rate:
+            return failure_rate_ ? failure_rate_->value() : 0;
+        case BreakerRule::slow_call_rate:
+            return slow_call_rate_ ? slow_call_rate_->value() : 0;
+    }
+    return 0;
 }
 
 } // namespace velostream

@@ -2,224 +2,104 @@
 #include "velostream/core/dead_letter_envelope.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cassert>
-#include <charconv>
-#include <span>
 #include <string>
+#include <utility>
 
+#include "core/dead_letter_ladder.hpp"
+#include "core/dead_letter_writer.hpp"
 #include "core/error_description.hpp"
 
 namespace velostream {
 
 namespace {
 
-using detail::ErrorDescription;
+using detail::LetterPlan;
 
-constexpr std::string_view connect_prefix = "__connect.errors.";
-constexpr std::string_view own_prefix = "x-dlq-";
-constexpr std::size_t most_own_headers = 20;
-
-// On the heap from the start: a text that short strings keep inside would move away from the views into it.
-constexpr std::size_t usual_texts = 512;
-
-bool is_ours(std::string_view name) noexcept {
-    return name.starts_with(own_prefix) || name.starts_with(connect_prefix);
+// Whole lines only, where the text has lines.
+std::string_view bounded_stack_trace(std::string_view text) noexcept {
+    if (text.size() <= dead_letter_limits::stack_trace) return text;
+    const auto lines = detail::cut_lines(text, dead_letter_limits::stack_trace);
+    return lines.empty() ? text.substr(0, dead_letter_limits::stack_trace) : lines;
 }
 
-/// A number as decimal or hexadecimal text, without an allocation.
-class Digits {
-  public:
-    template <class Number>
-    explicit Digits(Number number, int base = 10) noexcept {
-        end_ = std::to_chars(buffer_.data(), buffer_.data() + buffer_.size(), number, base).ptr;
-    }
-    Digits(const Digits&) = delete;
-    Digits& operator=(const Digits&) = delete;
-    std::string_view text() const noexcept { return {buffer_.data(), end_}; }
-
-  private:
-    std::array<char, 24> buffer_;
-    const char* end_;
-};
-
-/// What an earlier round left on the record.
-struct EarlierRound {
-    NullableBytes id, first_failure, original_timestamp, original_timestamp_type;
-};
-
-EarlierRound earlier_round_of(const HeadersView& headers) {
-    EarlierRound earlier;
-    for (const auto& [name, value] : headers) {
-        if (!name.starts_with(own_prefix)) continue;
-        const auto rest = name.substr(own_prefix.size());
-        if (rest == "id" && value && value->size() <= dead_letter_limits::id) earlier.id = value;
-        if (rest == "first-failure-ms") earlier.first_failure = value;
-        if (rest == "original-timestamp") earlier.original_timestamp = value;
-        if (rest == "original-timestamp-type") earlier.original_timestamp_type = value;
-    }
-    return earlier;
+std::size_t size_of(const RecordView& record) {
+    auto size = record.key.value_or("").size() + record.value.value_or("").size();
+    for (const auto& header : record.headers) size += header.name.size() + header.value.value_or("").size();
+    return size;
 }
 
-// The place of the record, which is its own; without one, the serial number of the dead letter.
-std::string id_of(const RecordView& record, const DeadLetterContext& context) {
-    constexpr std::string_view unknown = "-";
-    std::string id;
-    id.reserve(record.topic.size() + context.group.size() + context.handler.size() + context.serial.size() + 44);
-    id.append(record.topic).append("/");
-    id.append(record.partition < 0 ? unknown : Digits{record.partition}.text()).append("/");
-    if (record.offset >= 0)
-        id.append(Digits{record.offset}.text());
-    else
-        id.append(context.serial.empty() ? unknown : context.serial);
-    id.append("/").append(context.group).append("/").append(context.handler);
-    return detail::cut(std::move(id), dead_letter_limits::id);
+void plan_failure(LetterPlan& plan, const Error& error) {
+    const auto& failure = plan.context.failure;
+    plan.error = detail::describe(error);
+    const auto last = failure.last_failure.value_or(plan.context.now);
+    auto first = plan.earlier.first_failure ? plan.earlier.first_failure : failure.first_failure;
+    if (!first && error.attempts() <= 1) first = last;
+    plan.failure =
+        LetterPlan::Failure{.type = error.type(),
+                            .attempts = std::max(error.attempts(), 1u),
+                            .fingerprint = detail::fingerprint(to_string(error.type()), plan.error.class_name,
+                                                               plan.error.message.value_or("")),
+                            .first = first,
+                            .last = last};
+    if (plan.error.chain_size > plan.error.chain.size()) plan.note("chain", plan.error.chain_size);
+    if (plan.error.message_size > dead_letter_limits::message) plan.note("message", plan.error.message_size);
+}
+
+LetterPlan plan_of(const RecordView& record, const Error& error, const DeadLetterQueueConfig& config,
+                   const DeadLetterContext& context) {
+    LetterPlan plan{.record = record,
+                    .context = context,
+                    .topic = config.topic,
+                    .earlier = detail::earlier_round_of(record.headers),
+                    .with_original = config.include_original_record,
+                    .replaced = config.header_families,
+                    .families = config.header_families};
+    if (!config.include_original_record) plan.note("record", size_of(record));
+    if (config.include_stack_trace) {
+        plan.stack_trace = bounded_stack_trace(context.stack_trace);
+        if (plan.stack_trace.size() < context.stack_trace.size()) plan.note("stacktrace", context.stack_trace.size());
+    }
+    if (config.include_error_details) plan_failure(plan, error);
+    return plan;
 }
 
 } // namespace
 
-/// Writes the headers in order. Values that are made here are collected in one text; the headers are pointed at it when
-/// it no longer grows.
-class DeadLetterWriter {
-  public:
-    DeadLetterWriter(const RecordView& record, const DeadLetterQueueConfig& config, const DeadLetterContext& context)
-        : context_(context) {
-        letter_.topic_ = config.topic;
-        letter_.timestamp_ = context.now;
-        letter_.source_partition_ = record.partition;
-        letter_.headers_.reserve((config.include_original_record ? record.headers.size() : 0) + most_own_headers);
-        letter_.texts_.reserve(usual_texts);
-        if (config.include_original_record) add_original(record);
-    }
-
-    void add_place(const RecordView& record) {
-        if (!record.topic.empty()) add("__connect.errors.topic", record.topic);
-        if (record.partition >= 0) add_made("__connect.errors.partition", Digits{record.partition}.text());
-        if (record.offset >= 0) add_made("__connect.errors.offset", Digits{record.offset}.text());
-        add_unless_empty("__connect.errors.connector.name", context_.application);
-        add_unless_empty("__connect.errors.task.id", context_.instance);
-        add_unless_empty("__connect.errors.class.name", context_.handler);
-    }
-
-    void add_exception(const ErrorDescription& error) {
-        add("__connect.errors.stage", to_string(context_.failure.stage));
-        add_made("__connect.errors.exception.class.name", error.class_name);
-        if (error.message)
-            add_made("__connect.errors.exception.message", *error.message);
-        else
-            letter_.headers_.emplace_back().name = "__connect.errors.exception.message";
-    }
-
-    void add_stack_trace() {
-        auto text = context_.stack_trace;
-        if (text.size() > dead_letter_limits::stack_trace)
-            text = text.substr(0, text.rfind('\n', dead_letter_limits::stack_trace)); // whole lines only
-        if (text.size() > dead_letter_limits::stack_trace) text = text.substr(0, dead_letter_limits::stack_trace);
-        add_unless_empty("__connect.errors.exception.stacktrace", text);
-    }
-
-    void add_identity(const RecordView& record, const EarlierRound& earlier) {
-        add("x-dlq-version", "1");
-        if (earlier.id)
-            add("x-dlq-id", *earlier.id);
-        else
-            add_made("x-dlq-id", id_of(record, context_));
-        id_index_ = letter_.headers_.size() - 1;
-        if (earlier.original_timestamp) {
-            add("x-dlq-original-timestamp", *earlier.original_timestamp);
-            if (earlier.original_timestamp_type) add("x-dlq-original-timestamp-type", *earlier.original_timestamp_type);
-        } else if (record.timestamp) {
-            add_time("x-dlq-original-timestamp", *record.timestamp);
-            add("x-dlq-original-timestamp-type", to_string(record.timestamp_type));
-        }
-        add_unless_empty("x-dlq-group", context_.group);
-    }
-
-    void add_failure(const Error& error, const ErrorDescription& description, const EarlierRound& earlier) {
-        const auto& failure = context_.failure;
-        const auto last_failure = failure.last_failure.value_or(context_.now);
-        add("x-dlq-error-type", to_string(error.type()));
-        add_made("x-dlq-attempts", Digits{std::max(error.attempts(), 1u)}.text());
-        if (earlier.first_failure)
-            add("x-dlq-first-failure-ms", *earlier.first_failure);
-        else if (failure.first_failure)
-            add_time("x-dlq-first-failure-ms", *failure.first_failure);
-        else if (error.attempts() <= 1)
-            add_time("x-dlq-first-failure-ms", last_failure);
-        add_time("x-dlq-last-failure-ms", last_failure);
-        add_fingerprint(detail::fingerprint(error, description));
-        if (!description.chain.empty()) add_made("x-dlq-chain", description.chain);
-    }
-
-    DeadLetter finish() && {
-        for (const auto& [header, begin, size] : std::span{made_values_}.first(made_count_))
-            letter_.headers_[header].value.emplace(letter_.texts_.data() + begin, size);
-        letter_.id_ = *letter_.headers_[id_index_].value;
-
-        letter_.size_bytes_ = letter_.key_.value_or("").size() + letter_.value_.value_or("").size();
-        for (const auto& [name, value] : letter_.headers_)
-            letter_.size_bytes_ += name.size() + value.value_or("").size();
-        return std::move(letter_);
-    }
-
-  private:
-    struct MadeValue {
-        std::size_t header, begin, size;
-    };
-
-    void add_original(const RecordView& record) {
-        letter_.key_ = record.key;
-        letter_.value_ = record.value;
-        for (const auto& header : record.headers)
-            if (!is_ours(header.name)) letter_.headers_.push_back(header);
-    }
-
-    // `value` outlives the letter. Written in place: a copied HeaderView waits for its own parts to be stored.
-    void add(std::string_view name, std::string_view value) {
-        auto& header = letter_.headers_.emplace_back();
-        header.name = name;
-        header.value.emplace(value);
-    }
-    void add_unless_empty(std::string_view name, std::string_view value) {
-        if (!value.empty()) add(name, value);
-    }
-    void add_made(std::string_view name, std::string_view value) {
-        assert(made_count_ < made_values_.size());
-        made_values_[made_count_++] = {letter_.headers_.size(), letter_.texts_.size(), value.size()};
-        letter_.texts_ += value;
-        letter_.headers_.emplace_back().name = name;
-    }
-    void add_time(std::string_view name, WallTime time) {
-        add_made(name, Digits{time.time_since_epoch().count()}.text());
-    }
-    void add_fingerprint(std::uint64_t value) {
-        constexpr std::size_t width = 16;
-        const Digits digits{value, 16};
-        std::array<char, width> padded;
-        padded.fill('0');
-        std::ranges::copy(digits.text(), padded.end() - static_cast<std::ptrdiff_t>(digits.text().size()));
-        add_made("x-dlq-fingerprint", {padded.data(), width});
-    }
-
-    const DeadLetterContext& context_;
-    DeadLetter letter_;
-    std::array<MadeValue, most_own_headers> made_values_{};
-    std::size_t made_count_ = 0;
-    std::size_t id_index_ = 0;
-};
-
 DeadLetter make_dead_letter(const RecordView& record, const Error& error, const DeadLetterQueueConfig& config,
                             const DeadLetterContext& context) {
-    const auto earlier = earlier_round_of(record.headers);
-    const auto description = config.include_error_details ? detail::describe(error) : ErrorDescription{};
+    auto plan = plan_of(record, error, config, context);
+    auto letter = DeadLetterWriter::write(plan);
+    if (letter.record_size() <= config.max_record_size) return letter;
+    return detail::DeadLetterLadder{plan, config.max_record_size}.fitted(std::move(letter));
+}
 
-    DeadLetterWriter writer{record, config, context};
-    writer.add_place(record);
-    if (config.include_error_details) writer.add_exception(description);
-    if (config.include_stack_trace) writer.add_stack_trace();
-    writer.add_identity(record, earlier);
-    if (config.include_error_details) writer.add_failure(error, description, earlier);
-    return std::move(writer).finish();
+std::size_t DeadLetter::record_size() const noexcept {
+    return size_bytes_ + dead_letter_limits::record_overhead + headers_.size() * dead_letter_limits::header_overhead;
+}
+
+RecordView DeadLetter::record() const noexcept {
+    return {.topic = topic_,
+            .partition = source_partition_,
+            .key = key_,
+            .value = value_,
+            .headers = headers(),
+            .timestamp = timestamp_,
+            .timestamp_type = TimestampType::create_time};
+}
+
+DeadLetter DeadLetter::restored(const RecordView& record) {
+    DeadLetter letter;
+    letter.topic_ = record.topic;
+    letter.source_partition_ = record.partition;
+    letter.key_ = record.key;
+    letter.value_ = record.value;
+    letter.headers_.assign(record.headers.begin(), record.headers.end());
+    letter.timestamp_ = record.timestamp.value_or(WallTime{});
+    letter.size_bytes_ = record.key.value_or("").size() + record.value.value_or("").size();
+    for (const auto& header : letter.headers_)
+        letter.size_bytes_ += header.name.size() + header.value.value_or("").size();
+    if (const auto* id = letter.header("x-dlq-id")) letter.id_ = id->value.value_or("");
+    return letter;
 }
 
 const HeaderView* DeadLetter::header(std::string_view name) const noexcept {
@@ -253,6 +133,7 @@ bool is_refusal(const Error& error) noexcept {
         case Errc::memory_limit_exceeded:
         case Errc::admission_refused:
         case Errc::window_buffer_full:
+        case Errc::disk_quota_exceeded:
         case Errc::circuit_open:
         case Errc::bulkhead_full:
         case Errc::rate_limited:

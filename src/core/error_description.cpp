@@ -3,11 +3,14 @@
 
 #include <cxxabi.h>
 #include <boost/core/demangle.hpp>
+#include <boost/system/system_error.hpp>
 #include <exception>
+#include <system_error>
 #include <typeinfo>
 #include <utility>
 #include <vector>
 
+#include "core/utf8.hpp"
 #include "velostream/core/dead_letter_envelope.hpp"
 
 namespace velostream::detail {
@@ -17,6 +20,9 @@ namespace {
 struct Link {
     std::string type;
     std::optional<std::string> message;
+    std::string code = {}; // `category:value` of what the exception carries, if it carries one
+
+    friend bool operator==(const Link&, const Link&) = default;
 };
 using Links = std::vector<Link>;
 
@@ -24,14 +30,15 @@ bool is_full(const Links& links) noexcept {
     return links.size() >= dead_letter_limits::chain_links;
 }
 
-std::string name_of(const boost::system::error_code& code) {
+template <class Code>
+std::string name_of(const Code& code) {
     return std::string{code.category().name()} + ':' + std::to_string(code.value());
 }
 
-// std::throw_with_nested throws a type of the library's own around the user's: the user's is shown.
+// std::throw_with_nested and boost::throw_exception throw types of their own around the user's: the user's is shown.
 std::string name_of(const std::type_info& type) {
     auto name = boost::core::demangle(type.name());
-    for (const std::string_view wrapper : {"std::_Nested_exception<", "std::__1::__nested<"})
+    for (const std::string_view wrapper : {"std::_Nested_exception<", "std::__1::__nested<", "boost::wrapexcept<"})
         if (name.starts_with(wrapper) && name.ends_with('>'))
             return name.substr(wrapper.size(), name.size() - wrapper.size() - 1);
     return name;
@@ -42,6 +49,14 @@ std::string name_of_current_exception() {
     return type ? name_of(*type) : "unknown exception";
 }
 
+std::string code_of(const std::exception& exception) {
+    if (const auto* carrier = dynamic_cast<const CarriesError*>(&exception)) return name_of(carrier->error().code());
+    if (const auto* error = dynamic_cast<const boost::system::system_error*>(&exception)) return name_of(error->code());
+    if (const auto* error = dynamic_cast<const std::system_error*>(&exception)) return name_of(error->code());
+    return {};
+}
+
+void add_errors(Links& links, const Error& error);
 void add_exceptions(Links& links, const std::exception_ptr& thrown);
 
 template <class Exception>
@@ -54,8 +69,13 @@ void add_exceptions(Links& links, const std::exception_ptr& thrown) {
     if (is_full(links)) return;
     try {
         std::rethrow_exception(thrown);
+    } catch (const ErrorException& exception) {
+        add_errors(links, exception.error()); // it is nothing beside the error
+        add_nested(links, exception);
     } catch (const std::exception& exception) {
-        links.push_back({name_of_current_exception(), exception.what()});
+        links.push_back({name_of_current_exception(), exception.what(), code_of(exception)});
+        const auto* carrier = dynamic_cast<const CarriesError*>(&exception);
+        if (const auto* behind = carrier ? carrier->error().inner() : nullptr) add_errors(links, *behind);
         add_nested(links, exception);
     } catch (const std::nested_exception& exception) {
         links.push_back({name_of_current_exception(), std::nullopt});
@@ -75,34 +95,16 @@ void add_errors(Links& links, const Error& error) {
     if (is_full(links)) return;
     Links exceptions;
     if (const auto cause = error.cause()) add_exceptions(exceptions, cause);
-    // An error that only stands for its exception would say everything twice.
-    const bool says_more = exceptions.empty() || exceptions.front().message.value_or("") != error.detail();
-    if (says_more) links.push_back({name_of(error.code()), own_message(error)});
+    const Link own{name_of(error.code()), own_message(error)};
+    // An error that only stands for its exception would say everything twice, and so would one that it carries.
+    const bool is_carried = !exceptions.empty() && exceptions.front() == own;
+    const bool says_more =
+        !is_carried && (exceptions.empty() || exceptions.front().message.value_or("") != error.detail());
+    if (says_more) links.push_back(own);
     for (auto& exception : exceptions)
         if (!is_full(links)) links.push_back(std::move(exception));
-    if (const auto* behind = error.inner()) add_errors(links, *behind);
-}
-
-// The length of the well-formed UTF-8 character at the start of `text`; 0 if there is none.
-std::size_t utf8_length(std::string_view text) noexcept {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const auto continues = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
-        return i < text.size() && byte(i) >= low && byte(i) <= high;
-    };
-    const unsigned lead = byte(0);
-    if (lead < 0x80) return 1;
-    if (lead >= 0xC2 && lead <= 0xDF) return continues(1) ? 2 : 0;
-    if (lead >= 0xE0 && lead <= 0xEF) {
-        const unsigned low = lead == 0xE0 ? 0xA0 : 0x80;  // no longer form than needed
-        const unsigned high = lead == 0xED ? 0x9F : 0xBF; // no half of a surrogate pair
-        return continues(1, low, high) && continues(2) ? 3 : 0;
-    }
-    if (lead >= 0xF0 && lead <= 0xF4) {
-        const unsigned low = lead == 0xF0 ? 0x90 : 0x80;
-        const unsigned high = lead == 0xF4 ? 0x8F : 0xBF;
-        return continues(1, low, high) && continues(2) && continues(3) ? 4 : 0;
-    }
-    return 0;
+    const auto* behind = error.inner();
+    if (behind && !is_carried) add_errors(links, *behind);
 }
 
 // Messages may quote bytes of a record that are no text: those become U+FFFD, so that the JSON stays JSON.
@@ -129,24 +131,36 @@ void append_json_string(std::string& json, std::string_view text) {
     json += '"';
 }
 
-// Links that no longer fit are left out whole.
-std::string to_json(const Links& links) {
+std::string to_json(const Link& link) {
     constexpr std::size_t most_message = 1024;
-    std::string json = "[";
-    for (const auto& [type, message] : links) {
-        std::string entry = json.size() > 1 ? "," : "";
-        entry += R"({"type":)";
-        append_json_string(entry, cut(type, dead_letter_limits::class_name));
-        entry += R"(,"message":)";
-        if (message)
-            append_json_string(entry, cut(*message, most_message));
-        else
-            entry += "null";
-        entry += '}';
-        if (json.size() + entry.size() + 1 > dead_letter_limits::chain) break;
+    std::string json = R"({"type":)";
+    append_json_string(json, cut(link.type, dead_letter_limits::class_name));
+    json += R"(,"message":)";
+    if (link.message)
+        append_json_string(json, cut(*link.message, most_message));
+    else
+        json += "null";
+    if (!link.code.empty()) {
+        json += R"(,"code":)";
+        append_json_string(json, cut(link.code, dead_letter_limits::class_name));
+    }
+    return json += '}';
+}
+
+// Links that no longer fit are left out whole.
+void describe_chain(ErrorDescription& description, const Links& links) {
+    auto& json = description.chain = "[";
+    bool is_full = false;
+    description.chain_size = 1;
+    for (const auto& link : links) {
+        const auto entry = to_json(link);
+        description.chain_size += entry.size() + 1; // with the comma, or the bracket at the end
+        is_full = is_full || description.chain_size > dead_letter_limits::chain;
+        if (is_full) continue;
+        if (json.size() > 1) json += ',';
         json += entry;
     }
-    return json + ']';
+    json += ']';
 }
 
 const Error& subject_of(const Error& error) noexcept {
@@ -190,16 +204,15 @@ void add_template(Fnv1a& hash, std::string_view message) noexcept {
 
 } // namespace
 
-std::string cut(std::string text, std::size_t limit) {
-    constexpr std::string_view mark = "...";
-    if (text.size() <= limit) return text;
-    auto end = limit - mark.size();
-    const auto is_inside_character = [&](std::size_t i) {
-        return (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80;
-    };
-    for (int back = 0; back < 3 && end > 0 && is_inside_character(end); ++back) --end;
-    text.resize(end);
-    return text.append(mark);
+std::string cut_chain(std::string_view chain, std::size_t limit) {
+    if (chain.size() <= limit) return std::string{chain};
+    // Inside of a text every quote has a backslash before it: this is none.
+    constexpr std::string_view between_links = R"(},{"type":)";
+    if (limit < 2) return {};
+    const auto end = chain.rfind(between_links, limit - 2);
+    const auto first_end = chain.find(between_links);
+    if (end == std::string_view::npos || end == first_end) return {};
+    return std::string{chain.substr(0, end + 1)} + ']';
 }
 
 ErrorDescription describe(const Error& error) {
@@ -207,28 +220,40 @@ ErrorDescription describe(const Error& error) {
     ErrorDescription description;
     Links links;
     if (error.cause() || error.inner()) add_errors(links, error);
-    if (links.size() > 1) description.chain = to_json(links);
+    if (links.size() > 1) describe_chain(description, links);
 
+    Links exceptions;
     if (const auto cause = subject.cause()) {
-        Links exceptions;
         add_exceptions(exceptions, cause);
         description.class_name = std::move(exceptions.front().type);
         description.message = std::move(exceptions.front().message);
         if (!description.message && !subject.detail().empty()) description.message = subject.detail();
     } else {
         description.class_name = name_of(subject.code());
-        description.message = subject.message();
+        // How long it was tried and what refused another try say nothing about the failure, which is the same without.
+        description.message = subject.with_retry_refused_by(std::nullopt).with_elapsed(std::nullopt).message();
     }
-    description.class_name = cut(std::move(description.class_name), dead_letter_limits::class_name);
-    if (description.message) description.message = cut(std::move(*description.message), dead_letter_limits::message);
+    if (exceptions.size() < 2 && subject.inner()) {
+        exceptions.resize(1);
+        add_errors(exceptions, *subject.inner());
+    }
+    if (exceptions.size() > 1) description.cause_class_name = std::move(exceptions[1].type);
+
+    const auto bounded = [](std::string text, std::size_t limit) { return cut(valid_utf8(std::move(text)), limit); };
+    description.class_name = bounded(std::move(description.class_name), dead_letter_limits::class_name);
+    description.cause_class_name = bounded(std::move(description.cause_class_name), dead_letter_limits::class_name);
+    if (description.message) {
+        description.message_size = description.message->size();
+        description.message = bounded(std::move(*description.message), dead_letter_limits::message);
+    }
     return description;
 }
 
-std::uint64_t fingerprint(const Error& error, const ErrorDescription& description) noexcept {
+std::uint64_t fingerprint(std::string_view type, std::string_view class_name, std::string_view message) noexcept {
     Fnv1a hash;
-    hash.add(to_string(error.type()));
-    hash.add(description.class_name);
-    add_template(hash, description.message ? std::string_view{*description.message} : std::string_view{});
+    hash.add(type);
+    hash.add(class_name);
+    add_template(hash, message);
     return hash.value();
 }
 

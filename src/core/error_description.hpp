@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,21 +11,24 @@
 
 namespace velostream::detail {
 
-/// What a dead letter says about an error, in texts of bounded size.
+/// What a dead letter says about an error, in valid UTF-8 of bounded size.
 struct ErrorDescription {
     std::string class_name;             ///< type of the exception, or `category:value` of the code
+    std::string cause_class_name;       ///< the same of what is behind it; empty if nothing is
     std::optional<std::string> message; ///< null for an exception without one
+    std::size_t message_size = 0;       ///< how long the message was before it was cut
     std::string chain;                  ///< JSON array of {"type", "message"}, outermost first; empty for a single link
+    std::size_t chain_size = 0;         ///< how long it would be with the links that did not fit
 };
 
 ErrorDescription describe(const Error& error);
 
-/// Equal for errors of one cause: type, code, class name and message, where numbers and quoted parts of the message
-/// count as the same.
-std::uint64_t fingerprint(const Error& error, const ErrorDescription& description) noexcept;
+/// Equal for errors of one cause: type, class name and message, where numbers and quoted parts of the message count as
+/// the same.
+std::uint64_t fingerprint(std::string_view type, std::string_view class_name, std::string_view message) noexcept;
 
-/// `text` if it has at most `limit` bytes, else its beginning and `...`, together no longer than `limit`. Cuts no
-/// UTF-8 character in two.
-std::string cut(std::string text, std::size_t limit);
+/// The chain with as many links as `limit` bytes hold; empty if they hold fewer than two, which say nothing more than
+/// class and message do.
+std::string cut_chain(std::string_view chain, std::size_t limit);
 
 } // namespace velostream::detail

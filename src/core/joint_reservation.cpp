@@ -2,6 +2,7 @@
 #include "velostream/core/joint_reservation.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -10,7 +11,7 @@
 
 namespace velostream {
 
-using Waiters = BudgetWaiters<MachineAtomics>;
+using Tree = BudgetTree<MachineAtomics>;
 
 void JointDemand::check_count(std::size_t demands) {
     if (demands == 0 || demands > most)
@@ -39,7 +40,7 @@ JointDemand::JointDemand(std::vector<MemoryDemand> demands) : demands_(std::move
 
 auto JointDemand::try_reserve() noexcept -> Result<Reservations> {
     const auto outcome = take();
-    if (!outcome.granted()) return refusal(outcome);
+    if (!outcome.granted()) return refused(outcome);
     return granted();
 }
 
@@ -58,7 +59,22 @@ Error JointDemand::refusal(const Tree::Outcome& outcome) const noexcept {
     const auto has_it_above = [&](const MemoryDemand& demand) {
         return demand.bytes != 0 && demand.account.node_->is_within(*outcome.refused_by);
     };
-    return std::ranges::find_if(demands_, has_it_above)->account.refusal(outcome.asked, outcome);
+    const auto first = std::ranges::find_if(demands_, has_it_above);
+    const bool with_others = std::any_of(std::next(first), demands_.end(), [&](const MemoryDemand& demand) {
+        return has_it_above(demand) && demand.account != first->account;
+    });
+    return first->account.refusal(outcome.asked, outcome, with_others);
+}
+
+// Told of the level that lacks room, since that is asked for the sum.
+Error JointDemand::refused(const Tree::Outcome& outcome) const noexcept {
+    auto& level = const_cast<Tree::Node&>(*outcome.refused_by);
+    auto* const listener = level.tree.waiters().listener();
+    if (listener != nullptr && !outcome.can_never_be()) {
+        level.add_owner();
+        listener->on_refused(MemoryAccount{level}, outcome.asked);
+    }
+    return refusal(outcome);
 }
 
 Result<std::vector<MemoryReservation>> try_reserve_all(std::vector<MemoryDemand> demands) {
@@ -66,33 +82,31 @@ Result<std::vector<MemoryReservation>> try_reserve_all(std::vector<MemoryDemand>
 }
 
 JointWaiter::JointWaiter(JointDemand wanted)
-    : BudgetWaiter(wanted.together_, next_ticket()), demand_(std::move(wanted)), refused_by_(demand.node) {}
+    : BudgetWaiter(wanted.together_, next_ticket()), demand_(std::move(wanted)) {}
 
 auto JointWaiter::try_now() noexcept -> std::optional<Result<Reservations>> {
     const auto outcome = demand_.take();
     if (outcome.granted()) return demand_.granted();
     if (outcome.can_never_be()) return demand_.refusal(outcome);
-    refused_by_.store(const_cast<Node*>(outcome.refused_by), std::memory_order_relaxed);
+    demand.node->tree.waiters().refused_at(*this, *outcome.refused_by);
     return std::nullopt;
 }
 
 void JointWaiter::wait(const std::shared_ptr<JointWaiter>& waiter) noexcept {
     const auto kept = waiter; // and with it the accounts, until `add` has returned
-    auto& level = *kept->refused_by_.load(std::memory_order_relaxed);
-    level.tree.waiters().add({kept, kept.get()}, level);
+    auto& waiters = kept->demand.node->tree.waiters();
+    waiters.add({kept, kept.get()}, *waiters.refused_by(*kept));
 }
 
 bool JointWaiter::leave(const std::shared_ptr<JointWaiter>& waiter) noexcept {
     const auto kept = waiter;
-    if (!kept->BudgetWaiter::leave()) return false;
-    kept->demand.node->tree.waiters().remove({kept, kept.get()});
-    return true;
+    return kept->demand.node->tree.waiters().leave(*kept);
 }
 
-Error JointWaiter::why_waiting() const noexcept {
-    const auto* level = Waiters::first_with_queue(demand);
-    if (level == nullptr) level = refused_by_.load(std::memory_order_relaxed);
-    return demand_.refusal(BudgetTree<MachineAtomics>::refused(*level, demand.units_at(*level)));
+std::optional<Error> JointWaiter::why_waiting() const noexcept {
+    const auto* const level = demand.node->tree.waiters().refused_by(*this);
+    if (level == nullptr) return std::nullopt;
+    return demand_.refusal(Tree::figures(*level, demand.units_at(*level), level->waiting_now()));
 }
 
 void JointWaiter::on_granted() noexcept {

@@ -2,10 +2,10 @@
 #include "velostream/core/memory_account.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstddef>
-#include <limits>
 #include <utility>
+
+#include "largest_holders.hpp"
+#include "velostream/core/budget_unit.hpp"
 
 namespace velostream {
 
@@ -15,48 +15,21 @@ using Tree = BudgetTree<MachineAtomics>;
 using Node = Tree::Node;
 using Outcome = Tree::Outcome;
 
-struct Holder {
-    std::string_view name;
-    Bytes used = 0;
-};
-
-// The accounts right below the level that refused, largest first. Nothing where there are too many to look at all, or
-// where another thread is making or dropping one: a refusal waits for nobody.
-std::string largest_holders(const Node& level) {
-    constexpr std::size_t most_accounts = 256;
-    std::array<Holder, 3> largest{};
-    std::string text;
-    level.tree.registry().try_for_each(most_accounts, [&](Node& node) {
-        if (node.parent.load() != &level) return;
-        Holder holder{node.name, node.granted()};
-        for (auto& place : largest) {
-            if (place.used < holder.used) std::swap(place, holder);
-        }
-        // Names are only safe to read in here.
-        text.clear();
-        for (const auto& place : largest) {
-            if (place.used == 0) break;
-            text.append(text.empty() ? "; largest: " : ", ")
-                .append(place.name)
-                .append(" ")
-                .append(std::to_string(place.used));
-        }
-    });
-    return text;
-}
-
-Error refusal(const Node& account, Bytes asked, const Outcome& outcome) noexcept {
+Error refusal(const Node& account, Bytes asked, const Outcome& outcome, bool with_others) noexcept {
+    const auto unit = account.tree.unit();
     try {
         const auto& level = *outcome.refused_by;
-        std::string text = "account '" + account.name + "' asked for " + std::to_string(asked) + " bytes";
+        std::string text = "account '" + account.name + "' ";
+        if (with_others) text += "and others ";
+        text += "asked for " + counted(asked, unit);
         if (&level != &account) text += ", refused by '" + level.name + "'";
         text += ": used " + std::to_string(outcome.used) + " of " + std::to_string(outcome.limit);
-        text += largest_holders(level);
+        text += largest_holders(account, level);
         if (outcome.waiting != 0) text += "; " + std::to_string(outcome.waiting) + " waiting";
         text += outcome.can_never_be() ? "; can never succeed: more than the limit" : "; waiting could help";
-        return {Errc::memory_limit_exceeded, std::move(text)};
+        return {refusal_code(unit), std::move(text)};
     } catch (...) {
-        return Errc::memory_limit_exceeded; // no memory to say why
+        return refusal_code(unit); // no memory to say why
     }
 }
 
@@ -64,6 +37,10 @@ Error refusal(const Node& account, Bytes asked, const Outcome& outcome) noexcept
 
 MemoryAccount::MemoryAccount(std::string name, std::optional<Bytes> limit, std::shared_ptr<WaitingListener> listener)
     : node_(&Tree::make(std::move(name), limit.value_or(unlimited_units), std::move(listener))) {}
+
+MemoryAccount::MemoryAccount(std::string name, BudgetUnit unit, std::optional<std::uint64_t> limit,
+                             std::shared_ptr<WaitingListener> listener)
+    : node_(&Tree::make(std::move(name), limit.value_or(unlimited_units), std::move(listener), unit)) {}
 
 MemoryAccount MemoryAccount::child(std::string name, std::optional<Bytes> limit) const {
     return MemoryAccount{Tree::make_child(*node_, std::move(name), limit.value_or(unlimited_units))};
@@ -74,9 +51,15 @@ auto MemoryAccount::take_from_tree(Bytes bytes) const noexcept -> Outcome {
     return Tree::take(*node_, node_->shard_of_this_thread(), bytes);
 }
 
-Error MemoryAccount::refusal(Bytes asked, const Outcome& outcome) const noexcept {
+Error MemoryAccount::refusal(Bytes asked, const Outcome& outcome, bool with_others) const noexcept {
     node_->refusals.fetch_add(1, std::memory_order_relaxed);
-    return velostream::refusal(*node_, asked, outcome);
+    return velostream::refusal(*node_, asked, outcome, with_others);
+}
+
+Error MemoryAccount::refused(Bytes asked, const Outcome& outcome) const noexcept {
+    auto* const listener = node_->tree.waiters().listener();
+    if (listener != nullptr && !outcome.can_never_be()) listener->on_refused(*this, asked);
+    return refusal(asked, outcome);
 }
 
 Result<void> MemoryReservation::try_grow(Bytes more) noexcept {
@@ -88,8 +71,8 @@ Result<void> MemoryReservation::try_grow(Bytes more) noexcept {
     auto& node = *shard_->node;
     const auto outcome = Tree::take(node, *shard_, more);
     if (!outcome.granted()) {
-        node.refusals.fetch_add(1, std::memory_order_relaxed);
-        return refusal(node, more, outcome);
+        node.add_owner();
+        return MemoryAccount{node}.refused(more, outcome);
     }
     bytes_ += more;
     return {};
@@ -106,7 +89,7 @@ Result<void> MemoryReservation::try_transfer(const MemoryAccount& account) noexc
             return {};
         }
         const auto outcome = Tree::transfer(*shard_->node, to, bytes_);
-        if (!outcome.granted()) return account.refusal(bytes_, outcome);
+        if (!outcome.granted()) return account.refused(bytes_, outcome);
     }
     shard_ = &to.shard(0); // any: this thread may have none of its own
     return {};
@@ -134,17 +117,40 @@ void MemoryAccount::set_overtaking(const Overtaking& allowed) const noexcept {
     node_->tree.waiters().on_room(*node_);
 }
 
-std::optional<std::vector<WaitingAccount>> MemoryAccount::who_waits() const {
-    constexpr auto all = std::numeric_limits<std::size_t>::max();
-    std::optional<std::vector<WaitingAccount>> accounts;
-    const bool could_look = node_->tree.registry().try_for_each(all, [&](Node& node) {
-        const auto waiting = node.waiting.load();
+std::vector<WaitingAccount> MemoryAccount::who_waits() const {
+    std::vector<WaitingAccount> accounts;
+    node_->tree.registry().for_each_live([&](Node& node) {
+        if (node.waiting_now() == 0 || !node.try_add_owner()) return;
+        const MemoryAccount account{node};
+        const auto waiting = node.waiting_now();
         if (waiting == 0) return;
-        if (!accounts) accounts.emplace();
-        accounts->push_back({&node, node.name, waiting, node.granted(), node.limit.load(), node.given.load()});
+        accounts.push_back({.id = &node,
+                            .name = node.name,
+                            .waiting = waiting,
+                            .used = node.granted(),
+                            .limit = node.limit.load(),
+                            .wanted = node.tree.waiters().wanted_first(node),
+                            .returned = node.given.load()});
     });
-    if (could_look && !accounts) accounts.emplace();
     return accounts;
+}
+
+std::optional<MemoryShortage> MemoryAccount::shortage(Bytes bytes) const noexcept {
+    std::optional<MemoryShortage> lowest;
+    for (auto* level = node_; level != nullptr; level = level->parent.load()) {
+        const auto limit = level->limit.load();
+        if (bytes > limit) return std::nullopt;
+        if (lowest) continue;
+        const auto room = limit - std::min(limit, Tree::used(*level));
+        if (room < bytes) lowest = {level, bytes - room};
+    }
+    return lowest;
+}
+
+bool MemoryAccount::is_within(const void* level) const noexcept {
+    const auto* node = node_;
+    while (node != nullptr && node != level) node = node->parent.load();
+    return node != nullptr;
 }
 
 Bytes MemoryAccount::available() const noexcept {

@@ -10,7 +10,6 @@ namespace velostream {
 namespace {
 
 using Tree = BudgetTree<MachineAtomics>;
-using Waiters = BudgetWaiters<MachineAtomics>;
 
 } // namespace
 
@@ -24,7 +23,7 @@ std::optional<Result<MemoryReservation>> MemoryWaiter::try_now() noexcept {
         const auto outcome = account_.take_from_tree(bytes());
         if (!outcome.granted()) {
             if (outcome.can_never_be()) return account_.refusal(bytes(), outcome);
-            refused_by_ = const_cast<Node*>(outcome.refused_by);
+            node.tree.waiters().refused_at(*this, *outcome.refused_by);
             return std::nullopt;
         }
         shard = &node.shard_of_this_thread(); // it may have chosen one
@@ -34,23 +33,20 @@ std::optional<Result<MemoryReservation>> MemoryWaiter::try_now() noexcept {
 
 void MemoryWaiter::wait(const std::shared_ptr<MemoryWaiter>& waiter) noexcept {
     const MemoryAccount owner = waiter->account_; // the waiter may be gone before `add` returns
-    owner.node_->tree.waiters().add(shared(waiter), *waiter->refused_by_);
-}
-
-auto MemoryWaiter::shared(const std::shared_ptr<MemoryWaiter>& waiter) noexcept -> std::shared_ptr<BudgetWaiter> {
-    return {waiter, waiter.get()};
+    auto& waiters = owner.node_->tree.waiters();
+    auto& level = *waiters.refused_by(*waiter);
+    waiters.add({waiter, waiter.get()}, level);
 }
 
 bool MemoryWaiter::leave(const std::shared_ptr<MemoryWaiter>& waiter) noexcept {
-    if (!waiter->BudgetWaiter::leave()) return false;
-    const MemoryAccount owner = waiter->account_;
-    owner.node_->tree.waiters().remove(shared(waiter));
-    return true;
+    const auto kept = waiter;
+    const MemoryAccount owner = kept->account_;
+    return owner.node_->tree.waiters().leave(*kept);
 }
 
 Error MemoryWaiter::why_waiting() const noexcept {
-    auto* level = Waiters::first_with_queue(demand);
-    return account_.refusal(bytes(), Tree::refused(level ? *level : *refused_by_, bytes()));
+    const auto& level = *account_.node_->tree.waiters().refused_by(*this);
+    return account_.refusal(bytes(), Tree::figures(level, bytes(), level.waiting_now()));
 }
 
 void MemoryWaiter::on_granted() noexcept {

@@ -11,18 +11,24 @@ PressureLevel PressureGauge::rises_to(double fraction) const noexcept {
 }
 
 PressureLevel PressureGauge::falls_to(double fraction) const noexcept {
-    if (fraction >= critical_at - hysteresis) return PressureLevel::critical;
-    return fraction >= threshold_ - hysteresis ? PressureLevel::high : PressureLevel::normal;
+    if (fraction >= falls_below(critical_at)) return PressureLevel::critical;
+    return fraction >= falls_below(threshold_) ? PressureLevel::high : PressureLevel::normal;
+}
+
+std::optional<TimePoint> PressureGauge::falls_at(double fraction) const noexcept {
+    const auto seen = state_.load();
+    if (falls_to(fraction) >= level_of(seen)) return std::nullopt;
+    return saturating_add(reached_at(seen), dwell_);
 }
 
 std::optional<PressureGauge::Change> PressureGauge::update(double fraction, TimePoint now) noexcept {
-    auto next = std::max(level_, rises_to(fraction));
-    if (next == level_ && now - reached_at_ >= dwell_) next = std::min(level_, falls_to(fraction));
-    if (next == level_) return std::nullopt;
-    const Change change{level_, next};
-    level_ = next;
-    reached_at_ = now;
-    return change;
+    for (auto seen = state_.load();;) {
+        const auto level = level_of(seen);
+        auto next = std::max(level, rises_to(fraction));
+        if (next == level && now - reached_at(seen) >= dwell_) next = std::min(level, falls_to(fraction));
+        if (next == level) return std::nullopt;
+        if (state_.compare_exchange_weak(seen, state(next, now))) return Change{level, next};
+    }
 }
 
 } // namespace velostream

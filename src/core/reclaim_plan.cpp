@@ -24,9 +24,8 @@ bool ReclaimPlan::is_done_with(std::size_t id) const noexcept {
     return std::ranges::find(done_with_, id) != done_with_.end();
 }
 
-auto ReclaimPlan::next(Bytes used, Bytes target, const std::vector<Candidate>& candidates) const
-    -> std::optional<Request> {
-    if (used <= target) return std::nullopt;
+auto ReclaimPlan::next(Bytes missing, const std::vector<Candidate>& candidates) const -> std::optional<Request> {
+    if (missing == 0) return std::nullopt;
     const Candidate* best = nullptr;
     const auto is_better = [](const Candidate& one, const Candidate& other) {
         return std::pair{one.kind, other.estimate} < std::pair{other.kind, one.estimate};
@@ -36,7 +35,7 @@ auto ReclaimPlan::next(Bytes used, Bytes target, const std::vector<Candidate>& c
         if (best == nullptr || is_better(candidate, *best)) best = &candidate;
     }
     if (best == nullptr) return std::nullopt;
-    return Request{best->id, used - target};
+    return Request{best->id, missing};
 }
 
 void ReclaimPlan::on_reclaimed(std::size_t id, Bytes freed) {

@@ -2,34 +2,38 @@
 #include "velostream/core/thread_seat.hpp"
 
 #include <array>
-#include <mutex>
+#include <atomic>
+#include <cstdint>
 
 namespace velostream::detail {
 
 namespace {
 
-struct Seats {
-    std::mutex mutex;
-    std::array<std::size_t, thread_seats> threads{};
-};
-
-constinit Seats seats;
+// How many threads sit at each. Whoever comes to an empty one (acquire) sees what those before him did there (release).
+constinit std::array<std::atomic<std::uint32_t>, thread_seats> threads_at{};
 
 class Seat {
   public:
     Seat() noexcept {
-        const std::lock_guard lock{seats.mutex};
-        for (std::size_t index = 1; index < seats.threads.size(); ++index)
-            if (seats.threads[index] < seats.threads[index_]) index_ = index;
-        ++seats.threads[index_];
+        std::uint32_t others = 0;
+        do {
+            for (std::size_t index = 0; index < thread_seats; ++index) {
+                const auto count = threads_at[index].load(std::memory_order_relaxed);
+                if (index != 0 && count >= others) continue;
+                index_ = index;
+                others = count;
+            }
+        } while (!threads_at[index_].compare_exchange_strong(others, others + 1, std::memory_order_acquire,
+                                                             std::memory_order_relaxed));
         own_thread_seat = index_;
+        sits_alone = others == 0;
     }
     Seat(const Seat&) = delete;
     Seat& operator=(const Seat&) = delete;
     // What the thread still writes while it ends, it writes to the same place.
     ~Seat() {
-        const std::lock_guard lock{seats.mutex};
-        --seats.threads[index_];
+        sits_alone = false;
+        threads_at[index_].fetch_sub(1, std::memory_order_release);
     }
 
   private:

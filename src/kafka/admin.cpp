@@ -5,18 +5,15 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <boost/asio/use_awaitable.hpp>
 #include <functional>
 #include <memory>
 #include <span>
 
-#include "background.hpp"
+#include "background_question.hpp"
 #include "client_conf.hpp"
 #include "failure_cause.hpp"
 #include "topic_answers.hpp"
 #include "velostream/async/time_source.hpp"
-#include "velostream/async/wait_queue.hpp"
 
 namespace velostream::kafka {
 
@@ -38,6 +35,9 @@ using Event = std::unique_ptr<rd_kafka_event_t, Destroy<rd_kafka_event_destroy>>
 using Options = std::unique_ptr<rd_kafka_AdminOptions_t, Destroy<rd_kafka_AdminOptions_destroy>>;
 using ToCreate = std::unique_ptr<rd_kafka_NewTopic_t, Destroy<rd_kafka_NewTopic_destroy>>;
 using ToDelete = std::unique_ptr<rd_kafka_DeleteTopic_t, Destroy<rd_kafka_DeleteTopic_destroy>>;
+using Resource = std::unique_ptr<rd_kafka_ConfigResource_t, Destroy<rd_kafka_ConfigResource_destroy>>;
+using RecordsToDelete = std::unique_ptr<rd_kafka_DeleteRecords_t, Destroy<rd_kafka_DeleteRecords_destroy>>;
+using Partitions = std::unique_ptr<rd_kafka_topic_partition_list_t, Destroy<rd_kafka_topic_partition_list_destroy>>;
 using Topic = std::unique_ptr<rd_kafka_topic_t, Destroy<rd_kafka_topic_destroy>>;
 using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Destroy<rd_kafka_metadata_destroy>>;
 using Topics = std::span<const rd_kafka_topic_result_t* const>;
@@ -62,7 +62,6 @@ void note_problem(rd_kafka_t*, int code, const char* text, void* cause) {
     static_cast<FailureCause*>(cause)->note(code, text);
 }
 
-using Unwanted = std::atomic<bool>;
 // How long a call may block before it looks whether it is still wanted, and at problems.
 constexpr auto look_up = std::chrono::milliseconds{100};
 
@@ -77,9 +76,9 @@ Event wait_for_answer(rd_kafka_t* client, rd_kafka_queue_t* queue, TimePoint end
 }
 
 // Connects, asks, waits for the answer. Blocks.
-template <class Ask>
-Result<void> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Duration timeout,
-                 const Unwanted& is_unwanted, Ask ask_for) {
+template <class T = void, class Ask>
+Result<T> ask(const AdminConfig& config, rd_kafka_admin_op_t operation, Duration timeout, const Unwanted& is_unwanted,
+              Ask ask_for) {
     FailureCause cause;
     auto conf = conf_of(config);
     rd_kafka_conf_set_opaque(conf.get(), &cause);
@@ -150,6 +149,37 @@ Result<void> remove(const AdminConfig& config, const std::vector<std::string>& n
                });
 }
 
+// A list of partitions, each with its own code.
+Result<void> outcome_of(const rd_kafka_topic_partition_list_t& partitions) {
+    std::vector<std::string> names;
+    std::vector<TopicAnswer> answers;
+    const std::span elements{partitions.elems, static_cast<std::size_t>(partitions.cnt)};
+    for (const auto& each : elements)
+        names.push_back(std::string{each.topic} + " partition " + std::to_string(each.partition));
+    for (std::size_t index = 0; index < names.size(); ++index) {
+        const auto code = elements[index].err;
+        answers.push_back({names[index], KafkaErrc{code}, rd_kafka_err2str(code)});
+    }
+    return outcome_of(answers, KafkaErrc{});
+}
+
+Result<void> delete_before(const AdminConfig& config, const std::string& topic,
+                           const std::vector<PartitionOffset>& before, Duration timeout, const Unwanted& is_unwanted) {
+    if (before.empty()) return {};
+    const Partitions places{rd_kafka_topic_partition_list_new(static_cast<int>(before.size()))};
+    for (const auto& [partition, offset] : before)
+        rd_kafka_topic_partition_list_add(places.get(), topic.c_str(), partition)->offset = offset;
+    const RecordsToDelete unwanted{rd_kafka_DeleteRecords_new(places.get())};
+    return ask(
+        config, RD_KAFKA_ADMIN_OP_DELETERECORDS, timeout, is_unwanted, [&](auto* client, auto* options, auto* queue) {
+            auto* pointer = unwanted.get();
+            rd_kafka_DeleteRecords(client, &pointer, 1, options, queue);
+            return [](rd_kafka_event_t* event) {
+                return outcome_of(*rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event)));
+            };
+        });
+}
+
 // `call(timeout in ms)` again and again until it ends otherwise than by its timeout.
 template <class Call>
 rd_kafka_resp_err_t call_until(TimePoint end, const Unwanted& is_unwanted, Call call) {
@@ -159,82 +189,131 @@ rd_kafka_resp_err_t call_until(TimePoint end, const Unwanted& is_unwanted, Call 
     return code;
 }
 
-Result<std::vector<OffsetRange>> offsets(const AdminConfig& config, const std::string& topic, Duration timeout,
-                                         const Unwanted& is_unwanted) {
-    const auto end = saturating_add(SteadyTime{}.now(), timeout);
-    const Client client{conf_of(config).open(RD_KAFKA_PRODUCER)};
-    const auto failed = [&](rd_kafka_resp_err_t code) {
-        return Error{make_error_code(KafkaErrc{code}), "offsets of topic " + topic};
-    };
+// A client that looks at topics, and does not make one by asking for it.
+Client onlooker(const AdminConfig& config) {
+    auto conf = conf_of(config);
+    conf.set("allow.auto.create.topics", std::string{"false"});
+    return Client{conf.open(RD_KAFKA_PRODUCER)};
+}
+
+Error failed_look(const std::string& topic, rd_kafka_resp_err_t code) {
+    return Error{make_error_code(KafkaErrc{code}), "looking at topic " + topic};
+}
+
+Result<std::vector<std::int32_t>> partitions(const Client& client, const std::string& topic, TimePoint end,
+                                             const Unwanted& is_unwanted) {
     const Topic handle{rd_kafka_topic_new(client.get(), topic.c_str(), nullptr)};
     const rd_kafka_metadata_t* found = nullptr;
-    auto code = call_until(end, is_unwanted, [&](int at_most) {
+    const auto code = call_until(end, is_unwanted, [&](int at_most) {
         return rd_kafka_metadata(client.get(), 0, handle.get(), &found, at_most);
     });
     const Metadata metadata{found};
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failed(code);
-    if (metadata->topic_cnt != 1) return failed(RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failed_look(topic, code);
+    if (metadata->topic_cnt != 1) return failed_look(topic, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
     const auto& described = metadata->topics[0];
-    if (described.err != RD_KAFKA_RESP_ERR_NO_ERROR) return failed(described.err);
+    if (described.err != RD_KAFKA_RESP_ERR_NO_ERROR) return failed_look(topic, described.err);
+    std::vector<std::int32_t> ids;
+    for (const auto& partition : std::span{described.partitions, static_cast<std::size_t>(described.partition_cnt)})
+        ids.push_back(partition.id);
+    return ids;
+}
 
+Result<std::vector<OffsetRange>> offsets(const AdminConfig& config, const std::string& topic, Duration timeout,
+                                         const Unwanted& is_unwanted) {
+    const auto end = saturating_add(SteadyTime{}.now(), timeout);
+    const auto client = onlooker(config);
+    const auto ids = partitions(client, topic, end, is_unwanted);
+    if (!ids) return ids.error();
     std::vector<OffsetRange> ranges;
-    for (const auto& partition : std::span{described.partitions, static_cast<std::size_t>(described.partition_cnt)}) {
-        OffsetRange range{.partition = partition.id};
-        code = call_until(end, is_unwanted, [&](int at_most) {
-            return rd_kafka_query_watermark_offsets(client.get(), topic.c_str(), partition.id, &range.first, &range.end,
-                                                    at_most);
+    for (const auto id : *ids) {
+        OffsetRange range{.partition = id};
+        const auto code = call_until(end, is_unwanted, [&](int at_most) {
+            return rd_kafka_query_watermark_offsets(client.get(), topic.c_str(), id, &range.first, &range.end, at_most);
         });
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failed(code);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failed_look(topic, code);
         ranges.push_back(range);
     }
     return ranges;
 }
 
-template <class T>
-struct Answer {
-    WaitQueue waiters;
-    Result<T> result; // written before `is_here`
-    std::atomic<bool> is_here = false;
-    Unwanted is_unwanted = false;
-};
-
-// Whoever waits for an answer. When he goes, the thread that waits for it at the brokers does, too.
-template <class T>
-class Asker {
-  public:
-    explicit Asker(std::shared_ptr<Answer<T>> answer) noexcept : answer_(std::move(answer)) {}
-    Asker(Asker&&) noexcept = default;
-    ~Asker() {
-        if (answer_) answer_->is_unwanted = true;
-    }
-
-    Answer<T>& answer() const noexcept { return *answer_; }
-
-  private:
-    std::shared_ptr<Answer<T>> answer_;
-};
-
-template <class T>
-Asker<T> ask_in_background(std::function<Result<T>(const Unwanted&)> question) {
-    auto answer = std::make_shared<Answer<T>>();
-    run_in_background([answer, question = std::move(question)] {
-        try {
-            answer->result = question(answer->is_unwanted);
-        } catch (...) {
-            answer->result = Error::from_exception(std::current_exception());
-        }
-        answer->is_here = true;
-        answer->waiters.wake_all();
-    });
-    return Asker<T>{std::move(answer)};
+Result<int> count_partitions(const AdminConfig& config, const std::string& topic, Duration timeout,
+                             const Unwanted& is_unwanted) {
+    const auto end = saturating_add(SteadyTime{}.now(), timeout);
+    const auto ids = partitions(onlooker(config), topic, end, is_unwanted);
+    if (!ids) return ids.error();
+    return static_cast<int>(ids->size());
 }
 
-template <class T>
-asio::awaitable<Result<T>> wait_for_answer_to(Asker<T> asker) {
-    auto& answer = asker.answer();
-    const auto is_here = [expected = &answer]() noexcept { return expected->is_here.load(); };
-    co_await answer.waiters.async_wait_unless(is_here, asio::use_awaitable);
-    co_return answer.result;
+using Settings = std::map<std::string, std::string>;
+
+// Of the one topic that was asked for.
+Result<Settings> settings_in(rd_kafka_event_t* event) {
+    std::size_t count = 0;
+    auto** const resources =
+        rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &count);
+    if (count != 1) return Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR__BAD_MSG}), "settings of a topic"};
+    if (const auto code = rd_kafka_ConfigResource_error(resources[0]))
+        return Error{make_error_code(KafkaErrc{code}),
+                     "settings of topic " + std::string{rd_kafka_ConfigResource_name(resources[0])}};
+    Settings settings;
+    auto** const entries = rd_kafka_ConfigResource_configs(resources[0], &count);
+    for (const auto* entry : std::span{entries, count}) {
+        const auto* const value = rd_kafka_ConfigEntry_value(entry);
+        settings[rd_kafka_ConfigEntry_name(entry)] = value ? value : "";
+    }
+    return settings;
+}
+
+Result<Settings> settings(const AdminConfig& config, const std::string& topic, Duration timeout,
+                          const Unwanted& is_unwanted) {
+    const Resource resource{rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str())};
+    return ask<Settings>(config, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout, is_unwanted,
+                         [&](auto* client, auto* options, auto* queue) {
+                             auto* pointer = resource.get();
+                             rd_kafka_DescribeConfigs(client, &pointer, 1, options, queue);
+                             return settings_in;
+                         });
+}
+
+Result<std::vector<TopicDifference>> differences(const AdminConfig& config, const NewTopic& topic, Duration timeout,
+                                                 const Unwanted& is_unwanted) {
+    const auto end = saturating_add(SteadyTime{}.now(), timeout);
+    const auto actual = settings(config, topic.name, timeout, is_unwanted);
+    if (!actual) return actual.error();
+    std::vector<TopicDifference> found;
+    for (const auto& [name, wanted] : topic.config) {
+        const auto there = actual->find(name);
+        const auto value = there == actual->end() ? std::string{} : there->second;
+        if (value != wanted) found.push_back({topic.name, name, wanted, value});
+    }
+    if (topic.partitions == -1) return found;
+    const auto there = count_partitions(config, topic.name, end - SteadyTime{}.now(), is_unwanted);
+    if (!there) return there.error();
+    if (*there != topic.partitions)
+        found.push_back({topic.name, "partitions", std::to_string(topic.partitions), std::to_string(*there)});
+    return found;
+}
+
+Result<void> reach(const AdminConfig& config, Duration timeout, const Unwanted& is_unwanted) {
+    const auto end = saturating_add(SteadyTime{}.now(), timeout);
+    FailureCause cause;
+    auto conf = conf_of(config);
+    rd_kafka_conf_set_opaque(conf.get(), &cause);
+    rd_kafka_conf_set_error_cb(conf.get(), note_problem);
+    const Client client{conf.open(RD_KAFKA_PRODUCER)};
+    const rd_kafka_metadata_t* found = nullptr;
+    auto code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    // The client says that it has no broker as long as it has not connected yet.
+    while (code != RD_KAFKA_RESP_ERR_NO_ERROR && !is_unwanted && SteadyTime{}.now() < end) {
+        const auto left = std::min<Duration>(look_up, end - SteadyTime{}.now());
+        code = rd_kafka_metadata(client.get(), 0, nullptr, &found, to_milliseconds(left));
+        rd_kafka_poll(client.get(), code == RD_KAFKA_RESP_ERR__TRANSPORT ? to_milliseconds(left) : 0);
+    }
+    const Metadata metadata{found};
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
+    const auto in_time = "no answer within " + in_milliseconds(timeout);
+    if (const auto known = cause.error()) return known->with_detail(in_time + "; " + std::string{known->detail()});
+    return Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR__TIMED_OUT}), in_time};
 }
 
 } // namespace
@@ -257,10 +336,38 @@ asio::awaitable<Result<void>> Admin::delete_topics(std::vector<std::string> name
         }));
 }
 
+asio::awaitable<Result<std::vector<TopicDifference>>> Admin::differences(NewTopic topic, Duration timeout) const {
+    return wait_for_answer_to(ask_in_background<std::vector<TopicDifference>>(
+        [config = config_, topic = std::move(topic), timeout](const Unwanted& is_unwanted) {
+            return kafka::differences(config, topic, timeout, is_unwanted);
+        }));
+}
+
+asio::awaitable<Result<void>> Admin::reach(Duration timeout) const {
+    return wait_for_answer_to(ask_in_background<void>([config = config_, timeout](const Unwanted& is_unwanted) {
+        return kafka::reach(config, timeout, is_unwanted);
+    }));
+}
+
 asio::awaitable<Result<std::vector<OffsetRange>>> Admin::offsets(std::string topic, Duration timeout) const {
     return wait_for_answer_to(ask_in_background<std::vector<OffsetRange>>(
         [config = config_, topic = std::move(topic), timeout](const Unwanted& is_unwanted) {
             return kafka::offsets(config, topic, timeout, is_unwanted);
+        }));
+}
+
+asio::awaitable<Result<int>> Admin::partitions(std::string topic, Duration timeout) const {
+    return wait_for_answer_to(
+        ask_in_background<int>([config = config_, topic = std::move(topic), timeout](const Unwanted& is_unwanted) {
+            return count_partitions(config, topic, timeout, is_unwanted);
+        }));
+}
+
+asio::awaitable<Result<void>> Admin::delete_records(std::string topic, std::vector<PartitionOffset> before,
+                                                    Duration timeout) const {
+    return wait_for_answer_to(ask_in_background<void>(
+        [config = config_, topic = std::move(topic), before = std::move(before), timeout](const Unwanted& is_unwanted) {
+            return delete_before(config, topic, before, timeout, is_unwanted);
         }));
 }
 

@@ -28,6 +28,7 @@ class AssignedPartition : public std::enable_shared_from_this<AssignedPartition>
     OffsetTracker progress;
     std::optional<std::int64_t> stored; ///< the position that the client library was told last
     std::optional<std::int64_t> next;   ///< one more than the last offset read, or where the end was met
+    std::optional<std::int64_t> first;  ///< the first offset read; known where a keeper needs it
     bool is_revoked = false;
     bool is_at_end = false;
 

@@ -70,7 +70,7 @@ bool Consumer::end_reached() const {
     return core_->end_reached();
 }
 
-asio::awaitable<void> Consumer::close(Duration at_most) {
+asio::awaitable<void> detail::close_consumer(std::shared_ptr<ConsumerCore> core, Duration at_most) {
     struct Closing {
         explicit Closing(detail::ConsumerCore& of) : core(of), departure(core.begin_close()) {}
         Closing(const Closing&) = delete;
@@ -79,7 +79,6 @@ asio::awaitable<void> Consumer::close(Duration at_most) {
         detail::ConsumerCore& core;
         const std::shared_ptr<detail::ConsumerCore::Departure> departure;
     };
-    const auto core = core_;
     const SteadyTime time;
     const auto until = saturating_add(time.now(), at_most);
     const Closing closing{*core};
@@ -89,6 +88,10 @@ asio::awaitable<void> Consumer::close(Duration at_most) {
         core->wake_departure_at(until);
         co_await departure->waiters.async_wait_unless(is_over, asio::use_awaitable);
     }
+}
+
+asio::awaitable<void> Consumer::close(Duration at_most) {
+    return detail::close_consumer(core_, at_most);
 }
 
 ConsumerStats Consumer::get_stats() const {

@@ -19,12 +19,13 @@ std::span<const rd_kafka_topic_partition_t> elements_of(const rd_kafka_topic_par
 
 } // namespace
 
-ConsumerCore::ConsumerCore(asio::any_io_executor executor, const ConsumerConfig& config)
+ConsumerCore::ConsumerCore(asio::any_io_executor executor, const ConsumerConfig& config, Keeper* keeper)
     : config_(config),
       executor_(std::move(executor)),
       timer_(executor_),
       signal_(std::in_place, executor_),
       session_(std::make_shared<ConsumerSession>(config_, *signal_)),
+      keeper_(keeper),
       tick_(*this, &ConsumerCore::on_tick),
       memory_deadline_(*this, &ConsumerCore::serve),
       departure_deadline_(*this, &ConsumerCore::give_up_departure) {}
@@ -46,10 +47,20 @@ const ConsumedRecord* ConsumerCore::front() {
             chunk_next_ = 0;
             chunk_end_ = session_->take_messages(chunk_);
             if (chunk_end_ == 0) return nullptr;
+            if (keeper_) note_first();
         }
         accept(*std::exchange(chunk_[chunk_next_++], nullptr));
     }
     return &*front_;
+}
+
+// Of the whole chunk: what lies there and was given to nobody is forgotten, too, when reading begins again.
+void ConsumerCore::note_first() noexcept {
+    for (const auto* message : std::span{chunk_}.first(chunk_end_)) {
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+        auto* const partition = partition_of(*message);
+        if (partition && !partition->first) partition->first = message->offset;
+    }
 }
 
 void ConsumerCore::accept(rd_kafka_message_t& message) {
@@ -98,7 +109,7 @@ void ConsumerCore::done(const ConsumedRecord& record) {
 }
 
 void ConsumerCore::store_positions() {
-    if (!session_) return;
+    if (!session_ || keeper_) return;
     std::vector<ConsumerSession::Position> positions;
     for (const auto& partition : partitions_) {
         const auto position = partition->progress.position();
@@ -123,10 +134,7 @@ void ConsumerCore::listen() {
 void ConsumerCore::on_events() {
     if (!signal_) return;
     signal_->clear();
-    while (auto* const event = session_->poll()) {
-        handle(*event);
-        rd_kafka_event_destroy(event);
-    }
+    while (Event event{session_->poll()}) handle(std::move(event));
     serve();
 }
 
@@ -140,34 +148,56 @@ void ConsumerCore::on_tick() {
     timer_.arm(tick_, timer_.now() + interval);
 }
 
-void ConsumerCore::handle(rd_kafka_event_t& event) {
-    switch (rd_kafka_event_type(&event)) {
+void ConsumerCore::handle(Event event) {
+    switch (rd_kafka_event_type(event.get())) {
         case RD_KAFKA_EVENT_REBALANCE:
-            return on_rebalance(event);
+            return on_rebalance(std::move(event));
         case RD_KAFKA_EVENT_OFFSET_COMMIT: {
-            const auto code = rd_kafka_event_error(&event);
+            const auto code = rd_kafka_event_error(event.get());
             if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return;
             ++counts_.failed_commits;
             counts_.last_problem = std::string{"commit: "} + rd_kafka_err2str(code);
             return;
         }
         case RD_KAFKA_EVENT_ERROR:
-            return note_problem(rd_kafka_event_error(&event), rd_kafka_event_error_string(&event));
+            return note_problem(rd_kafka_event_error(event.get()), rd_kafka_event_error_string(event.get()));
         default:
             return;
     }
 }
 
-void ConsumerCore::on_rebalance(rd_kafka_event_t& event) {
+void ConsumerCore::on_rebalance(Event event) {
     ++counts_.rebalances;
-    const auto& partitions = *rd_kafka_event_topic_partition_list(&event);
-    if (rd_kafka_event_error(&event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+    const auto& partitions = *rd_kafka_event_topic_partition_list(event.get());
+    if (rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        if (keeper_) group_membership_ = session_->membership();
         on_given(partitions);
         session_->assign(partitions);
-    } else {
-        on_taken(partitions);
-        session_->unassign(partitions);
+        return;
     }
+    asked_back_ = std::move(event);
+    if (!keeper_ || keeper_->lets_go(session_->is_assignment_lost())) let_go();
+}
+
+void ConsumerCore::let_go() {
+    if (!session_) return asked_back_.reset();
+    const Event event = std::move(asked_back_);
+    if (!event) return;
+    const auto& partitions = *rd_kafka_event_topic_partition_list(event.get());
+    group_membership_.reset();
+    on_taken(partitions);
+    session_->unassign(partitions);
+}
+
+void ConsumerCore::forget_what_was_read() {
+    std::vector<std::shared_ptr<AssignedPartition>> anew;
+    for (const auto& ours : partitions_) {
+        anew.push_back(std::make_shared<AssignedPartition>(session_, ours->topic, ours->partition));
+        anew.back()->stored = ours->stored;
+        ours->is_revoked = true;
+    }
+    forget_revoked();
+    partitions_ = std::move(anew);
 }
 
 void ConsumerCore::on_given(const rd_kafka_topic_partition_list_t& partitions) {
@@ -187,6 +217,10 @@ void ConsumerCore::on_taken(const rd_kafka_topic_partition_list_t& partitions) {
     };
     for (const auto& ours : partitions_)
         if (is_taken(ours)) ours->is_revoked = true;
+    forget_revoked();
+}
+
+void ConsumerCore::forget_revoked() noexcept {
     forget_chunk_of_revoked();
     std::erase_if(partitions_, [](const auto& ours) { return ours->is_revoked; });
     last_partition_ = nullptr;
@@ -304,6 +338,7 @@ void ConsumerCore::leave_group() noexcept {
     if (!session_) return;
     session_->disconnect(); // first: the number of the signal's descriptor may be another file's afterwards
     signal_.reset();
+    let_go(); // or the group would wait for an answer
     for (const auto& partition : partitions_) partition->is_revoked = true;
     partitions_.clear();
     front_.reset();

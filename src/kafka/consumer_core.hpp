@@ -35,7 +35,19 @@ class ConsumerCore final : public ContextMember {
         std::atomic<bool> is_over = false;
     };
 
-    ConsumerCore(asio::any_io_executor executor, const ConsumerConfig& config);
+    /// Somebody who has to finish something before partitions may go.
+    class Keeper {
+      public:
+        /// Partitions are asked back, or, if `is_lost`, gone already. If this answers false, they are kept until
+        /// `let_go`; nobody else gets them as long as the group waits.
+        virtual bool lets_go(bool is_lost) = 0;
+
+      protected:
+        ~Keeper() = default;
+    };
+
+    /// With a keeper, records are committed by it and not through `done`. It must outlive this object's events.
+    ConsumerCore(asio::any_io_executor executor, const ConsumerConfig& config, Keeper* keeper = nullptr);
     ~ConsumerCore() override;
 
     /// Once, when it has an owner.
@@ -46,6 +58,20 @@ class ConsumerCore final : public ContextMember {
     ConsumedRecord take_front();
     void done(const ConsumedRecord& record);
 
+    /// Partitions are kept that are asked back. While they are, they cannot be assigned anew.
+    bool is_keeping() const noexcept { return asked_back_ != nullptr; }
+    /// Gives back what is asked back.
+    void let_go();
+    /// For the keeper, after a seek: what was read before it is gone, and belongs to nobody if it is in progress.
+    void forget_what_was_read();
+    const std::vector<std::shared_ptr<AssignedPartition>>& partitions() const noexcept { return partitions_; }
+    const std::shared_ptr<ConsumerSession>& session() const noexcept { return session_; }
+    /// Who we were in the group when it gave us these partitions; null without them.
+    const std::shared_ptr<const rd_kafka_consumer_group_metadata_t>& membership() const noexcept {
+        return group_membership_;
+    }
+    bool is_closed() const noexcept { return is_closed_; }
+
     /// A failure of the client that it cannot mend by itself; told once.
     std::optional<Error> take_failure() { return std::exchange(failure_, std::nullopt); }
     bool is_stopped() const noexcept { return is_stopped_; }
@@ -55,6 +81,8 @@ class ConsumerCore final : public ContextMember {
     void serve_later();
     /// The same after a moment: somebody else has the memory that the next record needs.
     void serve_when_memory_may_be_free();
+    void on_held() noexcept { ++counts_.held; }
+    void on_held_no_more() noexcept { --counts_.held; }
     bool attach(RecordLoop& loop) noexcept;
     void detach(const RecordLoop& loop) noexcept;
 
@@ -83,13 +111,20 @@ class ConsumerCore final : public ContextMember {
     void on_tick();
     void serve();
     void give_up_departure();
-    void handle(rd_kafka_event_t& event);
-    void on_rebalance(rd_kafka_event_t& event);
+    struct DestroyEvent {
+        void operator()(rd_kafka_event_t* event) const noexcept { rd_kafka_event_destroy(event); }
+    };
+    using Event = std::unique_ptr<rd_kafka_event_t, DestroyEvent>;
+
+    void handle(Event event);
+    void on_rebalance(Event event);
     void on_given(const rd_kafka_topic_partition_list_t& partitions);
     void on_taken(const rd_kafka_topic_partition_list_t& partitions);
+    void forget_revoked() noexcept;
     void note_problem(int code, std::string text);
 
     void accept(rd_kafka_message_t& message);
+    void note_first() noexcept;
     AssignedPartition* partition_of(const rd_kafka_message_t& message) noexcept;
     void forget_chunk_of_revoked() noexcept;
     void store_positions();
@@ -106,6 +141,9 @@ class ConsumerCore final : public ContextMember {
     std::optional<EventSignal> signal_; // gone once closed
     std::shared_ptr<ConsumerSession> session_;
     std::shared_ptr<Departure> departure_ = std::make_shared<Departure>();
+    Keeper* const keeper_;
+    Event asked_back_; // a revocation that is not answered yet
+    std::shared_ptr<const rd_kafka_consumer_group_metadata_t> group_membership_;
 
     std::vector<std::shared_ptr<AssignedPartition>> partitions_;
     AssignedPartition* last_partition_ = nullptr; // of the last record: most come in runs
@@ -129,5 +167,8 @@ class ConsumerCore final : public ContextMember {
     std::size_t closing_ = 0; // who waits for the departure
     ConsumerStats counts_;
 };
+
+/// `Consumer::close`.
+asio::awaitable<void> close_consumer(std::shared_ptr<ConsumerCore> core, Duration at_most);
 
 } // namespace velostream::kafka::detail

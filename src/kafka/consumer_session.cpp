@@ -65,17 +65,6 @@ ClientConf conf_of(const ConsumerConfig& config) {
     return conf;
 }
 
-struct DestroyList {
-    void operator()(rd_kafka_topic_partition_list_t* list) const noexcept {
-        rd_kafka_topic_partition_list_destroy(list);
-    }
-};
-using PartitionList = std::unique_ptr<rd_kafka_topic_partition_list_t, DestroyList>;
-
-PartitionList new_list(std::size_t size) {
-    return PartitionList{rd_kafka_topic_partition_list_new(static_cast<int>(size))};
-}
-
 } // namespace
 
 std::vector<ConfigProblem> validate(const ConsumerConfig& config) {
@@ -90,7 +79,7 @@ ConsumerSession::ConsumerSession(const ConsumerConfig& config, const EventSignal
     signal.connect(events_);
     signal.connect(records_);
 
-    const auto topics = new_list(config.topics.size());
+    const PartitionList topics{rd_kafka_topic_partition_list_new(static_cast<int>(config.topics.size()))};
     for (const auto& topic : config.topics)
         rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
     const auto code = rd_kafka_subscribe(client_, topics.get());
@@ -148,11 +137,28 @@ void ConsumerSession::unassign(const rd_kafka_topic_partition_list_t& partitions
     }
 }
 
-void ConsumerSession::store(std::span<const Position> positions) {
-    if (positions.empty()) return;
-    const auto list = new_list(positions.size());
+std::shared_ptr<const rd_kafka_consumer_group_metadata_t> ConsumerSession::membership() const {
+    const std::unique_ptr<char, void (*)(char*)> name{rd_kafka_memberid(client_), [](char* id) {
+                                                          if (id) rd_kafka_mem_free(nullptr, id);
+                                                      }};
+    // Without a name the brokers would take us for somebody who is in no group, and check nothing.
+    if (!name || !*name) return nullptr;
+    const auto destroy = [](rd_kafka_consumer_group_metadata_t* metadata) {
+        if (metadata) rd_kafka_consumer_group_metadata_destroy(metadata);
+    };
+    return {rd_kafka_consumer_group_metadata(client_), destroy};
+}
+
+ConsumerSession::PartitionList ConsumerSession::list_of(std::span<const Position> positions) {
+    PartitionList list{rd_kafka_topic_partition_list_new(static_cast<int>(positions.size()))};
     for (const auto& [topic, partition, offset] : positions)
         rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset = offset;
+    return list;
+}
+
+void ConsumerSession::store(std::span<const Position> positions) {
+    if (positions.empty()) return;
+    const auto list = list_of(positions);
     rd_kafka_offsets_store(client_, list.get()); // a partition that is being taken away is refused, and that is right
 }
 

@@ -24,6 +24,14 @@ class ConsumerSession {
         std::int64_t offset;
     };
 
+    struct DestroyList {
+        void operator()(rd_kafka_topic_partition_list_t* list) const noexcept {
+            rd_kafka_topic_partition_list_destroy(list);
+        }
+    };
+    using PartitionList = std::unique_ptr<rd_kafka_topic_partition_list_t, DestroyList>;
+    static PartitionList list_of(std::span<const Position> positions);
+
     /// Subscribes. Throws as `ClientConf::open`.
     ConsumerSession(const ConsumerConfig& config, const EventSignal& signal);
     ConsumerSession(const ConsumerSession&) = delete;
@@ -42,6 +50,14 @@ class ConsumerSession {
     /// Answers to a rebalance event.
     void assign(const rd_kafka_topic_partition_list_t& partitions) noexcept;
     void unassign(const rd_kafka_topic_partition_list_t& partitions) noexcept;
+
+    /// True if the partitions were taken away without asking: somebody else may have them already.
+    bool is_assignment_lost() const noexcept { return rd_kafka_assignment_lost(client_) != 0; }
+
+    /// Who we are in the group now; null if the group does not know us any more. Waits for the client's own thread.
+    std::shared_ptr<const rd_kafka_consumer_group_metadata_t> membership() const;
+
+    rd_kafka_t* client() const noexcept { return client_; }
 
     /// What the next commit commits.
     void store(std::span<const Position> positions);

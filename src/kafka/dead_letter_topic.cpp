@@ -7,7 +7,9 @@
 #include <string>
 #include <utility>
 
+#include "exactly_once_core.hpp"
 #include "velostream/core/record_view.hpp"
+#include "velostream/kafka/error.hpp"
 
 namespace velostream::kafka {
 
@@ -20,22 +22,50 @@ NewTopic new_dead_letter_topic(const DeadLetterQueueConfig& config, int partitio
     return topic;
 }
 
-DeadLetterTopic::DeadLetterTopic(Producer& producer, std::optional<std::int32_t> partitions)
-    : producer_(&producer), partitions_(partitions) {
+asio::awaitable<Result<void>> ensure_dead_letter_topic(Admin admin, DeadLetterQueueConfig config,
+                                                       std::shared_ptr<Observer> observer, int partitions,
+                                                       Duration timeout) {
+    const auto topic = new_dead_letter_topic(config, partitions);
+    auto creating = admin.create_topics({topic}, timeout);
+    auto created = co_await std::move(creating);
+    if (created || created.error() != KafkaErrc::topic_already_exists) co_return created;
+
+    auto comparing = admin.differences(topic, timeout);
+    const auto found = co_await std::move(comparing);
+    if (found && observer)
+        for (const auto& [name, setting, wanted, actual] : *found)
+            observer->on_dead_letter_topic_differs({name, setting, wanted, actual});
+    co_return Result<void>{};
+}
+
+DeadLetterTopic::DeadLetterTopic(Producer& producer, std::optional<std::int32_t> partitions,
+                                 DeadLetterPartitioning partitioning)
+    : DeadLetterTopic(&producer, nullptr, partitions, partitioning) {}
+
+DeadLetterTopic::DeadLetterTopic(ExactlyOnceProcessor& processor, std::optional<std::int32_t> partitions,
+                                 DeadLetterPartitioning partitioning)
+    : DeadLetterTopic(nullptr, &processor, partitions, partitioning) {}
+
+DeadLetterTopic::DeadLetterTopic(Producer* producer, ExactlyOnceProcessor* processor,
+                                 std::optional<std::int32_t> partitions, DeadLetterPartitioning partitioning)
+    : producer_(producer), processor_(processor), partitions_(partitions), partitioning_(partitioning) {
     if (partitions && *partitions < 1)
         throw std::invalid_argument("partitions = " + std::to_string(*partitions) + ": must be >= 1");
 }
 
 asio::awaitable<Result<DeadLetterReceipt>> DeadLetterTopic::store(const DeadLetter& letter, CallContext& call) {
-    const bool has_partition = partitions_ && letter.source_partition() >= 0;
+    const auto partition = dead_letter_partition(partitioning_, partitions_, letter.source_partition(), letter.key());
     const RecordView record{.topic = letter.topic(),
-                            .partition = has_partition ? letter.source_partition() % *partitions_ : -1,
+                            .partition = partition,
                             .key = letter.key(),
                             .value = letter.value(),
                             .headers = letter.headers(),
                             .timestamp = letter.timestamp(),
                             .timestamp_type = TimestampType::create_time};
-    auto sending = producer_->async_send(record, call, asio::deferred);
+    if (processor_ && !processor_->core_->is_writable())
+        co_return Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR__STATE}), "no transaction is open"};
+    auto& producer = processor_ ? processor_->core_->producer() : *producer_->core_;
+    auto sending = detail::initiate_send(producer, record, &call, asio::deferred);
     const auto sent = co_await std::move(sending);
     if (!sent) co_return sent.error();
     co_return DeadLetterReceipt{.partition = sent->partition, .offset = sent->offset};

@@ -30,7 +30,9 @@ void FailureCause::note(int code, std::string text) {
     // "All brokers down" says less than what came before it, and a wrong password is what somebody has to mend.
     if (is_in_force() && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;
     if (is_in_force() && code_ == RD_KAFKA_RESP_ERR__AUTHENTICATION && code != code_) return;
-    code_ = code;
+    // Whom the client does not trust it cannot work with until somebody mends that.
+    const bool is_untrusted = code == RD_KAFKA_RESP_ERR__SSL && text.find("certificate") != std::string::npos;
+    code_ = is_untrusted ? RD_KAFKA_RESP_ERR__AUTHENTICATION : code;
     text_ = std::move(text);
     over_at_ = TimePoint::max();
 }

@@ -20,7 +20,8 @@ class FailureCause {
         TimePoint started;
     };
 
-    /// The client complains. `code` is the library's.
+    /// The client complains. `code` is the library's. A certificate that cannot be verified is an authentication that
+    /// failed, not a network that did.
     void note(int code, std::string text);
     /// A record was acknowledged: whatever it was, it is over.
     void note_success(TimePoint now) noexcept { over_at_ = std::min(over_at_, now); }

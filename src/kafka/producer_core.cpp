@@ -25,28 +25,13 @@ Delivery delivery_of(const rd_kafka_message_t& report) noexcept {
     return delivery;
 }
 
+// Of a record that perhaps nobody waits for any more.
+Error loss_of(const rd_kafka_message_t& report) {
+    return {make_error_code(static_cast<KafkaErrc>(report.err)),
+            "topic " + std::string{rd_kafka_topic_name(report.rkt)}};
+}
+
 } // namespace
-
-ProducerCore::ProducerCore(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account)
-    : config_(config),
-      executor_(std::move(executor)),
-      timer_(executor_),
-      signal_(std::in_place, executor_),
-      session_(new_session()),
-      account_(std::move(account)),
-      close_deadline_(*this, &ProducerCore::shut_down),
-      reopen_deadline_(*this, &ProducerCore::after_progress) {}
-
-ProducerCore::~ProducerCore() = default;
-
-std::shared_ptr<ProducerSession> ProducerCore::new_session() {
-    Listener& listener = *this;
-    return std::make_shared<ProducerSession>(config_, *signal_, listener);
-}
-
-void ProducerCore::join_context() {
-    if (!membership_.join(executor_, shared_from_this())) shut_down();
-}
 
 // Sends
 
@@ -71,6 +56,7 @@ void ProducerCore::start(SendOperation& operation, Outgoing record, const CallCo
     operation.bytes = record.size_bytes();
     operation.sequence = next_sequence_++;
     operation.started = timer_.coarse_now();
+    operation.is_alone = false;
     ++attached_;
     try {
         begin(operation, call);
@@ -164,6 +150,21 @@ bool ProducerCore::hand_over(SendOperation& operation) {
     }
 }
 
+bool ProducerCore::hand_over_alone(SendOperation& operation) {
+    if (operation.is_alone || transactions_ || is_reopening_ || state_ == State::closed) return false;
+    operation.is_alone = true;
+    try {
+        if (!alone_) alone_ = new_session_of_single_records();
+    } catch (const std::exception&) { // out of threads or memory: the refusal stands
+        return false;
+    }
+    const auto code = alone_->produce(operation.record.view(), &operation);
+    if (code == RD_KAFKA_RESP_ERR__FATAL) begin_reopen(); // so that it is sent again, and not blamed
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
+    ++counts_.sent_alone;
+    return true;
+}
+
 void ProducerCore::hand_over_waiting() {
     while (!waiting_.empty() && !is_reopening_ && session_ && has_room_for(waiting_.front())) {
         auto& operation = waiting_.front();
@@ -176,7 +177,7 @@ void ProducerCore::watch_cancellation(SendOperation& operation, const CallContex
     const auto slot = operation.slot();
     if (slot.is_connected()) operation.watch_caller();
     if (!call) return;
-    const auto call_slot = call->cancellation_slot();
+    const auto call_slot = call->caller_slot();
     if (call_slot == slot) return; // a coroutine that hands on its own
     if (call_slot.is_connected()) operation.watch_call(call_slot);
 }
@@ -209,6 +210,7 @@ void ProducerCore::fail(SendOperation& operation, Error error, When when) {
 // waiting.
 void ProducerCore::give_up(SendOperation& operation, Error error) {
     const auto keep = self();
+    if (operation.place == SendOperation::Place::handed_over) lose(error);
     fail(operation, std::move(error), When::later);
     hand_over_waiting(); // a large record at the front may have held up smaller ones
     after_progress();
@@ -245,7 +247,7 @@ void ProducerCore::listen() {
 
 // Whether somebody waits for events; otherwise nothing of ours keeps the execution context running.
 bool ProducerCore::is_wanted() const {
-    return state_ != State::closed && (attached_ > 0 || state_ == State::closing || idle_.size() > 0);
+    return state_ != State::closed && (attached_ > 0 || state_ == State::closing || idle_.size() > 0 || transactions_);
 }
 
 void ProducerCore::on_events() {
@@ -255,6 +257,7 @@ void ProducerCore::on_events() {
     signal_->clear();
     is_serving_ = true;
     session->serve();
+    if (const auto alone = alone_; alone && signal_ && !thrown_) alone->serve();
     is_serving_ = false;
     if (const auto thrown = std::exchange(thrown_, nullptr)) {
         asio::post(executor_, [self = keep] { self->on_events(); }); // the reports after the one whose handler threw
@@ -281,10 +284,14 @@ void ProducerCore::on_problem(int code, const char* text) noexcept {
 
 void ProducerCore::settle(SendOperation& operation, const rd_kafka_message_t& report) {
     if (report.err == RD_KAFKA_RESP_ERR_NO_ERROR) return settle_written(operation, report);
+    // The brokers refuse the whole batch of a record that is not well, and do not say which one that is.
+    if (report.err == RD_KAFKA_RESP_ERR_INVALID_RECORD && operation && hand_over_alone(operation)) return;
     give_room_back(operation);
+    if (transactions_) lose(loss_of(report));
     if (!operation) return recycle(operation);
-    if (is_reopening_ && rd_kafka_message_status(&report) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
+    if (is_reopening_ && !transactions_ && rd_kafka_message_status(&report) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
         operation.place = SendOperation::Place::returned;
+        operation.is_alone = false;
         return returned_.push_back(operation);
     }
     fail(operation, failure_of(operation, report), When::now);
@@ -341,105 +348,6 @@ Error ProducerCore::failure_of(const SendOperation& operation, const rd_kafka_me
                           : cause_.perhaps_written(send, timer_.coarse_now());
     if (is_reopening_ && !is_certain) return cause_.perhaps_written(send, timer_.coarse_now());
     return FailureCause::refused(send, report.err, is_certain);
-}
-
-// Life
-
-// Records come back in the order in which they would have been sent; those that are certainly not written are handed
-// over again, before any later one, so that no partition sees an older record after a newer one.
-void ProducerCore::begin_reopen() {
-    if (is_reopening_) return;
-    is_reopening_ = true;
-    ++counts_.reopened;
-    cause_.note(RD_KAFKA_RESP_ERR__FATAL, session_->fatal_error());
-    session_->purge();
-}
-
-void ProducerCore::reopen_when_empty() {
-    if (!is_reopening_ || in_flight_ > 0 || reopen_deadline_.is_armed()) return;
-    try {
-        session_ = new_session();
-    } catch (const std::exception& problem) { // out of threads or memory: worth another try
-        cause_.note(RD_KAFKA_RESP_ERR__FATAL, problem.what());
-        return timer_.arm(reopen_deadline_, timer_.now() + std::chrono::milliseconds{500});
-    }
-    is_reopening_ = false;
-
-    std::vector<SendOperation*> returned;
-    returned.reserve(returned_.size());
-    while (!returned_.empty()) {
-        returned.push_back(&returned_.front());
-        leave_queue(returned_.front());
-    }
-    std::ranges::sort(returned, std::ranges::greater{}, &SendOperation::sequence);
-    for (auto* operation : returned) {
-        operation->place = SendOperation::Place::waiting;
-        waiting_.push_front(*operation);
-    }
-    hand_over_waiting();
-}
-
-// Of several the shortest grace counts.
-void ProducerCore::begin_close(Duration grace) {
-    if (state_ == State::closed) return;
-    const auto at = saturating_add(timer_.now(), grace);
-    if (state_ == State::open || at < close_at_) {
-        close_at_ = at;
-        timer_.arm(close_deadline_, at);
-    }
-    state_ = State::closing;
-    after_progress();
-}
-
-void ProducerCore::shut_down() {
-    if (state_ == State::closed) return;
-    const auto keep = self();
-    state_ = State::closed;
-    for (const auto& operation : pool_) {
-        if (!*operation) continue;
-        Error error{Errc::producer_closed};
-        if (operation->place == SendOperation::Place::handed_over) error = error.with_inner(Errc::send_outcome_unknown);
-        fail(*operation, std::move(error), When::later);
-    }
-    timer_.disarm(close_deadline_);
-    timer_.disarm(reopen_deadline_);
-    timer_.rest();
-    disconnect();
-    charged_.release();
-    in_flight_ = 0; // no report comes any more
-    in_flight_bytes_ = 0;
-    idle_.wake_all(asio::error::operation_aborted);
-    closed_.wake_all();
-}
-
-void ProducerCore::retire() {
-    shut_down();
-    membership_.leave();
-}
-
-// In this order: a client that is still connected writes to the number of the signal's descriptor, whoever has it then.
-void ProducerCore::disconnect() noexcept {
-    if (session_) session_->disconnect();
-    signal_.reset();
-    session_.reset();
-}
-
-// Also when it is closed: it has the executor until it is destroyed.
-bool ProducerCore::detach() noexcept {
-    state_ = State::closed;
-    timer_.abandon();
-    return true;
-}
-
-void ProducerCore::drop() noexcept {
-    disconnect();
-    const auto dropped = std::exchange(pool_, {}); // a handler may send on its way out, which is refused
-    free_ = nullptr;
-    for (const auto& operation : dropped) operation->forget_slots();
-    for (const auto& operation : dropped) operation->reset();
-    charged_.release();
-    for (auto* const waiters : {&idle_, &closed_}) waiters->wake_all(asio::error::operation_aborted);
-    executor_ = {}; // a strand of the context must not outlive it
 }
 
 ProducerStats ProducerCore::stats() const {

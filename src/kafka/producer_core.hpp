@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,7 +32,16 @@ namespace velostream::kafka::detail {
 /// report, attached or not.
 class ProducerCore final : public ContextMember, private ProducerSession::Listener {
   public:
-    ProducerCore(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account);
+    /// For a producer that writes in transactions. Its client is not replaced after a fatal error: what was handed over
+    /// belongs to a transaction, and that is over.
+    struct Transactions : TransactionalIdentity {
+        /// A record that was handed over may not have been written, or the client is broken: the open transaction must
+        /// be aborted. Called while events are served.
+        std::function<void(const Error&)> on_loss;
+    };
+
+    ProducerCore(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account,
+                 std::optional<Transactions> transactions = std::nullopt);
     ~ProducerCore() override;
 
     /// Once, when it has an owner.
@@ -62,6 +72,9 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void after_progress();
 
     ProducerStats stats() const;
+    const std::shared_ptr<ProducerSession>& session() const noexcept { return session_; }
+    /// Why the client cannot reach its brokers; nothing if it can.
+    std::optional<Error> cause() const { return cause_.error(); }
     const asio::any_io_executor& executor() const noexcept { return executor_; }
 
   private:
@@ -73,6 +86,7 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     bool charge(Bytes in_flight_bytes) noexcept;
     void give_memory_back() noexcept;
     bool hand_over(SendOperation& operation);
+    bool hand_over_alone(SendOperation& operation); // false if it cannot be tried, or not now
     void hand_over_waiting();
     static void watch_cancellation(SendOperation& operation, const CallContext* call);
     void leave_queue(SendOperation& operation) noexcept;
@@ -94,6 +108,7 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
 
     // Life
     std::shared_ptr<ProducerSession> new_session();
+    std::shared_ptr<ProducerSession> new_session_of_single_records();
     void begin_reopen();
     void reopen_when_empty();
     std::shared_ptr<ProducerCore> self() { return std::static_pointer_cast<ProducerCore>(shared_from_this()); }
@@ -101,12 +116,18 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     bool detach() noexcept override;
     void drop() noexcept override;
 
+    void lose(const Error& error) const {
+        if (transactions_) transactions_->on_loss(error);
+    }
+
     const ProducerConfig config_;
+    const std::optional<Transactions> transactions_;
     asio::any_io_executor executor_;
     ContextMembership membership_; // also what keeps this alive until it retires
     DeadlineTimer<> timer_;
     std::optional<EventSignal> signal_; // gone once closed
     std::shared_ptr<ProducerSession> session_;
+    std::shared_ptr<ProducerSession> alone_; // for records whose batch was refused; null until there is one
     State state_ = State::open;
     // After a fatal error: the old client's records come back, and nothing is handed over until the last one has.
     bool is_reopening_ = false;

@@ -13,7 +13,8 @@ namespace velostream::kafka {
 
 namespace {
 
-ClientConf conf_of(const ProducerConfig& config) {
+ClientConf conf_of(const ProducerConfig& config,
+                   const std::optional<TransactionalIdentity>& transactions = std::nullopt) {
     using std::chrono::milliseconds;
     ClientConf conf{config.bootstrap_servers, config.client_id};
     conf.check(config.delivery_timeout >= milliseconds{10}, "delivery_timeout",
@@ -26,9 +27,9 @@ ClientConf conf_of(const ProducerConfig& config) {
     if (!conf.problems().empty()) return conf;
 
     // A little before our own deadline, so that the library's report, which knows whether the record was written,
-    // mostly comes first. It is up to a second late.
-    constexpr Duration most_lateness = std::chrono::seconds{1};
-    conf.set("message.timeout.ms", config.delivery_timeout - std::min(config.delivery_timeout / 10, most_lateness));
+    // mostly comes first: it is up to a second late.
+    constexpr Duration enough = milliseconds{1200};
+    conf.set("message.timeout.ms", config.delivery_timeout - std::min(config.delivery_timeout / 4, enough));
     conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(config.linger).count()));
     conf.set("compression.type", std::string{to_string(config.compression)});
     conf.set("enable.idempotence", "true");
@@ -36,7 +37,12 @@ ClientConf conf_of(const ProducerConfig& config) {
     // Our own budget is the only one: a full queue of the library would be an error instead of a wait.
     conf.set("queue.buffering.max.messages", 0);
     conf.set("queue.buffering.max.kbytes", std::numeric_limits<std::int32_t>::max());
-    conf.set(config.properties, {"delivery.report.only.error", "enabled_events", "log.queue", "transactional.id"});
+    if (transactions) {
+        conf.set("transactional.id", transactions->id);
+        conf.set("transaction.timeout.ms", transactions->timeout);
+    }
+    conf.set(config.properties, {"delivery.report.only.error", "enabled_events", "log.queue", "transactional.id",
+                                 "transaction.timeout.ms"});
     return conf;
 }
 
@@ -88,12 +94,17 @@ void ProducerSession::Hook::on_problem(rd_kafka_t*, int code, const char* text, 
     if (auto* const listener = static_cast<Hook*>(self)->listener) listener->on_problem(code, text);
 }
 
-ProducerSession::ProducerSession(const ProducerConfig& config, const EventSignal& signal, Listener& listener)
-    : hook_(std::make_unique<Hook>(&listener)) {
-    auto conf = conf_of(config);
+ProducerSession::ProducerSession(const ProducerConfig& config, const EventSignal& signal, Listener& listener,
+                                 const std::optional<TransactionalIdentity>& transactions)
+    : has_transactions_(transactions.has_value()), hook_(std::make_unique<Hook>(&listener)) {
+    auto conf = conf_of(config, transactions);
     rd_kafka_conf_set_opaque(conf.get(), hook_.get());
-    rd_kafka_conf_set_dr_msg_cb(conf.get(), &Hook::on_report);
-    rd_kafka_conf_set_error_cb(conf.get(), &Hook::on_problem);
+    if (has_transactions_) {
+        rd_kafka_conf_set_events(conf.get(), RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    } else {
+        rd_kafka_conf_set_dr_msg_cb(conf.get(), &Hook::on_report);
+        rd_kafka_conf_set_error_cb(conf.get(), &Hook::on_problem);
+    }
     client_ = conf.open(RD_KAFKA_PRODUCER);
     events_ = rd_kafka_queue_get_main(client_);
     signal.connect(events_);
@@ -102,6 +113,7 @@ ProducerSession::ProducerSession(const ProducerConfig& config, const EventSignal
 ProducerSession::~ProducerSession() {
     disconnect();
     hook_->listener = nullptr;
+    reports_.reset();
     run_in_background([client = client_, events = events_, topics = std::move(topics_),
                        hook = std::shared_ptr<Hook>{std::move(hook_)}] {
         for (const auto& [name, topic] : topics) rd_kafka_topic_destroy(topic);
@@ -169,6 +181,29 @@ rd_kafka_resp_err_t ProducerSession::produce_in_full(rd_kafka_topic_t* topic, co
     const auto code = rd_kafka_error_code(failure);
     rd_kafka_error_destroy(failure);
     return code;
+}
+
+void ProducerSession::serve() noexcept {
+    if (!has_transactions_) {
+        rd_kafka_queue_poll_callback(events_, 0);
+        return;
+    }
+    while (hook_->listener) {
+        if (!reports_) reports_.reset(rd_kafka_queue_poll(events_, 0));
+        if (!reports_) return;
+        const auto type = rd_kafka_event_type(reports_.get());
+        while (const auto* report = type == RD_KAFKA_EVENT_DR ? rd_kafka_event_message_next(reports_.get()) : nullptr)
+            if (!hook_->listener->on_report(*report)) return;
+        if (type == RD_KAFKA_EVENT_ERROR)
+            hook_->listener->on_problem(rd_kafka_event_error(reports_.get()),
+                                        rd_kafka_event_error_string(reports_.get()));
+        reports_.reset();
+    }
+}
+
+void ProducerSession::drain() noexcept {
+    reports_.reset();
+    while (const Event dropped{rd_kafka_queue_poll(events_, 0)}) continue;
 }
 
 void ProducerSession::purge() noexcept {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -15,6 +16,12 @@
 #include "velostream/kafka/producer_config.hpp"
 
 namespace velostream::kafka {
+
+/// What a client needs to write in transactions.
+struct TransactionalIdentity {
+    std::string id;
+    Duration timeout; // after which the brokers abort
+};
 
 /// One client handle of a producer, from its creation to its replacement. It is destroyed in the background, since that
 /// blocks.
@@ -32,7 +39,8 @@ class ProducerSession {
     };
 
     /// Throws as `ClientConf::open`. The listener must outlive this object.
-    ProducerSession(const ProducerConfig& config, const EventSignal& signal, Listener& listener);
+    ProducerSession(const ProducerConfig& config, const EventSignal& signal, Listener& listener,
+                    const std::optional<TransactionalIdentity>& transactions = std::nullopt);
     ProducerSession(const ProducerSession&) = delete;
     ProducerSession& operator=(const ProducerSession&) = delete;
     ~ProducerSession();
@@ -48,13 +56,20 @@ class ProducerSession {
     ///
     /// Reports are taken through the library's callback and not as an event: an event keeps its thousands of messages
     /// until the end, and what replaces them then finds only memory that no cache holds.
-    void serve() noexcept { rd_kafka_queue_poll_callback(events_, 0); }
+    ///
+    /// In transactions they do come as events: commit and abort would call the callback on their own thread.
+    void serve() noexcept;
 
     /// Makes everything that was handed over come back now.
     void purge() noexcept;
 
     /// What a fatal error was about.
     std::string fatal_error() const;
+
+    /// For calls that block.
+    rd_kafka_t* client() const noexcept { return client_; }
+    /// Drops everything that there is to tell. For the thread that ends a session which nobody serves any more.
+    void drain() noexcept;
 
   private:
     rd_kafka_topic_t* topic(std::string_view name);
@@ -66,6 +81,13 @@ class ProducerSession {
         static void on_problem(rd_kafka_t* client, int code, const char* text, void* self);
     };
 
+    struct DestroyEvent {
+        void operator()(rd_kafka_event_t* event) const noexcept { rd_kafka_event_destroy(event); }
+    };
+    using Event = std::unique_ptr<rd_kafka_event_t, DestroyEvent>;
+
+    const bool has_transactions_;
+    Event reports_;              // those of its messages that are left were not told yet
     std::unique_ptr<Hook> hook_; // what the client knows of us; it outlives us in the background
     rd_kafka_t* client_ = nullptr;
     rd_kafka_queue_t* events_ = nullptr;

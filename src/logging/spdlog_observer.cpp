@@ -41,6 +41,8 @@ LogSelection LogSelection::from(const StreamingConfig& config) noexcept {
             .circuit_details = config.debug_circuit_breakers,
             .retry_attempts = config.log_retry_attempts,
             .retry_details = config.debug_retries,
+            .refused_calls = config.debug_resource_management,
+            .limit_changes = config.debug_resource_management,
             .dead_letters = config.debug_resource_management || config.debug_circuit_breakers || config.debug_retries};
 }
 
@@ -102,6 +104,19 @@ void SpdlogObserver::on_call_rejected(const CallRejected& event) noexcept {
           [&](LogLine& line) { line.add("breaker", event.breaker).add("retry_after", event.retry_after); });
 }
 
+void SpdlogObserver::on_call_refused(const CallRefused& event) noexcept {
+    print(*logger_, level_of(false, selection_.refused_calls), "call_refused", [&](LogLine& line) {
+        line.add("limiter", event.limiter).add("why", event.why);
+        line.add("retry_after", event.error.retry_after()).add("error", event.error);
+    });
+}
+
+void SpdlogObserver::on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept {
+    print(*logger_, level_of(false, selection_.limit_changes), "concurrency_limit_changed", [&](LogLine& line) {
+        line.add("limiter", event.limiter).add("from", event.from).add("to", event.to).add("why", event.why);
+    });
+}
+
 void SpdlogObserver::on_retry_scheduled(const RetryScheduled& event) noexcept {
     const auto level = level_of(selection_.retry_attempts, selection_.retry_details);
     print(*logger_, level, "retry_scheduled", [&](LogLine& line) {
@@ -111,8 +126,10 @@ void SpdlogObserver::on_retry_scheduled(const RetryScheduled& event) noexcept {
 
 void SpdlogObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
     const auto level = level_of(selection_.retry_attempts, selection_.retry_details);
-    print(*logger_, level, "retry_given_up",
-          [&](LogLine& line) { line.add("attempts", event.attempts).add("why", event.why).add("error", event.error); });
+    print(*logger_, level, "retry_given_up", [&](LogLine& line) {
+        line.add("attempts", event.attempts).add("elapsed", event.elapsed);
+        line.add("why", event.why).add("error", event.error);
+    });
 }
 
 void SpdlogObserver::on_dead_letter_stored(const DeadLetterStored& event) noexcept {
@@ -124,6 +141,32 @@ void SpdlogObserver::on_dead_letter_delayed(const DeadLetterDelayed& event) noex
     print(*logger_, spdlog::level::warn, "dead_letter_delayed", [&](LogLine& line) {
         line.add("topic", event.topic).add("failed_deliveries", event.failed_deliveries);
         line.add("error", event.delivery_error);
+    });
+}
+
+void SpdlogObserver::on_dead_letter_spooled(const DeadLetterSpooled& event) noexcept {
+    print(*logger_, level_of(false, selection_.dead_letters), "dead_letter_spooled", [&](LogLine& line) {
+        line.add("topic", event.topic).add("waiting", event.waiting).add("error", event.error);
+    });
+}
+
+void SpdlogObserver::on_dead_letter_flood(const DeadLetterFlood& event) noexcept {
+    print(*logger_, spdlog::level::err, "dead_letter_flood", [&](LogLine& line) {
+        line.add("topic", event.topic).add("why", event.why).add("hold", event.hold).add("error", event.error);
+    });
+}
+
+void SpdlogObserver::on_dead_letters_stuck(const DeadLettersStuck& event) noexcept {
+    print(*logger_, spdlog::level::err, "dead_letters_stuck", [&](LogLine& line) {
+        line.add("topic", event.topic).add("waiting", event.waiting).add("failed_deliveries", event.failed_deliveries);
+        line.add("error", event.delivery_error);
+    });
+}
+
+void SpdlogObserver::on_dead_letter_topic_differs(const DeadLetterTopicDiffers& event) noexcept {
+    print(*logger_, spdlog::level::warn, "dead_letter_topic_differs", [&](LogLine& line) {
+        line.add("topic", event.topic).add("setting", event.setting);
+        line.add("wanted", event.wanted).add("actual", event.actual);
     });
 }
 

@@ -6,11 +6,12 @@
 #include <memory>
 #include <stdexcept>
 #include <string_view>
-#include <unordered_set>
+#include <type_traits>
 #include <utility>
 
 #include "testing/explored_memory.hpp"
 #include "testing/fiber.hpp"
+#include "testing/visited_states.hpp"
 
 namespace velostream::testing {
 
@@ -54,7 +55,8 @@ class InterleavingExplorer {
         std::size_t chosen, count;
     };
     struct Thread {
-        std::unique_ptr<Fiber> fiber;
+        std::unique_ptr<std::byte[]> stack = std::make_unique_for_overwrite<std::byte[]>(Fiber::stack_size);
+        std::unique_ptr<Fiber> fiber = std::make_unique<Fiber>(stack.get());
         bool ended = false;
         std::uint64_t answers = 0; // with its code, this is where it stands
     };
@@ -67,7 +69,9 @@ class InterleavingExplorer {
     Fiber& pick_next();
     std::size_t choose(std::size_t count);
     std::uint64_t state() const;
-    void check(const std::vector<std::function<void()>>& checks);
+    template <class... Arguments>
+    void check(const std::vector<std::function<void(Arguments...)>>& checks, std::type_identity_t<Arguments>... with);
+    bool stops_here();
     void fail(const std::string& why);
     bool is_new() const noexcept { return depth_ >= path_.size(); }
     bool is_over() const noexcept { return is_covered_ || !report_.failure.empty(); }
@@ -75,12 +79,12 @@ class InterleavingExplorer {
     const std::function<void(Interleaving&)>& scenario_;
     const Exploration exploration_;
     ExplorationReport report_;
-    std::unordered_set<std::uint64_t> visited_;
+    VisitedStates visited_;
     std::vector<Choice> path_;
 
     // Of the scenario.
     Interleaving run_;
-    std::vector<std::unique_ptr<std::byte[]>> stacks_;
+    std::vector<Thread> threads_;
     std::vector<Location*> locations_;
     std::vector<std::uint64_t> initial_;
     bool is_built_ = false;
@@ -88,9 +92,8 @@ class InterleavingExplorer {
     // Of one execution.
     ExploredMemory memory_;
     Fiber main_;
-    std::vector<Thread> threads_;
-    std::size_t depth_ = 0, steps_ = 0, current_ = 0;
-    bool is_running_ = false, is_covered_ = false, is_tracing_ = false;
+    std::size_t depth_ = 0, steps_ = 0, current_ = 0, switches_ = 0;
+    bool is_running_ = false, is_covered_ = false, is_stopped_ = false, is_tracing_ = false;
 };
 
 thread_local InterleavingExplorer* InterleavingExplorer::active = nullptr;
@@ -123,24 +126,25 @@ void InterleavingExplorer::build() {
     scenario_(run_);
     if (run_.threads_.empty() || run_.threads_.size() > most_threads)
         throw std::invalid_argument{"explore: a scenario has 1 to 8 threads"};
-    for (std::size_t thread = 0; thread < run_.threads_.size(); ++thread)
-        stacks_.push_back(std::make_unique_for_overwrite<std::byte[]>(Fiber::stack_size));
+    threads_.resize(run_.threads_.size());
     for (const auto* location : locations_) initial_.push_back(location->latest);
     is_built_ = true;
 }
 
 void InterleavingExplorer::execute() {
-    depth_ = steps_ = current_ = 0;
-    is_covered_ = false;
+    depth_ = steps_ = current_ = switches_ = 0;
+    is_covered_ = is_stopped_ = false;
     run_.failure_.clear();
     run_.history_ = 0;
     for (std::size_t number = 0; number < locations_.size(); ++number) locations_[number]->latest = initial_[number];
     for (const auto& reset : run_.begin_) reset();
     memory_.reset(locations_, run_.threads_.size());
 
-    threads_.resize(run_.threads_.size());
     for (std::size_t index = 0; index < threads_.size(); ++index) {
-        threads_[index].fiber = std::make_unique<Fiber>(stacks_[index].get(), [this, index]() -> Fiber* {
+        auto& thread = threads_[index];
+        thread.ended = false;
+        thread.answers = 0;
+        thread.fiber->begin([this, index]() -> Fiber* {
             threads_[index].answers = 1; // it has begun
             run_.threads_[index]();
             return &end_thread();
@@ -150,8 +154,10 @@ void InterleavingExplorer::execute() {
     is_running_ = true;
     main_.resume(first);
     is_running_ = false;
-    if (!is_over()) check(run_.finally_);
-    threads_.clear();
+    if (is_stopped_)
+        check(run_.stopped_, current_);
+    else if (!is_over())
+        check(run_.finally_);
 }
 
 bool InterleavingExplorer::next_path() {
@@ -179,17 +185,34 @@ Fiber& InterleavingExplorer::pick_next() {
     if (is_new() || is_tracing_) check(run_.always_); // else it was checked when this way was first gone
     if (std::ranges::all_of(threads_, &Thread::ended)) return main_;
     if (++steps_ > exploration_.most_steps) fail("no end in sight: a thread waits for another");
-    if (is_new() && !is_tracing_ && !visited_.insert(state()).second) is_covered_ = true;
     if (is_over()) return main_;
+    if (is_new() && !is_tracing_ && !visited_.insert(state())) {
+        is_covered_ = true;
+        return main_;
+    }
 
     std::array<std::size_t, most_threads> able{};
     std::size_t count = 0;
-    if (!threads_[current_].ended) able[count++] = current_;
+    const bool can_go_on = !threads_[current_].ended;
+    if (can_go_on) able[count++] = current_;
     for (std::size_t index = 0; index < threads_.size(); ++index) {
         if (index != current_ && !threads_[index].ended) able[count++] = index;
     }
-    current_ = able[choose(count)];
+    if (count == 1 && stops_here()) return main_;
+    if (can_go_on && switches_ == exploration_.most_switches) count = 1;
+    const auto chosen = choose(count);
+    if (can_go_on && chosen != 0) ++switches_;
+    current_ = able[chosen];
     return *threads_[current_].fiber;
+}
+
+// Of the one thread that has not ended: it goes on first, then it is left where it stands.
+bool InterleavingExplorer::stops_here() {
+    if (run_.stopped_.empty() || threads_.size() == 1) return false;
+    is_stopped_ = choose(2) == 1;
+    if (is_stopped_)
+        current_ = static_cast<std::size_t>(std::ranges::find(threads_, false, &Thread::ended) - threads_.begin());
+    return is_stopped_;
 }
 
 std::size_t InterleavingExplorer::choose(std::size_t count) {
@@ -201,12 +224,15 @@ std::size_t InterleavingExplorer::choose(std::size_t count) {
 std::uint64_t InterleavingExplorer::state() const {
     auto hash = mixed(run_.history_, memory_.hash());
     for (const auto& thread : threads_) hash = mixed(hash, thread.answers * 2 + (thread.ended ? 1 : 0));
+    if (exploration_.most_switches != ~std::size_t{0}) hash = mixed(hash, switches_ * most_threads + current_);
     return hash;
 }
 
-void InterleavingExplorer::check(const std::vector<std::function<void()>>& checks) {
+template <class... Arguments>
+void InterleavingExplorer::check(const std::vector<std::function<void(Arguments...)>>& checks,
+                                 std::type_identity_t<Arguments>... with) {
     const bool was_running = std::exchange(is_running_, false);
-    for (const auto& one : checks) one();
+    for (const auto& one : checks) one(with...);
     is_running_ = was_running;
     if (!run_.failure_.empty()) fail(run_.failure_);
 }
@@ -287,6 +313,9 @@ void Interleaving::always(std::function<void()> check) {
 }
 void Interleaving::finally(std::function<void()> check) {
     finally_.push_back(std::move(check));
+}
+void Interleaving::stopped(std::function<void(std::size_t)> check) {
+    stopped_.push_back(std::move(check));
 }
 void Interleaving::fail(const std::string& why) {
     if (failure_.empty()) failure_ = why;

@@ -142,7 +142,7 @@ void ManualTime::sleep_until(const asio::any_io_executor& executor, TimePoint at
 }
 
 void ManualTime::advance(Duration by) {
-    advance_to(now() + by);
+    advance_to(saturating_add(now(), by));
 }
 
 void ManualTime::advance_to(TimePoint at) {
@@ -150,7 +150,7 @@ void ManualTime::advance_to(TimePoint at) {
 }
 
 void ManualTime::run_for(asio::io_context& context, Duration by) {
-    const auto end = now() + by;
+    const auto end = saturating_add(now(), by);
     for (;;) {
         context.restart();
         context.poll();

@@ -21,6 +21,18 @@ void RecordingObserver::on_circuit_state_changed(const CircuitStateChanged& even
     transitions_.push_back({std::string{event.breaker}, event.from, event.to, std::string{event.why}, event.at});
 }
 
+void RecordingObserver::on_call_refused(const CallRefused& event) noexcept {
+    const std::lock_guard lock{mutex_};
+    names_.emplace_back("call_refused");
+    refusals_.push_back({std::string{event.limiter}, std::string{event.why}, event.error});
+}
+
+void RecordingObserver::on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept {
+    const std::lock_guard lock{mutex_};
+    names_.emplace_back("concurrency_limit_changed");
+    limit_changes_.push_back({std::string{event.limiter}, event.from, event.to, std::string{event.why}});
+}
+
 void RecordingObserver::on_retry_scheduled(const RetryScheduled& event) noexcept {
     const std::lock_guard lock{mutex_};
     names_.emplace_back("retry_scheduled");
@@ -30,7 +42,7 @@ void RecordingObserver::on_retry_scheduled(const RetryScheduled& event) noexcept
 void RecordingObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
     const std::lock_guard lock{mutex_};
     names_.emplace_back("retry_given_up");
-    given_up_.push_back({event.attempts, std::string{event.why}, event.error});
+    given_up_.push_back({event.attempts, std::string{event.why}, event.error, event.elapsed});
 }
 
 } // namespace velostream::testing

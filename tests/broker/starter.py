@@ -80,9 +80,9 @@ class Brokers(Case):
         self.addCleanup(run, "remove", self.folder)
         self.address = self.command("start", self.folder, *arguments).strip()
 
-    def answers(self):
+    def answers(self, *options):
         """Whether all brokers that the cluster knows of are there, and how many it knows of."""
-        listed = subprocess.run(["kcat", "-b", self.address, "-m", "1", "-L"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        listed = subprocess.run(["kcat", "-b", self.address, *options, "-m", "1", "-L"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 timeout=TIMEOUT)
         return sum(line.startswith("  broker ") for line in listed.stdout.splitlines()) if listed.returncode == 0 else None
 
@@ -105,6 +105,17 @@ class Brokers(Case):
         self.command("stop", self.folder)
         self.assertIsNone(self.answers())
         self.assertTrue((self.folder / "0/data/.kafka_cleanshutdown").exists())
+
+    def test_secured_brokers_ask_for_passwords_and_show_a_certificate(self):
+        self.addCleanup(run, "remove", self.folder)
+        self.command("start", "--secured", self.folder)
+        for name, properties in (("sasl", ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.username=alice",
+                                           "sasl.password=alice-secret"]),
+                                 ("tls", ["security.protocol=SSL", f"ssl.ca.location={self.folder / 'ca.pem'}"])):
+            self.address = (self.folder / f"{name}_address").read_text().strip()
+            options = [word for each in properties for word in ("-X", each)]
+            self.assertEqual(self.answers(*options), 1, name)
+            self.assertIsNone(self.answers(*options[:-2], "-X", "socket.connection.setup.timeout.ms=1000"), name)
 
     def test_every_thread_of_a_paused_broker_stands_still(self):
         self.start()

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/post.hpp>
 #include <optional>
 
 #include "support/run_coroutine.hpp"
@@ -122,6 +123,26 @@ TEST_P(CancelledPipelineTest, DuringTheBackoff) {
     expect_nothing_left();
 }
 
+TEST_P(CancelledPipelineTest, WhenTheBackoffHasJustEnded) {
+    const RetryBudget budget{{.ratio = 0, .reserve_per_second = 10}};
+    RetryExecutor<testing::ManualTime> spending{RetryConfig{.backoff_strategy = FixedInterval{1s}},
+                                                RetryOptions{.budget = budget}, nullptr, time};
+    Pipeline guarded{breaker, spending};
+    operation.fails(Errc::connect_failed);
+    const auto call = testing::start(*io, guarded.execute(operation));
+
+    asio::post(*io, [&] { call.cancel(GetParam()); });
+    time.advance(1s); // its end is on the way, behind the cancellation
+    io->restart();
+    io->poll();
+
+    EXPECT_EQ(call.value().error(), Errc::cancelled);
+    EXPECT_EQ(call.value().error().attempts(), 1u);
+    EXPECT_EQ(operation.calls(), 1u);
+    EXPECT_EQ(budget.get_stats(time.now()).refunded, 1u);
+    expect_nothing_left();
+}
+
 TEST_P(CancelledPipelineTest, BeforeItsFirstAwait) {
     Pipeline guarded{retry, breaker};
     operation.returns(1);
@@ -158,6 +179,28 @@ TEST_P(CancelledPipelineTest, WhenTheOperationAnswersWithAnErrorThatWouldBeRetri
 
     EXPECT_EQ(call.value().error(), Errc::cancelled);
     EXPECT_EQ(operation.calls(), 1u);
+    expect_nothing_left();
+}
+
+TEST_P(CancelledPipelineTest, WhateverTheOperationMakesOfItNobodyJudgesTheCall) {
+    Pipeline guarded{retry, breaker};
+    const auto hides_cancellation = [this](CallContext&) -> asio::awaitable<Result<int>> {
+        co_await asio::this_coro::throw_if_cancelled(false);
+        auto result = co_await operation();
+        co_return Errc::connect_failed;
+    };
+    operation.hangs();
+    const auto call = testing::start(*io, guarded.execute(hides_cancellation));
+
+    call.cancel(GetParam());
+    io->poll();
+
+    EXPECT_EQ(call.value().error(), Errc::cancelled);
+    EXPECT_EQ(*call.value().error().inner(), Errc::connect_failed);
+    EXPECT_EQ(breaker.get_stats().cancelled, 1u);
+    EXPECT_EQ(breaker.get_stats().window_calls, 1u) << "the one that opened the circuit";
+    EXPECT_EQ(retry.get_stats().retries, 0u);
+    EXPECT_EQ(retry.get_stats().cancelled, 1u);
     expect_nothing_left();
 }
 

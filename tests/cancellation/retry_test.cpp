@@ -31,13 +31,17 @@ TEST_P(CancelledRetryTest, LeavesNothingBehind) {
     std::optional<asio::io_context> io{std::in_place};
     RetryConfig config{.max_retries = 3, .backoff_strategy = FixedInterval{1s}};
     if (with_timeout) config.attempt_timeout = 10s;
-    RetryExecutor retry{config, nullptr, time};
+    const RetryBudget budget;
+    const MemoryAccount account{"calls"};
+    RetryExecutor retry{config, RetryOptions{.budget = budget, .account = account}, nullptr, time};
     testing::ScriptedOperation<int> operation{time};
     operation.takes(1s).fails(Errc::connect_failed);
-    const auto call = testing::start(*io, retry.execute_with_retry(operation));
+    const auto call = testing::start(*io, retry.execute_with_retry(operation, {.held_bytes = 100}));
     time.run_for(*io, half_seconds * 1s + 500ms);
     const auto calls = operation.calls();
     ASSERT_EQ(calls, static_cast<std::size_t>(half_seconds / 2 + 1));
+    const bool waits = half_seconds % 2 == 1;
+    ASSERT_EQ(account.used(), waits ? 100u : 0u);
 
     if (end == End::destroyed) {
         io.reset();
@@ -54,6 +58,9 @@ TEST_P(CancelledRetryTest, LeavesNothingBehind) {
     EXPECT_EQ(retry.get_stats().calls, 1u);
     EXPECT_EQ(retry.get_stats().cancelled, 1u);
     EXPECT_EQ(retry.get_stats().given_up, 0u);
+    EXPECT_EQ(account.used(), 0u);
+    EXPECT_EQ(budget.get_stats(time.now()).retries, calls - 1) << "those that were made";
+    EXPECT_EQ(budget.get_stats(time.now()).refunded, waits ? 1u : 0u);
     EXPECT_EQ(operation.running(), 0u);
     EXPECT_EQ(time.sleepers(), 0u);
     time.advance(100s);

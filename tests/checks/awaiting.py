@@ -3,7 +3,8 @@
 
 Dangerous are lambdas that capture by value, aggregates made in place (with braces, with parentheses around at least one value, by a
 static_cast, also through an alias), and std::function objects made in place. What a type does with its members cannot be seen from here,
-so every one of these forms is refused; a name for the temporary is the way out. Not refused: lambdas that capture nothing or by reference,
+so every one of these forms is refused; a name for the temporary is the way out. Not refused: the limits that `async_admit` takes, whose
+members are trivial, as a static_assert says; lambdas that capture nothing or by reference,
 `Aggregate()`, and what is none of our aggregates (a class with constructors, with hidden members or virtual functions; a duration). Bodies
 of lambdas are expressions of their own.
 """
@@ -16,6 +17,7 @@ from snippets import blocks
 
 AWAIT = re.compile(r"\bco_await\b")
 STD_FUNCTION = re.compile(r"\bstd::(?:move_only_)?function\b")
+TRIVIAL_FIRST_ARGUMENT = re.compile(r"\basync_admit\(\s*$")
 TYPE_BEFORE_BRACKET = re.compile(r"((?:\w+::)*\w+)\s*(?:<[^;{}()]*>)?\s*$")
 CAST_BEFORE_BRACKET = re.compile(r"\bstatic_cast\s*<\s*(?:const\s+)?((?:\w+::)*\w+)\s*(?:<[^;{}()]*>)?\s*>\s*$")
 ATTRIBUTES = r"(?:\[\[[^\]]*\]\]\s*|alignas\s*\([^)]*\)\s*)*"
@@ -108,7 +110,9 @@ def temporaries(text, begin, end, aggregates, aliases):
             inside = text[at + 1 : matching(text, at) - 1].strip()
             name = made_before(text, begin, at)
             types = meanings(name, aliases)
-            if character == "{" and inside.startswith("."):
+            if character == "{" and TRIVIAL_FIRST_ARGUMENT.search(text, begin, at):
+                pass
+            elif character == "{" and inside.startswith("."):
                 yield at, f"an aggregate {name or '{…}'} made in place inside a co_await expression"
             elif character == "{" and not name:
                 yield at, "a braced argument made in place inside a co_await expression"
@@ -288,6 +292,7 @@ PLANTED = [
         (1, 2, 3, 4, 5, 6),
     ),
     Planted("tests/unit/functions.cpp", "co_await run(std::function<void()>{f});\nstd::function<void()> g{f};\nco_await run(g);\n", (1,)),
+    Planted("src/limits.cpp", "co_await manager.async_admit(\n    {.name = 1}, {.at = 2}, token);\nco_await async_admit({}, token);\n", (2,)),
     Planted("docs/page.md", "text [x] co_await run([x] {});\n```cpp\nco_await run(\n    [x] {});\n```\n", (4,)),
 ]
 

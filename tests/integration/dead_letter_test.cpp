@@ -207,6 +207,49 @@ TEST_F(DeadLetterTopicTest, EndsAtOnceWhenItIsCancelled) {
     EXPECT_EQ(account.used(), 0u);
 }
 
+TEST_F(DeadLetterTopicTest, GoesByTheKeyWhereItIsTold) {
+    auto producer = new_producer();
+    DeadLetterQueue queue{config, DeadLetterTopic{producer, 3, DeadLetterPartitioning::key}};
+    record.key = "21"; // is for 0 of 3, the source partition 4 for 1
+
+    const auto sent = send(queue);
+
+    ASSERT_TRUE(sent && *sent) << (sent ? sent->error() : Error{});
+    EXPECT_EQ((*sent)->partition, 0);
+}
+
+TEST_F(DeadLetterTopicTest, ALetterOfTheLargestSizeIsNotTooLargeForAProducerOfThatSize) {
+    ProducerConfig limited{.bootstrap_servers = cluster.bootstrap_servers()};
+    limited.properties["message.max.bytes"] = "2000";
+    Producer producer{io.get_executor(), limited};
+    const Error wordy{boost::system::errc::make_error_code(boost::system::errc::invalid_argument),
+                      std::string(3000, 'x')};
+    config.max_retries = 0;
+    const auto deliver = [&] {
+        DeadLetterQueue queue{config, DeadLetterTopic{producer, 3}};
+        std::optional<Result<DeadLetterReceipt>> result;
+        asio::co_spawn(io, queue.send_to_dlq(record, wordy),
+                       [&](std::exception_ptr, Result<DeadLetterReceipt> receipt) { result = std::move(receipt); });
+        io.restart();
+        io.run_for(30s);
+        return result;
+    };
+
+    const auto too_large = deliver();
+    config.max_record_size = 2000;
+    const auto shrunk = deliver();
+    const std::string alone_too_large(2000, 'v');
+    record.value = alone_too_large;
+    const auto whole = deliver();
+
+    ASSERT_TRUE(too_large && !*too_large);
+    ASSERT_TRUE(shrunk && *shrunk) << (shrunk ? shrunk->error() : Error{});
+    ASSERT_TRUE(whole && !*whole) << "key, value and original headers are never cut";
+    EXPECT_EQ(whole->error(), Errc::dead_letter_lost);
+    ASSERT_TRUE(whole->error().inner());
+    EXPECT_EQ(whole->error().inner()->type(), ErrorType::bad_request);
+}
+
 TEST_F(DeadLetterTopicTest, NeedsAtLeastOnePartition) {
     auto producer = new_producer();
 

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -19,6 +20,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <random>
 #include <thread>
@@ -146,6 +148,37 @@ TEST_F(AsyncReserveAllStress, ContextsThatEndWhileOthersGiveBackKeepNothing) {
         ASSERT_EQ(process.used() + slots.used(), 0u) << "round " << round;
     }
     expect_all_back();
+}
+
+// The one who is granted the first tree goes on to the next while another thread gives up.
+TEST(AsyncReserveAllTrees, OneThatIsGivenUpOnItsWayToTheNextTreeStandsNowhere) {
+    constexpr int rounds = 1000;
+    std::vector<MemoryAccount> trees;
+    for (const auto* name : {"first", "second", "third"}) trees.emplace_back(name, 1);
+    std::ranges::sort(trees, std::less<>{}, [](const auto& tree) { return JointDemand::tree_of(tree); });
+    for (int round = 0; round < rounds; ++round) {
+        auto first = trees[0].try_reserve(1), third = trees[2].try_reserve(1);
+        asio::io_context context;
+        asio::cancellation_signal signal;
+        int completions = 0;
+        auto handler = [&](const Result<std::vector<MemoryReservation>>&) { ++completions; };
+        async_reserve_all({{trees[0], 1}, {trees[1], 1}, {trees[2], 1}},
+                          asio::bind_executor(context, asio::bind_cancellation_slot(signal.slot(), handler)));
+        std::atomic<int> ready{0};
+        std::jthread giver{[&] {
+            for (++ready; ready != 2;) std::this_thread::yield();
+            first->release();
+        }};
+        for (++ready; ready != 2;) std::this_thread::yield();
+        for (int pause = 0; pause < round % 100; ++pause) ready.load();
+        signal.emit(asio::cancellation_type::terminal);
+        giver.join();
+        context.run();
+
+        ASSERT_EQ(completions, 1) << "round " << round;
+        ASSERT_FALSE(trees[2].anyone_waits()) << "round " << round;
+        ASSERT_EQ(trees[0].used() + trees[1].used(), 0u) << "round " << round;
+    }
 }
 
 } // namespace

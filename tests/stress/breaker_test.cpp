@@ -8,11 +8,12 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <mutex>
+#include <functional>
 #include <random>
 #include <thread>
-#include <vector>
 
+#include "support/flapping_breakers.hpp"
+#include "support/in_threads.hpp"
 #include "velostream/circuit_breaker.hpp"
 
 namespace velostream {
@@ -22,11 +23,15 @@ using namespace std::chrono_literals;
 
 constexpr int thread_count = 4;
 
-template <class Work>
-void in_threads(Work work) {
-    std::vector<std::thread> threads;
-    for (int i = 0; i < thread_count; ++i) threads.emplace_back(work, i);
-    for (auto& thread : threads) thread.join();
+void fail_every_second_of_ten(CircuitBreaker<>& breaker) {
+    for (int i = 0; i < 10; ++i) {
+        auto permit = breaker.try_acquire();
+        ASSERT_TRUE(permit);
+        if (i % 2 == 0)
+            permit->failure(Errc::connect_failed);
+        else
+            permit->success();
+    }
 }
 
 TEST(BreakerUnderThreads, NeverAdmitsMoreProbesThanItsLimit) {
@@ -36,7 +41,7 @@ TEST(BreakerUnderThreads, NeverAdmitsMoreProbesThanItsLimit) {
     // Probes that are out, by epoch. Counted after they are admitted and until before they are told: never too many.
     static std::array<std::atomic<int>, 1 << 16> out;
     std::atomic<int> probes{0}, most{0};
-    in_threads([&](int seed) {
+    testing::in_threads(thread_count, [&](int seed) {
         std::mt19937 random{static_cast<unsigned>(seed)};
         const SteadyTime time;
         // Until the threads have met often enough; far more rounds than that takes.
@@ -65,17 +70,9 @@ TEST(BreakerUnderThreads, NeverAdmitsMoreProbesThanItsLimit) {
 
 TEST(BreakerUnderThreads, PublishesEveryTransitionOnceAndInOrder) {
     CircuitBreaker breaker{"stress", {.failure_threshold = 3, .success_threshold = 2, .timeout = 10us}};
-    std::mutex mutex;
-    auto last = CircuitState::closed;
-    std::uint64_t opened = 0, transitions = 0;
-    breaker.on_state_change([&](const CircuitStateChanged& change) {
-        const std::lock_guard lock{mutex};
-        EXPECT_EQ(change.from, last) << "a transition is missing, doubled or out of order";
-        last = change.to;
-        ++transitions;
-        opened += change.to == CircuitState::open;
-    });
-    in_threads([&](int seed) {
+    testing::ToldTransitions told;
+    breaker.on_state_change(std::ref(told));
+    testing::in_threads(thread_count, [&](int seed) {
         std::mt19937 random{static_cast<unsigned>(seed)};
         for (int i = 0; i < 20'000; ++i) {
             auto permit = breaker.try_acquire();
@@ -98,14 +95,14 @@ TEST(BreakerUnderThreads, PublishesEveryTransitionOnceAndInOrder) {
         }
     });
 
-    EXPECT_EQ(breaker.get_stats().opened_count, opened);
-    EXPECT_GT(transitions, 100u);
+    EXPECT_EQ(breaker.get_stats().opened_count, told.opened);
+    EXPECT_GT(told.count, 100u);
 }
 
 TEST(BreakerUnderThreads, LosesNoOutcome) {
     CircuitBreaker breaker{"stress", {.failure_threshold = 100'000, .sliding_window_size = 100'000}};
     constexpr int calls = 20'000;
-    in_threads([&](int) {
+    testing::in_threads(thread_count, [&](int) {
         for (int i = 0; i < calls; ++i) {
             auto permit = breaker.try_acquire();
             if (i % 4 == 0)
@@ -124,22 +121,81 @@ TEST(BreakerUnderThreads, OpensAtTheThresholdWhoeverFails) {
         CircuitBreaker breaker{"stress",
                                {.failure_threshold = thread_count * 5, .minimum_throughput = thread_count * 10}};
         std::atomic<int> ready{0};
-        in_threads([&](int) {
+        testing::in_threads(thread_count, [&](int) {
             ++ready;
             while (ready < thread_count) {
             }
-            for (int i = 0; i < 10; ++i) {
-                auto permit = breaker.try_acquire();
-                ASSERT_TRUE(permit);
-                if (i % 2 == 0)
-                    permit->failure(Errc::connect_failed);
-                else
-                    permit->success();
-            }
+            fail_every_second_of_ten(breaker);
         });
         // The last of the outcomes, whichever it was, completed the minimum and had all failures before it.
         ASSERT_EQ(breaker.state(), CircuitState::open) << "round " << round;
     }
+}
+
+TEST(BreakerUnderThreads, OpensAtTheThresholdAlsoInAWindowOfTime) {
+    for (int round = 0; round < 300; ++round) {
+        CircuitBreaker breaker{"stress",
+                               {.failure_threshold = thread_count * 5,
+                                .minimum_throughput = thread_count * 10,
+                                .sliding_window_duration = 1h}};
+        testing::in_threads(thread_count, [&](int) { fail_every_second_of_ten(breaker); });
+        ASSERT_EQ(breaker.state(), CircuitState::open) << "round " << round;
+    }
+}
+
+TEST(BreakerUnderThreads, AnotherConfigurationLosesNoOutcomeThatFitsIntoItsWindow) {
+    constexpr std::size_t many = 1'000'000, enough = 1000;
+    constexpr CircuitBreakerConfig counted{.failure_threshold = many, .sliding_window_size = many};
+    constexpr CircuitBreakerConfig timed{.failure_threshold = many, .sliding_window_duration = 1h};
+    constexpr CircuitBreakerConfig finer{
+        .failure_threshold = many, .sliding_window_duration = 2h, .sliding_window_buckets = 1000};
+    CircuitBreaker breaker{"stress", counted};
+    std::atomic<bool> is_done{false};
+    std::atomic<std::size_t> calls{0}, failures{0};
+    testing::in_threads(thread_count, [&](int thread) {
+        if (thread == 0) {
+            const CircuitBreakerConfig* configs[] = {&timed, &counted, &finer, &timed, &finer, &counted};
+            // Until the others have called often enough; their calls, at most 750 000 of them, fit into each window.
+            for (int i = 0; i < 300 || calls <= enough; ++i) {
+                breaker.reconfigure(*configs[i % 6]);
+                std::this_thread::yield();
+            }
+            is_done = true;
+            return;
+        }
+        for (std::size_t i = 0; i < many / thread_count && !is_done; ++i) {
+            auto permit = breaker.try_acquire();
+            if (i % 4 == 0) {
+                permit->failure(Errc::connect_failed);
+                ++failures;
+            } else {
+                permit->success();
+            }
+            ++calls;
+        }
+    });
+
+    EXPECT_EQ(breaker.get_stats().window_calls, calls);
+    EXPECT_EQ(breaker.get_stats().failure_count, failures);
+}
+
+TEST(BreakerUnderThreads, FlapsUnderEveryConfigurationWithoutForgettingATransition) {
+    CircuitBreaker breaker{"stress", {.failure_threshold = 3, .success_threshold = 2, .timeout = 10us}};
+    testing::ToldTransitions told;
+    breaker.on_state_change(std::ref(told));
+    testing::in_threads(thread_count, [&](int seed) {
+        std::mt19937 random{static_cast<unsigned>(seed)};
+        for (int i = 0; i < 20'000 || told.opened <= 50; ++i) { // threads may hardly meet on a busy machine
+            auto permit = breaker.try_acquire();
+            const auto choice = random() % 5;
+            if (permit && choice == 0) permit->failure(Errc::connect_failed);
+            if (permit && choice > 1) permit->success();
+            if (random() % 100 != 0) continue;
+            breaker.reconfigure(testing::flapping_config(random));
+        }
+    });
+
+    EXPECT_EQ(breaker.get_stats().opened_count, told.opened);
 }
 
 TEST(BreakerUnderThreads, EveryWaiterBecomesReadyWhileTheCircuitFlaps) {

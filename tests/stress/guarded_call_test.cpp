@@ -5,17 +5,21 @@
 #include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <deque>
 #include <exception>
 #include <thread>
+#include <utility>
 
 #include "velostream/pipeline.hpp"
+#include "velostream/timeout.hpp"
 
 namespace velostream {
 namespace {
@@ -117,6 +121,60 @@ TEST(GuardedCallsUnderThreads, ACallerMayCancelAtAnyMoment) {
     EXPECT_GT(outcomes.cancelled, 0);
     guarded.expect_nothing_lost(outcomes);
 }
+
+// A coroutine that awaits something bound to another executor goes on there until it waits again: so neither caller nor
+// operation need be on the thread of their executor.
+asio::awaitable<void> hop(asio::thread_pool& to) {
+    auto hopping = asio::post(asio::bind_executor(to.get_executor(), asio::deferred));
+    co_await std::move(hopping);
+}
+
+class HoppingCallsUnderThreads : public ::testing::TestWithParam<int> {
+  protected:
+    // Calls with a deadline, of `operation`.
+    template <class Operation>
+    int values_of(Operation operation, bool hops_before) {
+        int values = 0;
+        auto calls = [&]() -> asio::awaitable<void> {
+            for (int i = 0; i < 500; ++i) {
+                if (hops_before) {
+                    auto hopping = hop(pool);
+                    co_await std::move(hopping);
+                }
+                auto call = timeout.execute(operation);
+                const auto result = co_await std::move(call);
+                values += result.has_value();
+            }
+        };
+        asio::co_spawn(io, calls(), [](std::exception_ptr failed) { EXPECT_FALSE(failed); });
+        io.run();
+        pool.join();
+        return values;
+    }
+
+    asio::io_context io{GetParam()};
+    asio::thread_pool pool{2};
+    Timeout<> timeout{30s};
+};
+
+TEST_P(HoppingCallsUnderThreads, TheOperationMayReturnOnAnotherThread) {
+    auto operation = [this]() -> asio::awaitable<int> {
+        auto hopping = hop(pool);
+        co_await std::move(hopping);
+        co_return 1;
+    };
+
+    EXPECT_EQ(values_of(operation, false), 500);
+}
+
+TEST_P(HoppingCallsUnderThreads, TheCallerMayBeOnAnotherThread) {
+    auto operation = []() -> asio::awaitable<int> { co_return 1; };
+
+    EXPECT_EQ(values_of(operation, true), 500);
+}
+
+INSTANTIATE_TEST_SUITE_P(OnAContextFor, HoppingCallsUnderThreads, ::testing::Values(1, 2),
+                         [](const auto& tested) { return tested.param == 1 ? "OneThread" : "SeveralThreads"; });
 
 } // namespace
 } // namespace velostream

@@ -10,6 +10,7 @@
 #include <latch>
 #include <optional>
 #include <random>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -99,6 +100,38 @@ TEST(MemoryAccountStress, WhatIsTakenTogetherAndTransferredStaysWithinEveryLimit
     EXPECT_EQ(seen_too_little, 0u);
     EXPECT_EQ(process.used(), 0u);
     EXPECT_TRUE(try_reserve_all({{queries[0], query_limit}, {queries[1], limit - query_limit}}));
+}
+
+// Names are of accounts that end meanwhile, and whose memory other accounts get.
+TEST(MemoryAccountStress, AccountsComeAndGoWhileRefusalsNameTheLargest) {
+    const MemoryAccount process{"process", limit};
+    const auto anchor = process.child("anchor");
+    const auto most = anchor.try_reserve(limit - 4 * threads);
+    std::atomic<int> unnamed{0}, misnamed{0};
+
+    on_every_thread([&](int thread) {
+        const auto mine = "a name that fits in no small string of thread " + std::to_string(thread);
+        for (int round = 0; round < rounds / 10; ++round) {
+            const auto account = process.child(mine);
+            const auto held = account.try_reserve(static_cast<Bytes>(1 + round % 4));
+            const auto refused = account.try_reserve(limit - 1);
+            if (refused || !held) continue;
+            const std::string detail{refused.error().detail()};
+            if (detail.find("largest: anchor 65520") == std::string::npos) ++unnamed;
+            // A holder is an account as a whole: its name and what it holds.
+            auto at = detail.find(", a name");
+            for (; at != std::string::npos; at = detail.find(", a name", at + 1)) {
+                const auto end = detail.find_first_of(",;", at + 1);
+                const auto figure = detail.substr(detail.rfind(' ', end), end - detail.rfind(' ', end));
+                if (detail.compare(at + 2, mine.size() - 1, mine, 0, mine.size() - 1) != 0 || figure.size() != 2)
+                    ++misnamed;
+            }
+        }
+    });
+
+    EXPECT_EQ(unnamed, 0);
+    EXPECT_EQ(misnamed, 0);
+    EXPECT_EQ(process.used(), limit - 4 * threads);
 }
 
 TEST(MemoryAccountStress, WhatFitsTogetherIsNeverRefused) {

@@ -2,62 +2,23 @@
 // A thread that stops anywhere in the middle of a call stops no other: it is stopped by a signal, wherever it happens
 // to be, and the others must go on.
 #include <gtest/gtest.h>
-#include <pthread.h>
 
 #include <array>
 #include <atomic>
-#include <csignal>
 #include <cstddef>
 #include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "support/stopped_thread.hpp"
 #include "velostream/core/memory_account.hpp"
 #include "velostream/core/memory_waiter.hpp"
 
 namespace velostream {
 namespace {
 
-std::atomic<int> stopped{0}, may_go_on{0};
-
-void stop_here(int) {
-    const int number = ++stopped;
-    while (may_go_on < number) continue; // all that is safe in a signal handler
-}
-
-/// The thread that is stopped again and again.
-class Victim {
-  public:
-    template <class Work>
-    explicit Victim(Work work)
-        : thread_([this, work] {
-              work(); // its first call takes a seat, under a lock of the C library
-              has_begun_ = true;
-              while (!ends_) work();
-          }) {
-        struct sigaction action{};
-        action.sa_handler = &stop_here;
-        sigaction(SIGUSR1, &action, nullptr);
-        while (!has_begun_) std::this_thread::yield();
-    }
-    ~Victim() {
-        ends_ = true;
-        thread_.join();
-    }
-    template <class Meanwhile>
-    void while_stopped(Meanwhile meanwhile) {
-        const int number = stopped + 1;
-        pthread_kill(thread_.native_handle(), SIGUSR1);
-        while (stopped < number) std::this_thread::yield();
-        meanwhile();
-        may_go_on = number;
-    }
-
-  private:
-    std::atomic<bool> ends_{false}, has_begun_{false};
-    std::thread thread_;
-};
+using testing::Victim;
 
 constexpr int stops = 300;
 
@@ -97,7 +58,7 @@ class Request final : public MemoryWaiter {
     void on_end(Result<MemoryReservation>) noexcept override {} // gives back at once
 };
 
-// The victim is stopped while it queues, drains or leaves; what others give back meanwhile is only noted down.
+// The victim is stopped while it comes, is granted or leaves.
 TEST(StoppedThread, HoldsUpNobodyWhoGivesBackWhileSomeWait) {
     const MemoryAccount process{"process", 1000};
     const auto account = process.child("account");
@@ -126,6 +87,75 @@ TEST(StoppedThread, HoldsUpNobodyWhoGivesBackWhileSomeWait) {
     EXPECT_EQ(process.used(), 0u);
     EXPECT_EQ(process.waiting(), 0u);
     EXPECT_TRUE(process.try_reserve(1000));
+}
+
+class KeptRequest final : public MemoryWaiter {
+  public:
+    using MemoryWaiter::MemoryWaiter;
+    MemoryReservation granted;
+    std::atomic<bool> is_granted{false};
+
+  private:
+    void on_end(Result<MemoryReservation> result) noexcept override {
+        granted = std::move(*result);
+        is_granted = true;
+    }
+};
+
+struct WaitersBehindAVictim : ::testing::Test {
+    static constexpr std::size_t at_once = 4;
+
+    const MemoryAccount process{"process", 1000};
+    const MemoryAccount query = process.child("query", 500), other = process.child("other");
+
+    /// Waits at the process and at the query, behind `in_query` and `rest`.
+    std::shared_ptr<KeptRequest> wait_for(const MemoryAccount& account) {
+        auto request = std::make_shared<KeptRequest>(account, 150);
+        if (auto now = request->try_now()) {
+            request->granted = std::move(**now);
+            request->is_granted = true;
+        } else {
+            MemoryWaiter::wait(request);
+        }
+        return request;
+    }
+};
+
+// It waits, leaves, is granted and gives back, among others who wait; it also serves those, and may be stopped when it
+// is just about to tell one of them.
+TEST_F(WaitersBehindAVictim, AreGrantedWhenOthersGiveBackWhereverItIsStopped) {
+    std::vector<std::shared_ptr<Request>> requests(100 * stops);
+    for (std::size_t index = 0; index < requests.size(); ++index)
+        requests[index] = std::make_shared<Request>(index % 2 == 0 ? query : other, 40);
+    std::atomic<std::size_t> next{0};
+    Victim victim{[&] {
+        const auto& request = requests[next];
+        if (!request->try_now()) {
+            MemoryWaiter::wait(request);
+            MemoryWaiter::leave(request);
+        }
+        if (next + 1 < requests.size()) ++next;
+    }};
+
+    for (int stop = 0; stop < stops && next + 1 < requests.size(); ++stop) {
+        auto in_query = query.try_reserve(440);
+        auto rest = process.try_reserve(510);
+        if (!in_query || !rest) continue; // the victim waits just now
+        std::array<std::shared_ptr<KeptRequest>, at_once> waiting;
+        for (std::size_t index = 0; index < at_once; ++index) waiting[index] = wait_for(index % 2 == 0 ? query : other);
+
+        std::size_t granted = 0;
+        victim.while_stopped([&] {
+            in_query->release();
+            rest->release();
+            for (const auto& request : waiting) granted += request->is_granted ? 1u : 0u;
+        });
+
+        EXPECT_GE(granted, at_once - 1) << "but for the one that it was about to tell";
+        for (const auto& request : waiting) {
+            while (!request->is_granted) std::this_thread::yield();
+        }
+    }
 }
 
 } // namespace

@@ -2,6 +2,7 @@
 // What `counting_new.hpp` counts, and how to let it fail.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -11,6 +12,8 @@ namespace velostream::testing {
 inline thread_local std::uint64_t allocations = 0;
 // After how many more requests of this thread one fails; none does while it is negative.
 inline thread_local std::int64_t allocations_until_failure = -1;
+// Smaller requests neither fail nor count towards that.
+inline thread_local std::size_t smallest_that_fails = 0;
 // How much more often this thread called operator new than operator delete.
 inline thread_local std::int64_t held = 0;
 

@@ -12,14 +12,16 @@
 
 namespace velostream::testing {
 
-inline bool this_request_fails() {
-    return allocations_until_failure >= 0 && allocations_until_failure-- == 0;
+inline bool this_request_fails(std::size_t size) {
+    return allocations_until_failure >= 0 && size >= smallest_that_fails && allocations_until_failure-- == 0;
 }
 
 } // namespace velostream::testing
 
+extern "C" void* __libc_malloc(std::size_t size);
+
 void* operator new(std::size_t size) {
-    void* memory = velostream::testing::this_request_fails() ? nullptr : std::malloc(size ? size : 1);
+    void* memory = velostream::testing::this_request_fails(size) ? nullptr : __libc_malloc(size ? size : 1);
     if (!memory) throw std::bad_alloc{};
     ++velostream::testing::allocations;
     ++velostream::testing::held;
@@ -32,8 +34,9 @@ void operator delete(void* memory) noexcept {
 void operator delete(void* memory, std::size_t) noexcept {
     operator delete(memory);
 }
-extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
-    if (velostream::testing::this_request_fails()) return nullptr;
+// Visible: libstdc++ calls it for operator new with an alignment. (clang would hide it.)
+extern "C" [[gnu::visibility("default")]] void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+    if (velostream::testing::this_request_fails(size)) return nullptr;
     ++velostream::testing::allocations;
     void* memory = nullptr;
     return ::posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/strand.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include "velostream/async/context_membership.hpp"
@@ -39,18 +37,16 @@ class Alarm {
     ~Alarm() { stop(); }
 
     /// Calls `on_end` when `at` has come, on `executor`; or, if its context ends before that, while it shuts down.
-    /// Replaces what was set before. Until then the context has work. If it throws, nothing is set.
+    /// Replaces what was set before. Until then the context has work. If it throws, nothing is set. On a strand Boost
+    /// 1.81 ends the program where there is no memory; on the executor of a context it throws, and rings without any.
     template <TimeSource Time>
     void set(Time time, const asio::any_io_executor& executor, TimePoint at, OnEnd on_end) {
         stop();
-        const auto strand = asio::make_strand(executor);
-        auto sleep = std::make_shared<Sleep>(strand, std::move(on_end));
+        auto sleep = std::make_shared<Sleep>(executor, std::move(on_end));
         if (!sleep->membership.join(executor, sleep)) return; // ending already: nobody could be called there
         auto wake = [sleep](boost::system::error_code code) { sleep->wake(code); };
         try {
-            time.sleep_until(
-                strand, at,
-                asio::bind_executor(strand, asio::bind_cancellation_slot(sleep->signal.slot(), std::move(wake))));
+            time.sleep_until(executor, at, asio::bind_cancellation_slot(sleep->signal.slot(), std::move(wake)));
         } catch (...) {
             if (sleep->end()) sleep->membership.leave();
             throw;
@@ -65,16 +61,19 @@ class Alarm {
 
   private:
     struct Sleep final : ContextMember {
-        Sleep(asio::strand<asio::any_io_executor> on, OnEnd then) : strand(std::move(on)), on_end(std::move(then)) {}
+        Sleep(asio::any_io_executor on, OnEnd then) : executor(std::move(on)), on_end(std::move(then)) {}
 
         // Whoever gets the function ends the sleep, and with it the tie to the context.
         OnEnd end() {
             const std::lock_guard lock{mutex};
-            strand.reset();
+            executor = {};
             return std::exchange(on_end, nullptr);
         }
         void wake(boost::system::error_code code) {
-            woken = true;
+            {
+                const std::lock_guard lock{signal_mutex};
+                is_woken = true;
+            }
             const auto call = end();
             if (!call) return; // stopped or dropped: the tie is theirs to end, and they may be at it
             membership.leave();
@@ -86,13 +85,14 @@ class Alarm {
                 const std::lock_guard lock{mutex};
                 if (!on_end) return;
                 on_end = nullptr;
-                try {
-                    asio::post(*strand, [self = std::static_pointer_cast<Sleep>(shared_from_this())] {
-                        if (!self->woken) self->signal.emit(asio::cancellation_type::terminal);
+                try { // in the context, which cannot end then
+                    asio::post(executor, [self = std::static_pointer_cast<Sleep>(shared_from_this())] {
+                        const std::lock_guard waking_waits{self->signal_mutex};
+                        if (!self->is_woken) self->signal.emit(asio::cancellation_type::terminal);
                     });
                 } catch (const std::bad_alloc&) {
                 }
-                strand.reset();
+                executor = {};
             }
             membership.leave();
         }
@@ -103,11 +103,14 @@ class Alarm {
         void drop() noexcept override { std::exchange(dropped, nullptr)(AlarmEnd::dropped); }
 
         ContextMembership membership;
-        asio::cancellation_signal signal; // used on the strand only
-        bool woken = false;               // on the strand only
         OnEnd dropped;
+        // The clock may have several threads, and a sleep that is over must not be cancelled. Recursive: one that is
+        // may wake at once.
+        std::recursive_mutex signal_mutex;
+        asio::cancellation_signal signal; // guarded by signal_mutex, as the next
+        bool is_woken = false;
         std::mutex mutex;
-        std::optional<asio::strand<asio::any_io_executor>> strand; // guarded by mutex, as the next
+        asio::any_io_executor executor; // guarded by mutex, as the next
         OnEnd on_end;
     };
 

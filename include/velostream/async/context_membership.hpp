@@ -2,9 +2,9 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
-#include <list>
 #include <memory>
-#include <mutex>
+
+#include "velostream/async/context_members.hpp"
 
 namespace velostream {
 
@@ -32,8 +32,8 @@ class ContextMember : public std::enable_shared_from_this<ContextMember> {
 
 /// A member's place in its context, from `join` to `leave`.
 ///
-/// Threads:  one member's calls must not overlap; different members are independent. `detach` and `drop` are called by
-///           the thread that destroys the context, outside any lock.
+/// Threads:  one member's calls must not overlap; different members are independent, and none waits for another.
+///           `detach` and `drop` are called by the thread that destroys the context.
 /// Lifetime: a membership that is destroyed has left.
 class ContextMembership {
   public:
@@ -51,14 +51,10 @@ class ContextMembership {
 
   private:
     class Service;
-    struct Members {
-        std::mutex mutex;
-        std::list<std::shared_ptr<ContextMember>> list;
-        bool shut_down = false;
-    };
+    using Members = ContextMembers<ContextAtomics, ContextMember>;
 
     std::shared_ptr<Members> members_; // null while not joined
-    std::list<std::shared_ptr<ContextMember>>::iterator place_;
+    Members::Index place_ = 0;
 };
 
 } // namespace velostream

@@ -4,6 +4,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "velostream/async/context_membership.hpp"
@@ -43,6 +44,13 @@ class ContextTie {
         if (!lock || !member_->executor) return false;
         use(std::as_const(member_->executor));
         return true;
+    }
+
+    /// A copy of the executor; nothing once the context has ended. Only where that cannot end meanwhile, as in what it
+    /// runs.
+    std::optional<asio::any_io_executor> executor() {
+        const std::scoped_lock lock{member_->mutex};
+        return member_->executor ? std::optional{member_->executor} : std::nullopt;
     }
 
   private:

@@ -4,98 +4,31 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/recycling_allocator.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <concepts>
 #include <cstddef>
 #include <exception>
+#include <memory>
+#include <new>
 #include <optional>
-#include <tuple>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
+#include "velostream/async/call_cancellation.hpp"
+#include "velostream/async/frame_memory.hpp"
+#include "velostream/async/guard_chain.hpp"
 #include "velostream/async/operation.hpp"
 #include "velostream/async/policy.hpp"
 #include "velostream/async/timed_operation.hpp"
 
 namespace velostream {
 
-/// What a caller may say about one call.
-struct CallOptions {
-    /// When the answer is no longer wanted, over all tries. A plain operation is cancelled then; one that takes the
-    /// `CallContext` is expected to bound itself.
-    TimePoint deadline = CallContext::no_deadline;
-};
-
 namespace detail {
 
-// The guards of one call, outermost first.
-template <class... Policies>
-class GuardChain {
-  public:
-    static constexpr std::size_t size = sizeof...(Policies);
-    static constexpr bool may_wait = (WaitingGuard<typename Policies::Guard> || ...);
-
-    explicit GuardChain(Policies&... policies) : guards_(policies...) {}
-
-    // Asks the guards from `from` inwards. Sets `reached` to the first that does not let the try proceed, with what it
-    // said in `stopped`, or else to `size`.
-    template <std::size_t Index = 0>
-    void enter(CallContext& call, std::size_t from, std::size_t& reached, std::optional<Decision>& stopped) {
-        if constexpr (Index < size) {
-            if (Index >= from) {
-                reached = Index;
-                auto decision = std::get<Index>(guards_).before(call);
-                if (!decision.proceeds()) [[unlikely]] {
-                    stopped.emplace(std::move(decision));
-                    return;
-                }
-            }
-            enter<Index + 1>(call, from, reached, stopped);
-        } else {
-            reached = size;
-        }
-    }
-
-    // The wait that guard `index` asked for.
-    template <std::size_t Index = 0>
-    asio::awaitable<Decision> wait(CallContext& call, std::size_t index) {
-        if constexpr (Index + 1 < size)
-            if (index != Index) return wait<Index + 1>(call, index);
-        auto& guard = std::get<Index>(guards_);
-        if constexpr (WaitingGuard<std::remove_reference_t<decltype(guard)>>)
-            return guard.wait(call);
-        else
-            std::terminate(); // only a guard with a `wait` asks for one: a mistake in a policy
-    }
-
-    // Tells all guards, innermost first.
-    template <std::size_t Left = size>
-    void leave_with_success(CallContext& call) noexcept {
-        if constexpr (Left > 0) {
-            std::get<Left - 1>(guards_).after_success(call);
-            leave_with_success<Left - 1>(call);
-        }
-    }
-
-    // Tells the guards before `from`, innermost first, until one wants another try. Returns that one and sets `again`,
-    // or 0 when all were told.
-    template <std::size_t Left = size>
-    std::size_t leave_with_failure(CallContext& call, std::size_t from, Error& error, std::optional<TimePoint>& again) {
-        if constexpr (Left == 0) {
-            return 0;
-        } else {
-            if (Left <= from) {
-                again = std::get<Left - 1>(guards_).after_failure(call, error).again();
-                if (again) return Left - 1;
-            }
-            return leave_with_failure<Left - 1>(call, from, error, again);
-        }
-    }
-
-  private:
-    std::tuple<typename Policies::Guard...> guards_;
-};
-
 template <class First, class... Rest>
-auto time_of(const First& first, const Rest&... rest) {
+decltype(auto) time_of(const First& first, const Rest&... rest) {
     if constexpr (TimedPolicy<First>)
         return first.time();
     else if constexpr (sizeof...(Rest) > 0)
@@ -105,7 +38,7 @@ auto time_of(const First& first, const Rest&... rest) {
 }
 
 template <class... Policies>
-using CallTime = decltype(time_of(std::declval<const Policies&>()...));
+using CallTime = std::remove_cvref_t<decltype(time_of(std::declval<const Policies&>()...))>;
 
 template <class Time, class Policy>
 inline constexpr bool runs_by = true;
@@ -123,19 +56,115 @@ bool is_failure(const Value& value) noexcept {
 
 template <class Time>
 bool is_in_time(const CallContext& call, const Time& time) noexcept {
-    return call.call_deadline() == CallContext::no_deadline || time.now() < call.call_deadline();
+    return call.call_deadline() == CallContext::no_deadline || !has_come(time, call.call_deadline());
 }
 
-// Sleeps; false if the caller cancels, or did so before. A coroutine of its own: few calls sleep, and every suspension
-// point in `guarded_call` makes all calls slower.
+// Sets `error` to what a try threw. One that was not `entered` ended in a guard.
+template <class Chain>
+void catch_error(const Chain& guards, std::optional<Error>& error, bool entered, const CallContext& call) noexcept {
+    auto thrown = Error::from_exception(std::current_exception());
+    if (!entered && error) thrown = guards.stopped_by(std::move(thrown).with_attempts(call.attempt()), error);
+    error = std::move(thrown);
+}
+
+// Sleeps; false if the caller cancels, or did so before.
 template <TimeSource Time>
-asio::awaitable<bool> sleep_unless_cancelled(Time time, TimePoint until) {
+asio::awaitable<bool> sleep_unless_cancelled(OwnFrame, Time time, TimePoint until) {
     const auto state = co_await asio::this_coro::cancellation_state;
     if (state.cancelled() != asio::cancellation_type::none) co_return false;
     const auto executor = co_await asio::this_coro::executor;
     auto sleep = async_sleep_until(std::move(time), executor, until, asio::as_tuple(asio::deferred));
     const auto [code] = co_await std::move(sleep);
-    co_return !code;
+    co_return !code && state.cancelled() == asio::cancellation_type::none; // also when the sleep had just ended
+}
+
+// Only of an operation that takes the context, and made only where there is a deadline. Not in the frame of the call:
+// most calls have none, and pay for what their frames begin and end.
+template <class Time, class Operation>
+using OperationCancellation =
+    std::conditional_t<ContextOperation<Operation>, std::shared_ptr<CallCancellation<Time>>, std::monostate>;
+
+template <TimeSource Time>
+std::shared_ptr<CallCancellation<Time>> make_cancellation(Time time, const asio::any_io_executor& executor,
+                                                          const asio::cancellation_state& caller, CoroutineChain& chain,
+                                                          CallContext& call) {
+    using Cancellation = CallCancellation<Time>;
+    auto cancellation = std::allocate_shared<Cancellation>(asio::recycling_allocator<Cancellation>{}, std::move(time),
+                                                           executor, caller, chain);
+    call.set_cancellation(cancellation.get());
+    return cancellation;
+}
+
+// No guard judges a call whose caller has cancelled: it hears of that, not of what the operation made of it.
+inline void blame_caller(Error& error) noexcept {
+    if (error == ErrorType::cancelled || error == Errc::deadline_exceeded) return; // the deadline was first
+    try {
+        error = Error{Errc::cancelled}.with_inner(std::move(error));
+    } catch (const std::bad_alloc&) {
+        error = Errc::cancelled;
+    }
+}
+
+// Nothing can be awaited any more for a caller who has cancelled: the guards before `next` are told of that.
+template <class Chain>
+void give_up_cancelled(Chain& guards, CallContext& call, std::size_t next, std::optional<Error>& error) {
+    auto verdict = Verdict::pass_on();
+    do {
+        error = Error{Errc::cancelled}.with_attempts(call.attempt());
+        next = guards.leave_with_failure(call, next, *error, verdict);
+    } while (!verdict.passes_on());
+}
+
+// Does what guard `next` asks for with `verdict`, until all guards have been told of the failure, or there is something
+// `recovered` in its place, or it is time for another try from `next` on: only then true.
+//
+// A coroutine of its own: few calls come here, and all that `guarded_call` has in its frame makes all calls slower.
+template <class Success, class Chain, TimeSource Time, class Recovered>
+asio::awaitable<bool> recover_or_try_again(OwnFrame, Chain& guards, CallContext& call, Time time, std::size_t& next,
+                                           std::optional<Error>& error, Verdict verdict, Recovered& recovered) {
+    while (!verdict.passes_on()) {
+        const auto state = co_await asio::this_coro::cancellation_state;
+        bool goes_on = state.cancelled() == asio::cancellation_type::none;
+        if constexpr (Chain::template may_recover<Success>) {
+            if (goes_on && verdict.recovers()) {
+                auto recovery = [&] { return guards.template recover<Success>(call, next, *error); };
+                if (call.call_deadline() == CallContext::no_deadline) {
+                    auto recovering = recovery();
+                    recovered.emplace(co_await std::move(recovering));
+                } else {
+                    auto recovering = run_until(time, call.call_deadline(), recovery, call);
+                    auto outcome = co_await std::move(recovering);
+                    const auto failure = outcome.error();
+                    recovered.emplace(failure ? Success{*failure} : std::move(*outcome.value));
+                }
+                if (recovered->has_value()) {
+                    guards.leave_with_success(call, next);
+                    co_return false;
+                }
+                error = recovered->error();
+                recovered.reset();
+                const auto after = co_await asio::this_coro::cancellation_state;
+                if (after.cancelled() != asio::cancellation_type::none) blame_caller(*error);
+                next = guards.leave_with_failure(call, next, *error, verdict);
+                continue;
+            }
+        }
+        const bool has_time = verdict.again() < call.call_deadline();
+        if (goes_on && has_time) {
+            auto sleep = sleep_unless_cancelled(own_frame, time, verdict.again());
+            goes_on = co_await std::move(sleep);
+        }
+        if (!goes_on) {
+            give_up_cancelled(guards, call, next, error);
+            co_return false;
+        }
+        if (has_time && is_in_time(call, time)) co_return true;
+        // Too late: the guard that wanted another try hears the failure again, and that there is none.
+        const auto late = next;
+        next = guards.leave_with_failure(call, late + 1, *error, verdict);
+        if (next == late && verdict.tries_again()) next = guards.leave_with_failure(call, late, *error, verdict);
+    }
+    co_return false;
 }
 
 // One call under its policies, in this one frame: forward through the guards, the operation, back through the guards;
@@ -143,7 +172,7 @@ asio::awaitable<bool> sleep_unless_cancelled(Time time, TimePoint until) {
 //
 // Cancellation: whoever holds something holds it in a guard, in this frame. However the frame ends, it is given back.
 template <class Operation, class... Policies>
-asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, CallOptions options,
+asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation operation, CallContext call,
                                                          Policies&... policies) {
     using Value = OperationValue<Operation>;
     using Success = OperationResult<Operation>;
@@ -152,39 +181,43 @@ asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, Ca
                   "all policies of one pipeline must run by the same kind of time: give each the same TimeSource");
 
     Chain guards{policies...};
-    CallContext call{options.deadline};
     call.set_idempotent(is_idempotent<Operation>);
+    OperationCancellation<CallTime<Policies...>, Operation> cancellation;
+    asio::cancellation_state caller;
     if constexpr (ContextOperation<Operation>) {
-        const auto state = co_await asio::this_coro::cancellation_state;
-        call.set_cancellation_slot(state.slot());
+        caller = co_await asio::this_coro::cancellation_state;
+        call.set_cancellation_slot(caller.slot());
     }
 
-    std::size_t next = 0; // the guard from which the next try starts
+    // Later tries come from `recover_or_try_again`, which has looked: if the time ran out between two looks, the error
+    // of the try before would be lost.
+    if (!is_in_time(call, time_of(policies...))) [[unlikely]]
+        co_return Error{Errc::deadline_exceeded};
+    std::size_t next = 0;       // the guard from which the next try starts
+    std::optional<Error> error; // of the last try
     for (;;) {
-        std::optional<Error> error;
         std::size_t reached = next;
         bool told = false;
         try {
-            std::optional<Decision> stopped;
-            if (!is_in_time(call, time_of(policies...))) [[unlikely]]
-                stopped = Decision::refuse(Errc::deadline_exceeded);
-            else
-                guards.enter(call, next, reached, stopped);
+            auto entry = guards.enter(call, next, reached, error);
             if constexpr (Chain::may_wait) {
-                while (stopped && stopped->waits()) {
+                while (entry == TryEntry::waits) {
                     auto waiting = guards.wait(call, reached);
-                    const auto decision = co_await std::move(waiting);
-                    stopped.reset();
-                    if (decision.proceeds())
-                        guards.enter(call, reached + 1, reached, stopped);
-                    else
-                        stopped = decision;
+                    entry = guards.enter_after(co_await std::move(waiting), call, reached, error);
                 }
             }
-
-            bool is_run = !stopped;
-            if (stopped) [[unlikely]]
-                error = stopped->error();
+            if constexpr (Chain::template may_answer<Success>) {
+                if (entry == TryEntry::answered) {
+                    Success answer = guards.template answer<Success>(call, reached);
+                    if (answer.has_value()) {
+                        told = true;
+                        guards.leave_with_success(call, reached);
+                        co_return std::move(answer);
+                    }
+                    error = answer.error();
+                }
+            }
+            bool is_run = entry == TryEntry::proceeds;
             if constexpr (!ContextOperation<Operation>) {
                 if (is_run && call.has_deadline()) {
                     auto running = run_until(time_of(policies...), call.deadline(), operation, call);
@@ -202,6 +235,13 @@ asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, Ca
                 }
             }
             if (is_run) [[likely]] {
+                if constexpr (ContextOperation<Operation>) {
+                    if (call.has_deadline() && !cancellation) {
+                        const auto executor = co_await asio::this_coro::executor;
+                        auto& chain = co_await this_chain;
+                        cancellation = make_cancellation(time_of(policies...), executor, caller, chain, call);
+                    }
+                }
                 if constexpr (std::is_void_v<Value>) {
                     auto running = start(operation, call);
                     co_await std::move(running);
@@ -221,30 +261,30 @@ asio::awaitable<OperationResult<Operation>> guarded_call(Operation operation, Ca
             }
         } catch (...) {
             if (told) throw; // not the operation: its value could not be moved to the caller
-            error = Error::from_exception(std::current_exception());
+            catch_error(guards, error, reached == Chain::size, call);
         }
+        if constexpr (ContextOperation<Operation>)
+            if (cancellation && cancellation->finish()) error = cut_off_with(std::move(*error));
+        const auto state = co_await asio::this_coro::cancellation_state;
+        if (state.cancelled() != asio::cancellation_type::none) blame_caller(*error);
 
-        std::optional<TimePoint> again;
-        next = guards.leave_with_failure(call, reached, *error, again);
-        while (again) {
-            bool slept = false;
-            try {
-                auto sleep = sleep_unless_cancelled(time_of(policies...), *again);
-                slept = co_await std::move(sleep);
-            } catch (const boost::system::system_error&) {
-                // the first await after a cancellation throws
-            }
-            if (slept && is_in_time(call, time_of(policies...))) break;
-            if (slept) { // woken too late: the guard that wanted another try hears the failure again, with no time left
-                again.reset();
-                next = guards.leave_with_failure(call, next + 1, *error, again);
-                continue;
-            }
-            error = Error{Errc::cancelled}.with_attempts(call.attempt());
-            again.reset();
-            next = guards.leave_with_failure(call, next, *error, again);
+        guards.note_failure(reached);
+        auto verdict = Verdict::pass_on();
+        next = guards.leave_with_failure(call, reached, *error, verdict);
+        if (verdict.passes_on()) co_return std::move(*error);
+
+        std::conditional_t<Chain::template may_recover<Success>, std::optional<Success>, std::monostate> recovered;
+        bool is_again = false;
+        if (state.cancelled() == asio::cancellation_type::none) { // else the first await would throw
+            auto going_on = recover_or_try_again<Success>(own_frame, guards, call, time_of(policies...), next, error,
+                                                          verdict, recovered);
+            is_again = co_await std::move(going_on);
+        } else {
+            give_up_cancelled(guards, call, next, error);
         }
-        if (!again) co_return std::move(*error);
+        if constexpr (Chain::template may_recover<Success>)
+            if (recovered) co_return std::move(*recovered);
+        if (!is_again) co_return std::move(*error);
     }
 }
 

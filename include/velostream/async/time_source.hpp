@@ -4,12 +4,9 @@
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
-#include <boost/asio/consign.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <concepts>
 #include <ctime>
-#include <memory>
 #include <utility>
 
 #include "velostream/base/units.hpp"
@@ -40,6 +37,9 @@ class SteadyTime {
     /// About 25 ns.
     TimePoint now() const noexcept { return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()); }
 
+    /// How far `coarse_now()` is behind `now()`, as a rule at most: two ticks of a kernel with 100 of them a second.
+    static constexpr Duration coarse_step = std::chrono::milliseconds{20};
+
     /// The same clock in steps of a few milliseconds, about 5 ns: for thresholds of 100 ms and more.
     TimePoint coarse_now() const noexcept {
         timespec now{};
@@ -47,12 +47,19 @@ class SteadyTime {
         return TimePoint{std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec}};
     }
 
-    void sleep_until(const asio::any_io_executor& executor, TimePoint at, SleepHandler handler) {
-        auto timer = std::make_unique<asio::steady_timer>(executor, at);
-        auto& armed = *timer; // the handler owns the timer from here on
-        armed.async_wait(asio::consign(std::move(handler), std::move(timer)));
-    }
+    /// Throws where there is no memory for it: on an executor of an `io_context` or a `thread_pool`, for a handler of
+    /// that executor. With any other, such as a strand, Boost 1.81 ends the program then.
+    void sleep_until(const asio::any_io_executor& executor, TimePoint at, SleepHandler handler);
 };
+
+/// Whether `at` has come. Reads the clock exactly only where it matters, for a source that says how coarse its
+/// `coarse_now()` is (as `coarse_step`); where that is further behind for once, it is told so much later.
+template <TimeSource Time>
+bool has_come(const Time& time, TimePoint at) noexcept {
+    if constexpr (requires { Time::coarse_step; })
+        if (time.coarse_now() + Time::coarse_step < at) return false;
+    return time.now() >= at;
+}
 
 /// Waits until `at` by `time`'s clock.
 ///

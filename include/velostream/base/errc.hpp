@@ -14,6 +14,7 @@ enum class Errc {
     admission_refused,         ///< `max_concurrent_queries` are running
     group_refused,             ///< a new group found no room; existing groups go on
     window_buffer_full,        ///< `max_window_buffer_size` records are held
+    disk_quota_exceeded,       ///< files hold as much as they may
 
     // Circuit breaker, retry and companions
     circuit_open = 20, ///< refused without a call downstream
@@ -38,6 +39,7 @@ enum class Errc {
     producer_closed,       ///< the producer is shutting down
     consumer_closed,       ///< the consumer is shutting down
     invalid_configuration, ///< the client library refused a property
+    producer_fenced,       ///< another producer has taken this one's `transactional_id`
 
     // Dead letter queue
     record_not_to_blame = 80, ///< the error says nothing about this record: hold it and try again

@@ -47,8 +47,8 @@ class Error {
 
     /// The error of a thrown exception: the one that it carries if it is one of this library's, the code of a
     /// `system_error` of Boost or std, `std::errc::not_enough_memory` for a `std::bad_alloc`, else
-    /// `Errc::operation_failed`. The exception stays the cause, except where memory is short. A null pointer gives
-    /// `operation_failed`.
+    /// `Errc::operation_failed`. The exception stays the cause, except where memory is short, and of one that carries
+    /// an error only where another is nested in it. A null pointer gives `operation_failed`.
     static Error from_exception(std::exception_ptr exception) noexcept;
 
     const boost::system::error_code& code() const noexcept { return code_; }
@@ -62,23 +62,43 @@ class Error {
     /// How many calls were made; 0 where nothing counted them.
     std::uint32_t attempts() const noexcept { return attempts_; }
 
+    /// How long the calls took, with the waits between them, where somebody measured it.
+    std::optional<Duration> elapsed() const noexcept {
+        if (elapsed_ == no_duration) return std::nullopt;
+        return elapsed_ < Duration::zero() ? -elapsed_ : elapsed_;
+    }
+    /// Whether they took even longer than `elapsed()`: a retry executor that had no need of the clock when its first
+    /// try began counts from that one's failure.
+    bool elapsed_longer() const noexcept { return elapsed_ < Duration::zero() && elapsed_ != no_duration; }
+
     /// How long to wait before another try makes sense, if somebody knows.
     std::optional<Duration> retry_after() const noexcept {
-        return retry_after_ == no_retry_after ? std::nullopt : std::optional{retry_after_};
+        return retry_after_ == no_duration ? std::nullopt : std::optional{retry_after_};
     }
 
-    /// The exception that was thrown, if one was; `result.value()` throws it again.
+    /// Which limit allowed no further try, where the error itself would have been tried again: `budget_exhausted`,
+    /// `memory_limit_exceeded` (no room to wait for it) or `deadline_exceeded` (it would have come too late).
+    std::optional<Errc> retry_refused_by() const noexcept {
+        return retry_refused_by_ == Errc{} ? std::nullopt : std::optional{retry_refused_by_};
+    }
+
+    /// The exception that was thrown, if one was; `result.value()` throws it again, also as that of the last try where
+    /// retries were exhausted.
     std::exception_ptr cause() const noexcept { return info_ ? info_->cause : nullptr; }
 
     /// The error behind this one, such as the last error of exhausted retries; null if none.
     const Error* inner() const noexcept { return info_ ? info_->inner.get() : nullptr; }
+
+    /// True if this error, or one behind it, is of the type `outcome_unknown`: what was asked for may have happened.
+    bool has_unknown_outcome() const noexcept;
 
     /// True if this record is bad whoever handles it (`bad_request`, `unknown`, a refused new group, marked by the
     /// user); false if a dependency or a limit is to blame, and the record should be held and tried again.
     /// `retries_exhausted` answers as its last error.
     bool blames_record() const noexcept;
 
-    /// `code().message()`, the detail and the error behind it, as one line.
+    /// `code().message()`, the detail, the error behind it, the time that the calls took and what refused another try,
+    /// as one line: `retries exhausted (connection refused); 4 tries in 4.7 s`.
     std::string message() const;
 
     Error with_detail(std::string detail) const&;
@@ -91,9 +111,26 @@ class Error {
         attempts_ = attempts;
         return std::move(*this);
     }
+    Error with_elapsed(std::optional<Duration> time) const& noexcept { return Error{*this}.with_elapsed(time); }
+    Error with_elapsed(std::optional<Duration> time) && noexcept {
+        elapsed_ = time.value_or(no_duration);
+        return std::move(*this);
+    }
+    /// `time` is above 0.
+    Error with_elapsed_longer_than(Duration time) && noexcept {
+        elapsed_ = -time;
+        return std::move(*this);
+    }
     Error with_retry_after(Duration wait) const& noexcept { return Error{*this}.with_retry_after(wait); }
     Error with_retry_after(Duration wait) && noexcept {
         retry_after_ = wait;
+        return std::move(*this);
+    }
+    Error with_retry_refused_by(std::optional<Errc> limit) const& noexcept {
+        return Error{*this}.with_retry_refused_by(limit);
+    }
+    Error with_retry_refused_by(std::optional<Errc> limit) && noexcept {
+        retry_refused_by_ = limit.value_or(Errc{});
         return std::move(*this);
     }
 
@@ -121,7 +158,7 @@ class Error {
         std::shared_ptr<const Error> inner;
         std::optional<bool> blames_record;
     };
-    static constexpr Duration no_retry_after = Duration::min();
+    static constexpr Duration no_duration = Duration::min();
 
     void add_detail(std::string detail);
     template <class Change>
@@ -129,8 +166,10 @@ class Error {
 
     boost::system::error_code code_;
     std::shared_ptr<const Info> info_; // never written once shared
-    Duration retry_after_ = no_retry_after;
+    Duration retry_after_ = no_duration;
+    Duration elapsed_ = no_duration; // negative: longer than that
     std::uint32_t attempts_ = 0;
+    Errc retry_refused_by_{}; // no code is 0
 };
 
 class Error::SharedText {
@@ -166,7 +205,8 @@ class ErrorException : public std::system_error, public CarriesError {
     Error error_;
 };
 
-/// Called by `Result<T>::value()`: throws the cause again, or an `ErrorException`.
+/// Called by `Result<T>::value()`: throws the cause again, of exhausted retries that of the last try, or an
+/// `ErrorException`.
 [[noreturn]] void throw_exception_from_error(const Error& error, const boost::source_location& where);
 
 } // namespace velostream

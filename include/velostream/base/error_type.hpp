@@ -13,7 +13,8 @@ namespace velostream {
 ///
 /// It is an error *condition*: `code == ErrorType::network` holds for codes of any category that is known to belong
 /// there (errno, Asio, name resolution, this library's own). A user's category joins in by answering
-/// `default_error_condition` or `equivalent` with a condition made from an `ErrorType`.
+/// `default_error_condition` or `equivalent` with a condition made from an `ErrorType`, or `default_error_condition`
+/// with one of errno's, such as `std::errc::timed_out`, which is then classified.
 enum class ErrorType {
     network = 1,         ///< the peer cannot be reached, or the connection broke
     timeout,             ///< no answer in time
@@ -21,7 +22,7 @@ enum class ErrorType {
     authentication,      ///< who we are was not accepted
     authorization,       ///< what we asked for is not allowed to us
     bad_request,         ///< the request or record itself is wrong and will be wrong next time
-    resource_exhausted,  ///< a limit of this process refused it: memory, open circuit, full pool, rate
+    resource_exhausted,  ///< a limit refused it: ours (memory, open circuit, full pool, rate) or the service's own
     cancelled,           ///< the caller gave up
     fatal,               ///< the component cannot go on
     outcome_unknown,     ///< it may have happened or not

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -55,6 +56,16 @@ struct CallRejected {
     std::string_view breaker;
     std::optional<Duration> retry_after;
 };
+struct CallRefused {
+    std::string_view limiter; ///< the bulkhead, rate limiter or adaptive limit
+    std::string_view why;     ///< one of a few words, such as `no room` or `waited too long`
+    const Error& error;       ///< what the caller is told, with the figures
+};
+struct ConcurrencyLimitChanged {
+    std::string_view limiter; ///< the adaptive limit
+    std::size_t from, to;     ///< so many calls at once
+    std::string_view why;     ///< one of a few words, such as `latency rose` or `room to grow`
+};
 struct RetryScheduled {
     std::uint32_t failed_attempts;
     Duration delay;
@@ -63,7 +74,8 @@ struct RetryScheduled {
 struct RetryGivenUp {
     std::uint32_t attempts;
     std::string_view why;
-    const Error& error;
+    const Error& error;                ///< of the last try
+    std::optional<Duration> elapsed{}; ///< as `Error::elapsed()` of what the caller gets
 };
 struct DeadLetterStored {
     std::string_view topic;
@@ -73,6 +85,28 @@ struct DeadLetterDelayed {
     std::string_view topic;
     std::uint32_t failed_deliveries;
     const Error& delivery_error;
+};
+struct DeadLetterSpooled {
+    std::string_view topic;
+    const Error& error;
+    std::uint64_t waiting; ///< dead letters in the spool, this one included
+};
+struct DeadLetterFlood {
+    std::string_view topic;
+    std::string_view why; ///< one of a few words, such as `one cause`
+    Duration hold;        ///< so long the source stands still
+    const Error& error;   ///< of the record with which it began
+};
+struct DeadLettersStuck {
+    std::string_view topic;
+    std::uint64_t waiting; ///< dead letters in the spool
+    std::uint32_t failed_deliveries;
+    const Error& delivery_error; ///< of the first of them
+};
+struct DeadLetterTopicDiffers {
+    std::string_view topic;
+    std::string_view setting; ///< such as `retention.ms`, or `partitions`
+    std::string_view wanted, actual;
 };
 
 /// Is told what the library does. Override what you want to know; the rest does nothing.
@@ -91,10 +125,18 @@ class Observer {
     virtual void on_pressure_changed(const PressureChanged&) noexcept {}
     virtual void on_circuit_state_changed(const CircuitStateChanged&) noexcept {}
     virtual void on_call_rejected(const CallRejected&) noexcept {}
+    virtual void on_call_refused(const CallRefused&) noexcept {}
+    virtual void on_concurrency_limit_changed(const ConcurrencyLimitChanged&) noexcept {}
     virtual void on_retry_scheduled(const RetryScheduled&) noexcept {}
     virtual void on_retry_given_up(const RetryGivenUp&) noexcept {}
     virtual void on_dead_letter_stored(const DeadLetterStored&) noexcept {}
     virtual void on_dead_letter_delayed(const DeadLetterDelayed&) noexcept {}
+    virtual void on_dead_letter_spooled(const DeadLetterSpooled&) noexcept {}
+    virtual void on_dead_letter_flood(const DeadLetterFlood&) noexcept {}
+    /// Delivery from the spool has failed 1 + `max_retries` times, and goes on. Once, until one has arrived.
+    virtual void on_dead_letters_stuck(const DeadLettersStuck&) noexcept {}
+    /// The topic was there already, with another setting than its queue's config wants. It is left as it is.
+    virtual void on_dead_letter_topic_differs(const DeadLetterTopicDiffers&) noexcept {}
 };
 
 } // namespace velostream

@@ -10,12 +10,13 @@ struct ResourceLimitsConfig {
     /// Queries that may be open at once; `open_query` refuses one more. Legal: ≥ 1. Default 100.
     std::size_t max_concurrent_queries = 100;
 
-    /// Records that the windows of one query may hold together. Legal: ≥ 1. Default 1 000 000. Checked, but nothing
-    /// acts on it yet: the library has no windows.
+    /// Records that the windows of one query may hold together; what holds them charges `QueryScope::window_records`,
+    /// or the manager's account of that name where there are no queries. Legal: ≥ 1. Default 1 000 000.
     std::size_t max_window_buffer_size = 1'000'000;
 
-    /// Groups that one aggregation may hold in memory; a new group beyond it is refused. Legal: ≥ 1. Default 50 000.
-    /// Whoever holds the groups enforces it, such as `examples/orders`: the library holds none.
+    /// Groups that the aggregations of one query may hold together in memory; a new group beyond it is refused. What
+    /// holds them charges `QueryScope::groups`, or the manager's account of that name where there are no queries, as
+    /// `examples/orders` does. Legal: ≥ 1. Default 50 000.
     std::size_t max_aggregation_groups = 50'000;
 
     /// Connections of the default pool. Legal: ≥ 1. Default 20. Raise it when borrowers wait and the server has room.

@@ -8,6 +8,7 @@
 
 #include "velostream/base/error_type.hpp"
 #include "velostream/base/units.hpp"
+#include "velostream/config/retry_budget_config.hpp"
 
 namespace velostream {
 
@@ -68,6 +69,10 @@ struct RetryConfig {
 
     /// The deadline of each try by itself. Legal: > 0. Unset: only the call's own deadline bounds it.
     std::optional<Duration> attempt_timeout = std::nullopt;
+
+    /// How many of all calls may be tried again. Unset: `max_retries` of each call is the only limit. Set it where many
+    /// calls fail at the same time, as when a service is away; several executors can share a `RetryBudget` instead.
+    std::optional<RetryBudgetConfig> budget = std::nullopt;
 };
 
 } // namespace velostream

@@ -4,6 +4,14 @@
 #include <string>
 #include <vector>
 
+#include "velostream/config/adaptive_limit_config.hpp"
+#include "velostream/config/bulkhead_config.hpp"
+#include "velostream/config/flood_guard_config.hpp"
+#include "velostream/config/hedge_config.hpp"
+#include "velostream/config/keyed_circuit_breakers_config.hpp"
+#include "velostream/config/rate_limiter_config.hpp"
+#include "velostream/config/reprocess_config.hpp"
+#include "velostream/config/spool_config.hpp"
 #include "velostream/config/streaming_config.hpp"
 
 namespace velostream {
@@ -23,8 +31,18 @@ std::vector<ConfigProblem> validate(const ResourceLimitsConfig& config);
 std::vector<ConfigProblem> validate(const ConnectionPoolConfig& config);
 std::vector<ConfigProblem> validate(const KafkaPoolConfig& config);
 std::vector<ConfigProblem> validate(const CircuitBreakerConfig& config);
+std::vector<ConfigProblem> validate(const RetryBudgetConfig& config);
+std::vector<ConfigProblem> validate(const KeyedCircuitBreakersConfig& config);
 std::vector<ConfigProblem> validate(const RetryConfig& config);
+std::vector<ConfigProblem> validate(const HedgeConfig& config);
 std::vector<ConfigProblem> validate(const DeadLetterQueueConfig& config);
+std::vector<ConfigProblem> validate(const BulkheadConfig& config);
+std::vector<ConfigProblem> validate(const AdaptiveLimitConfig& config);
+std::vector<ConfigProblem> validate(const Rate& rate);
+std::vector<ConfigProblem> validate(const RateLimiterConfig& config);
+std::vector<ConfigProblem> validate(const ReprocessConfig& config);
+std::vector<ConfigProblem> validate(const SpoolConfig& config);
+std::vector<ConfigProblem> validate(const FloodGuardConfig& config);
 std::vector<ConfigProblem> validate(const StreamingConfig& config);
 
 /// Throws `std::invalid_argument` that lists every problem, one a line; does nothing if there is none.

@@ -23,20 +23,41 @@ class MemoryRefusedException : public std::bad_alloc, public CarriesError {
     Error error_;
 };
 
-/// What the C library takes for a block of `bytes` at `alignment`, its own header included: what accounted memory
-/// charges. Exact or a little more for glibc (blocks in steps of 16 bytes from 32 on; whole pages from 128 KiB on).
+/// The most that the C library takes for a block of `bytes` at `alignment`, its own header included: what to reserve
+/// for it in advance. For glibc as it comes: blocks in steps of 16 bytes from 32 on, and whole pages for a block that
+/// is a mapping of its own, as from 128 KiB on some are. Where the heap has a piece that is larger by less than a block
+/// could be (32 bytes), all of it is taken; so most blocks take 16 bytes less than this.
+/// `operator new` makes the size of an aligned block a multiple of its alignment; that is counted, too.
 constexpr Bytes charge_for(std::size_t bytes, std::size_t alignment = 1) noexcept {
     constexpr std::size_t smallest = 32, step = 16, header = 8, usual_alignment = 16;
-    constexpr std::size_t own_pages_from = 128 * 1024 - 32, page = 4096;
+    constexpr std::size_t own_pages_from = 128 * 1024, page = 4096;
     constexpr auto most = std::numeric_limits<std::size_t>::max() / 4;
     if (bytes > most || alignment > most) return unlimited_units;
+    const auto block = [](std::size_t size) {
+        const auto whole_steps = (size + header + step - 1) / step * step;
+        return whole_steps < smallest ? smallest : whole_steps;
+    };
     // An aligned block is cut out of one that is larger by the alignment and the smallest block.
-    const auto asked = alignment > usual_alignment ? bytes + alignment + smallest : bytes;
-    if (asked >= own_pages_from) return (asked + 2 * header + page - 1) / page * page;
-    return asked + header <= smallest ? smallest : (asked + header + step - 1) / step * step;
+    const bool is_cut = alignment > usual_alignment;
+    const auto asked = is_cut ? ((bytes == 0 ? 1 : bytes) + alignment - 1) / alignment * alignment : bytes;
+    const auto from_heap = block(asked) + (is_cut ? smallest : smallest - step);
+    const auto mapped = is_cut ? block(block(asked) + alignment + smallest) : block(asked);
+    if (mapped < own_pages_from) return from_heap;
+    const auto pages = (mapped + header + page - 1) / page * page;
+    return pages < from_heap ? from_heap : pages;
 }
 
-/// Memory from the heap, charged to an account while it is in use: for `std::pmr` containers.
+/// `bytes` of `account` for as long as somebody holds what it returns. Throws `MemoryRefusedException` where there is
+/// no room, and `std::bad_alloc`.
+inline std::shared_ptr<void> hold(const MemoryAccount& account, Bytes bytes) {
+    auto reserved = account.try_reserve(bytes);
+    if (!reserved) throw MemoryRefusedException{reserved.error()};
+    return std::make_shared<MemoryReservation>(std::move(*reserved));
+}
+
+/// Memory from the C library's heap (malloc, not `operator new`), charged to an account while it is in use: for
+/// `std::pmr` containers. What it charges is what malloc says it took, header included; for an alignment above 16 it is
+/// `charge_for`.
 ///
 /// ```cpp
 /// AccountedResource resource{resources.state()};
@@ -58,6 +79,7 @@ class AccountedResource final : public std::pmr::memory_resource {
     bool do_is_equal(const memory_resource& other) const noexcept override;
 
     [[gnu::noinline, gnu::cold]] void take_from_tree(Bytes charge);
+    [[gnu::noinline, gnu::cold]] void take_rest(void* place, Bytes charged, Bytes taken);
     [[gnu::noinline, gnu::cold]] void give_to_tree(Bytes charge) noexcept;
 
     MemoryAccount account_;
@@ -126,6 +148,12 @@ class AccountedAllocator {
     explicit(false) AccountedAllocator(MemoryAccount account) noexcept : resource_(std::move(account)) {}
     template <class Other>
     explicit(false) AccountedAllocator(const AccountedAllocator<Other>& other) noexcept : resource_(other.account()) {}
+    // Also where it is moved from: a container keeps its allocator, and may be used again.
+    AccountedAllocator(const AccountedAllocator& other) noexcept : resource_(other.account()) {}
+    AccountedAllocator& operator=(const AccountedAllocator& other) noexcept {
+        resource_ = AccountedResource{other.account()};
+        return *this;
+    }
 
     T* allocate(std::size_t count) {
         if (count > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_array_new_length{};

@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "velostream/base/error.hpp"
-#include "velostream/core/breaker_machine.hpp"
+#include "velostream/core/breaker_types.hpp"
 
 namespace velostream {
 

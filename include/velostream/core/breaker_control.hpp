@@ -49,7 +49,11 @@ template <template <class> class Atomic = std::atomic>
 class BreakerControl {
   public:
     /// At most `probe_limit` probes, those out and those that succeeded together; so many successes close.
-    explicit BreakerControl(std::uint16_t probe_limit) noexcept : word_(BreakerWord{}.packed()), limit_(probe_limit) {}
+    explicit BreakerControl(std::uint16_t probe_limit, std::uint32_t epoch = 0) noexcept
+        : word_(BreakerWord{.epoch = epoch}.packed()), limit_(probe_limit) {}
+
+    /// Another limit for the half-open state that comes next. Only for who makes that change, just before.
+    void set_probe_limit(std::uint16_t probe_limit) noexcept { limit_.store(probe_limit, std::memory_order_relaxed); }
 
     // acquire: what was written before the state was published (when it opened, until when) is read after it.
     BreakerWord load() const noexcept { return BreakerWord::unpacked(word_.load(std::memory_order_acquire)); }
@@ -65,10 +69,13 @@ class BreakerControl {
         return word_.load(std::memory_order_acquire) >> 32 == epoch;
     }
 
+    std::uint16_t probe_limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
+
     /// How many more probes `word` admits.
     std::uint16_t free_probes(const BreakerWord& word) const noexcept {
         const auto taken = std::uint32_t{word.succeeded} + word.in_flight;
-        return taken < limit_ ? static_cast<std::uint16_t>(limit_ - taken) : std::uint16_t{0};
+        const auto limit = probe_limit();
+        return taken < limit ? static_cast<std::uint16_t>(limit - taken) : std::uint16_t{0};
     }
 
     /// Ends `epoch` with the state `to`, in which `probes` are out. True if this call did it.
@@ -91,7 +98,7 @@ class BreakerControl {
         const bool updated = update(epoch, [&](BreakerWord word) {
             --word.in_flight;
             ++word.succeeded;
-            const bool last = word.succeeded == limit_;
+            const bool last = word.succeeded == probe_limit();
             verdict = last ? ProbeVerdict::decided : ProbeVerdict::counted;
             return std::optional{last ? word.next(CircuitState::closed) : word};
         });
@@ -138,10 +145,12 @@ class BreakerControl {
     //   probe's word.
     // * In every other state no probes are counted.
     // Both counts and the epoch are in the word that is swapped, so a caller that was overtaken finds another word and
-    // looks again, and one whose epoch is over changes nothing. The swap releases, loads acquire: who sees a state sees
-    // what its maker wrote before. tests/interleaving/core goes through every order of a few callers.
+    // looks again, and one whose epoch is over changes nothing. The limit of an epoch is written before the word that
+    // begins it; who reads an earlier or a later one finds another word in its swap. The swap releases, loads acquire:
+    // who sees a state sees what its maker wrote before. tests/interleaving/core goes through every order of a few
+    // callers.
     Atomic<std::uint64_t> word_;
-    const std::uint16_t limit_;
+    std::atomic<std::uint16_t> limit_;
 };
 
 } // namespace velostream

@@ -1,85 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <concepts>
 #include <cstdint>
+#include <memory_resource>
 #include <mutex>
 #include <optional>
-#include <utility>
 #include <vector>
 
+#include "velostream/core/backoff_random.hpp"
 #include "velostream/core/breaker_control.hpp"
-#include "velostream/core/breaker_rules.hpp"
+#include "velostream/core/breaker_types.hpp"
+#include "velostream/core/open_wait.hpp"
 #include "velostream/core/outcome_window.hpp"
-#include "velostream/core/sharded_count.hpp"
 
 namespace velostream {
-
-/// Leave to make one call, to be given back with its result. It is good for the epoch in which it was issued.
-struct BreakerPermit {
-    std::uint32_t epoch = 0;
-    bool probe = false;
-    TimePoint started{}; ///< only where something depends on it: probes, and all calls if the slow rule is on
-};
-
-/// What a call came to. Earlier kinds take precedence where a call could be counted as several.
-enum class CallOutcomeKind : std::uint8_t {
-    cancelled, ///< the caller gave up: says nothing about the service
-    ignored,   ///< a failure that is not the service's, such as a bad record
-    throttled, ///< the service, or a limit of ours, asked for less: counted apart, never opens
-    failure,
-    success,
-};
-
-/// Why a circuit changed its state.
-enum class BreakerCause : std::uint8_t {
-    failure_count,
-    failure_rate,
-    slow_call_rate,
-    probe_failed,
-    probe_slow,
-    probe_overdue,
-    timeout_elapsed,
-    probes_succeeded,
-    manual,
-};
-
-/// One change of state.
-struct BreakerTransition {
-    CircuitState from, to;
-    BreakerCause cause;
-    TimePoint at;
-    OutcomeCounts counts; ///< the window when it happened
-    Error error;          ///< of the call that made it, if one failed
-};
-
-/// What the result of a call made of the circuit, beside being counted.
-enum class BreakerEffect : std::uint8_t {
-    none,
-    permit_returned, ///< a probe has ended: another may be admitted
-    state_changed,   ///< `publish_transitions` is due
-};
-
-/// Where the machine asks for the time, and only if something depends on it. Every `TimeSource` is one.
-template <class Clock>
-concept BreakerClock = requires(const Clock& clock) {
-    { clock.now() } -> std::same_as<TimePoint>;
-    { clock.coarse_now() } -> std::same_as<TimePoint>;
-};
 
 /// The rules of a circuit breaker, apart from coroutines, observers and clocks: it is asked for permits, told results,
 /// and given the time where something depends on it.
 ///
 /// A closed circuit's successful calls cost one load, and one compare-and-swap in the window for the result: no lock.
-/// Its failures and slow calls take the window's mutex. Another mutex keeps what is told *about* a state (since when,
-/// until when, which probes are out) in step with the control word; it is taken when the state changes, in the
+/// Its failures and slow calls take the window's mutex, and so do successes as long as the window holds no more than
+/// the largest minimum: each may be the one that completes it. Another mutex keeps what is told *about* a state (since
+/// when, until when, which probes are out) in step with the control word; it is taken when the state changes, in the
 /// half-open state and by snapshots, never by calls of a closed circuit and never by refusals of an open one.
 ///
-/// Threads: safe. The results of calls that end together may be judged in any order.
-class BreakerMachine {
+/// Threads:  safe with `SharedMemory`; with `ConfinedMemory` one at a time. The results of calls that end together may
+///           be judged in any order.
+/// Lifetime: the memory must outlive it.
+template <class Memory = SharedMemory>
+class BasicBreakerMachine {
   public:
-    explicit BreakerMachine(const CircuitBreakerConfig& config);
+    /// `seed` is that of the jitter; unset, every machine has its own. The windows and what grows with the probes that
+    /// are out are taken from `memory`. It begins closed, in `epoch`.
+    ///
+    /// Throws `std::bad_alloc` if there is no memory for an empty window.
+    explicit BasicBreakerMachine(const CircuitBreakerConfig& config, std::optional<std::uint64_t> seed = std::nullopt,
+                                 std::pmr::memory_resource& memory = *std::pmr::get_default_resource(),
+                                 std::uint32_t epoch = 0);
 
     /// The permit of a closed circuit; nothing in any other state: then ask `try_acquire`. The clock is read only if
     /// the slow rule is on.
@@ -87,7 +45,9 @@ class BreakerMachine {
     std::optional<BreakerPermit> try_acquire_closed(const Clock& clock) const noexcept {
         const auto epoch = control_.closed_epoch();
         if (epoch >= BreakerWord::epochs) return std::nullopt;
-        return BreakerPermit{epoch, false, slow_call_threshold_ ? call_time(clock) : TimePoint{}};
+        // relaxed, as wherever the configuration is read: a call may begin and end by different ones.
+        const auto reading = reading_.load(std::memory_order_relaxed);
+        return BreakerPermit{epoch, false, reading == Reading::none ? BreakerPermit::unmeasured : started(clock)};
     }
 
     struct Admission {
@@ -106,18 +66,20 @@ class BreakerMachine {
         return rest;
     }
 
-    /// A permit, or a refusal. May open or half-open the circuit, when it is time for that.
-    Admission try_acquire(TimePoint now);
+    /// A permit, or a refusal. May open or half-open the circuit, when it is time for that. A probe beyond the 16th
+    /// that is out is refused where there is no memory for it.
+    Admission try_acquire(TimePoint now) noexcept;
 
-    /// Takes back a permit with its result. The clock is read only if the slow rule is on, or the result does more than
-    /// count.
+    /// Takes back a permit with its result. The clock is read only if the slow rule is on, the window is one of time,
+    /// or the result does more than count.
     template <BreakerClock Clock>
     BreakerEffect record(const BreakerPermit& permit, CallOutcomeKind kind, const Clock& clock,
                          const Error* error = nullptr) {
         if (kind < CallOutcomeKind::failure)
             return record_undecided(permit, kind, permit.probe ? clock.now() : TimePoint{});
+        if (kind == CallOutcomeKind::success) return record_success(permit, clock);
         if (!control_.is_closed_in(permit.epoch)) return record_unusual(permit, kind, clock.now(), error);
-        return record_closed(permit, kind == CallOutcomeKind::failure, clock, error);
+        return record_failure(permit, clock, error);
     }
 
     /// `record` of a success: the one path that every call of a healthy service takes.
@@ -125,7 +87,11 @@ class BreakerMachine {
     BreakerEffect record_success(const BreakerPermit& permit, const Clock& clock) {
         if (!control_.is_closed_in(permit.epoch)) [[unlikely]]
             return record_unusual(permit, CallOutcomeKind::success, clock.now(), nullptr);
-        return record_closed(permit, false, clock, nullptr);
+        if (reading_.load(std::memory_order_relaxed) != Reading::none) return record_timed_success(permit, clock);
+        const auto entry = window_.record_success(permit.epoch);
+        if (entry == WindowEntry::counted) [[likely]]
+            return BreakerEffect::none;
+        return judge(permit.epoch, entry, clock);
     }
 
     /// Takes back a permit that was abandoned without a result.
@@ -143,8 +109,32 @@ class BreakerMachine {
     /// Closed, with an empty window, whatever it was; calls that are out become late. True if it changed the state.
     bool reset(TimePoint now);
 
+    /// From now on another configuration. State, permits and epochs stay, and of the window what fits into the new one
+    /// (see `BasicOutcomeWindow::reconfigure`). The next outcome is judged by the new rules. What has begun ends by the
+    /// old numbers: the wait of an open circuit, and the number and the longest time of the probes of a half-open one.
+    /// True if the state changed meanwhile, as in `settle`.
+    ///
+    /// Throws `std::bad_alloc`, and then the configuration is as it was.
+    bool reconfigure(const CircuitBreakerConfig& config, TimePoint now);
+
     /// The state in which the next call at `now` would find the circuit: a waited-out `open` is `half_open`.
     CircuitState state(TimePoint now) const;
+
+    /// Whether a new machine, begun in the same epoch, would do as well: closed, without failures and slow calls in the
+    /// window, and with every transition published.
+    bool is_pristine(TimePoint now) const;
+
+    /// How many changes of state there have been, and resets of a closed circuit.
+    std::uint32_t epoch() const noexcept { return control_.load().epoch; }
+
+    /// How often it has been reset.
+    std::uint64_t resets() const {
+        const Lock lock{mutex_};
+        return resets_;
+    }
+
+    /// Results so far that came too late to be judged.
+    std::uint64_t late_results() const noexcept { return late_.load(std::memory_order_relaxed); }
 
     /// How many calls would be admitted at `now` before one of them ends.
     std::uint32_t admissible(TimePoint now) const;
@@ -177,92 +167,139 @@ class BreakerMachine {
         publishing_ = false;
     }
 
-    /// All of it from one moment. Counts of calls that end meanwhile may be in one number and not yet in another.
-    struct Snapshot {
-        CircuitState state;                  ///< the effective one
-        OutcomeCounts window;                ///< judged now or, until the circuit closes again, judged last
-        std::optional<TimePoint> open_until; ///< while it is open
-        std::optional<TimePoint> last_transition, last_opened, last_closed;
-        std::uint64_t rejected, late, cancelled, ignored, throttled, opened;
-    };
-    Snapshot snapshot(TimePoint now) const;
-
-    std::uint32_t window_size() const noexcept { return window_.size(); }
-    std::uint16_t success_threshold() const noexcept { return success_threshold_; }
+    BreakerSnapshot snapshot(TimePoint now) const;
 
   private:
-    // Calls are measured by the coarse clock where its steps are small beside the threshold.
+    using Lock = std::lock_guard<typename Memory::Mutex>;
+    using Window = BasicOutcomeWindow<Memory>;
+    using Judgement = typename Window::Judgement;
+    template <class T>
+    using Atomic = typename Memory::template Atomic<T>;
+
+    // What an outcome of a closed circuit needs to know about the time.
+    enum class Reading : std::uint8_t { none, coarse, exact };
+    static Reading reading_for(const CircuitBreakerConfig& config) noexcept;
+
+    bool is_slow(const BreakerPermit& permit, TimePoint now) const noexcept {
+        const auto slow_after = slow_after_.load(std::memory_order_relaxed);
+        return slow_after != 0 && permit.started != BreakerPermit::unmeasured &&
+               (now - permit.started).count() >= slow_after;
+    }
+
+    // Exactly: by the coarse clock a call would seem longer than it was.
     template <BreakerClock Clock>
-    TimePoint call_time(const Clock& clock) const noexcept {
-        return *slow_call_threshold_ >= std::chrono::milliseconds{100} ? clock.coarse_now() : clock.now();
+    TimePoint started(const Clock& clock) const noexcept {
+        return slow_after_.load(std::memory_order_relaxed) == 0 ? BreakerPermit::unmeasured : clock.now();
+    }
+    template <BreakerClock Clock>
+    TimePoint ended(const BreakerPermit& permit, const Clock& clock, Reading reading) const noexcept {
+        if (reading == Reading::exact) return clock.now();
+        const auto slow_after = slow_after_.load(std::memory_order_relaxed);
+        if (slow_after == 0 || permit.started == BreakerPermit::unmeasured) return clock.coarse_now();
+        return end_of_call(clock, permit.started, Duration{slow_after});
     }
 
     template <BreakerClock Clock>
-    BreakerEffect record_closed(const BreakerPermit& permit, bool failed, const Clock& clock, const Error* error) {
-        const bool slow = slow_call_threshold_ && call_time(clock) - permit.started >= *slow_call_threshold_;
-        const auto entry =
-            failed || slow ? window_.record(permit.epoch, failed, slow) : window_.record_success(permit.epoch);
+    [[gnu::noinline]] BreakerEffect record_timed_success(const BreakerPermit& permit, const Clock& clock) {
+        const auto now = ended(permit, clock, reading_.load(std::memory_order_relaxed));
+        if (is_slow(permit, now)) return record_and_judge(permit, false, true, now, clock, nullptr);
+        const auto entry = window_.record_success(permit.epoch, now);
         if (entry == WindowEntry::counted) [[likely]]
             return BreakerEffect::none;
-        return judge(permit.epoch, entry, clock, error);
+        return judge(permit.epoch, entry, clock);
     }
 
-    // What an outcome that may open the circuit does.
     template <BreakerClock Clock>
-    [[gnu::noinline]] BreakerEffect judge(std::uint32_t epoch, WindowEntry entry, const Clock& clock,
-                                          const Error* error) {
+    BreakerEffect record_failure(const BreakerPermit& permit, const Clock& clock, const Error* error) {
+        const auto reading = reading_.load(std::memory_order_relaxed);
+        const auto now = reading == Reading::none ? BreakerPermit::unmeasured : ended(permit, clock, reading);
+        const bool slow = reading != Reading::none && is_slow(permit, now);
+        return record_and_judge(permit, true, slow, now, clock, error);
+    }
+
+    template <BreakerClock Clock>
+    [[gnu::noinline]] BreakerEffect record_and_judge(const BreakerPermit& permit, bool failed, bool slow, TimePoint now,
+                                                     const Clock& clock, const Error* error) {
+        const auto recorded = window_.record_and_judge(permit.epoch, failed, slow, now);
+        if (recorded.entry == WindowEntry::late) return count_late();
+        return recorded.judgement ? open(permit.epoch, *recorded.judgement, clock.now(), error) : BreakerEffect::none;
+    }
+
+    // A success that may open the circuit.
+    template <BreakerClock Clock>
+    [[gnu::noinline]] BreakerEffect judge(std::uint32_t epoch, WindowEntry entry, const Clock& clock) {
         if (entry == WindowEntry::late) return count_late();
-        const auto rule = rules_.judge(window_.counts());
-        return rule ? open(epoch, *rule, clock.now(), error) : BreakerEffect::none;
+        const auto judgement = window_.judge();
+        return judgement ? open(epoch, *judgement, clock.now(), nullptr) : BreakerEffect::none;
     }
 
     BreakerEffect record_unusual(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now, const Error* error);
     BreakerEffect record_undecided(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now);
     BreakerEffect record_probe(const BreakerPermit& permit, CallOutcomeKind kind, TimePoint now, const Error* error);
     BreakerEffect count_late() noexcept;
-    BreakerEffect open(std::uint32_t epoch, BreakerRule rule, TimePoint now, const Error* error);
+    BreakerEffect open(std::uint32_t epoch, const Judgement& judgement, TimePoint now, const Error* error);
 
     // All of these need the mutex. Epochs end in `change` and with the last success of a probe, nowhere else.
-    void change(const BreakerWord& from, CircuitState to, BreakerCause cause, TimePoint at,
-                const Error* error = nullptr, std::uint16_t probes = 0) noexcept;
+    void reserve_probes(const CircuitBreakerConfig& config);
+    void adopt(const CircuitBreakerConfig& config) noexcept;
+    void change(const BreakerWord& from, CircuitState to, BreakerTransition transition,
+                const Error* error = nullptr) noexcept;
     void note_change(BreakerTransition transition) noexcept;
-    bool settle_locked(TimePoint now);
-    void add_probe(TimePoint started);
-    void remove_probe(TimePoint started);
+    bool settle_locked(TimePoint now) noexcept;
+    bool try_add_probe(TimePoint started) noexcept; // false if there is no memory for it
+    void remove_probe(TimePoint started) noexcept;
+    void note_oldest_probe() noexcept;
     CircuitState effective(const BreakerWord& word, TimePoint now) const noexcept;
+    OutcomeCounts shown(CircuitState state, TimePoint now) const noexcept;
+    TimePoint reopens_until(TimePoint from) const noexcept; // if a probe opens the circuit again
 
     bool is_overdue(const BreakerWord& word, TimePoint now) const noexcept {
         return word.in_flight > 0 && now >= overdue_at();
     }
-    TimePoint overdue_at() const noexcept;
+    TimePoint overdue_at() const noexcept { return TimePoint{Duration{overdue_at_.load(std::memory_order_relaxed)}}; }
     TimePoint open_end() const noexcept { return TimePoint{Duration{open_until_.load(std::memory_order_relaxed)}}; }
 
-    // Read by every call, written on changes of state only: in one cache line with what else every call reads.
-    alignas(64) BreakerControl<> control_;
-    const std::optional<Duration> slow_call_threshold_;
-    const BreakerRules rules_;
-    OutcomeWindow window_;
-
-    const std::uint16_t success_threshold_;
-    const Duration timeout_;
-    const Duration max_half_open_;
+    // Read by every call, written on changes of state and of the configuration only: in one cache line with what else
+    // every call reads.
+    alignas(Memory::alignment) BreakerControl<Memory::template Atomic> control_;
+    Atomic<Duration::rep> slow_after_{0}; // 0: the slow rule is off
+    Atomic<Reading> reading_{Reading::none};
+    Window window_;
 
     // Written under the mutex, before the control word publishes what they belong to; read without it, where a value
     // of a later state does no harm: the control word then refuses what was concluded from it.
-    alignas(64) std::atomic<Duration::rep> open_until_{0};
-    std::atomic<Duration::rep> oldest_probe_{0}; // start of the probe that has been out for longest
+    alignas(Memory::alignment) Atomic<Duration::rep> open_until_{0};
+    Atomic<Duration::rep> overdue_at_{0}; // when the probe that has been out for longest has been so for too long
 
-    ShardedCount rejected_; // the only one that many threads count in at once: callers that an outage turns away
+    typename Memory::Count rejected_; // the only one that many threads count in at once: whom an outage turns away
     // relaxed: counts only.
-    std::atomic<std::uint64_t> late_{0}, cancelled_{0}, ignored_{0}, throttled_{0};
+    Atomic<std::uint64_t> late_{0}, cancelled_{0}, ignored_{0}, throttled_{0};
 
-    mutable std::mutex mutex_;
-    std::vector<TimePoint> probes_; // starts of those that are out, ascending
-    std::uint64_t opened_ = 0;
+    mutable typename Memory::Mutex mutex_;
+    std::uint16_t success_threshold_ = 0; // of the next half-open state, as the next
+    Duration max_half_open_{};
+    OpenWait waits_;
+
+    Duration probe_limit_{};             // of the half-open state that there is
+    std::pmr::vector<TimePoint> probes_; // starts of those that are out, ascending
+    OutcomeCounts judged_;               // the window as it was when the circuit closed no more
+    std::uint64_t opened_ = 0, resets_ = 0;
     std::optional<TimePoint> last_transition_, last_opened_, last_closed_;
+
+    std::uint32_t reopenings_ = 0; // since it was closed last, the first opening not counted
+    bool seeded_;
+    BackoffRandom random_;
+    std::uint64_t draw_ = 0; // for the next opening: drawn before, since `state` foretells it
+
     // There is room for two at least: the first, which is being published perhaps, and another.
-    std::vector<BreakerTransition> unpublished_;
+    std::pmr::vector<BreakerTransition> unpublished_;
     bool publishing_ = false;
 };
+
+extern template class BasicBreakerMachine<SharedMemory>;
+extern template class BasicBreakerMachine<ConfinedMemory>;
+
+/// That of breakers which any number of threads share.
+using BreakerMachine = BasicBreakerMachine<SharedMemory>;
 
 } // namespace velostream

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "velostream/base/error.hpp"
-#include "velostream/core/breaker_machine.hpp"
+#include "velostream/core/breaker_types.hpp"
 
 namespace velostream {
 
@@ -21,10 +21,11 @@ struct CircuitBreakerStats {
     double success_rate = 1.0;
     /// Slow calls in the window; always 0 if the slow rule is off.
     std::size_t slow_count = 0;
-    /// Calls in the window, and how many it holds at most. After the circuit opened, the window is the one that was
-    /// judged, until it closes again.
+    /// Calls in the window, and how many it holds at most (0: any number) or how far it goes back (unset: any time).
+    /// After the circuit opened, the window is the one that was judged, until it closes again.
     std::size_t window_calls = 0;
     std::size_t window_size = 0;
+    std::optional<Duration> window_duration;
 
     /// Since the breaker was made: calls that were refused; results of calls that began before the last change of state
     /// and were not judged; calls that were cancelled or abandoned, ignored, throttled; how often the circuit opened.
@@ -52,9 +53,12 @@ struct OpenReason {
     std::string text; ///< all of it as a sentence
 };
 
-CircuitBreakerStats stats_of(const BreakerMachine::Snapshot& snapshot, std::size_t window_size) noexcept;
+CircuitBreakerStats stats_of(const BreakerSnapshot& snapshot, const CircuitBreakerConfig& config) noexcept;
+
+/// What a transition to `open` or `forced_open` tells.
+OpenReason open_reason_of(const BreakerTransition& transition);
 
 /// Why `transition` happened, for people: "5 failures in the last 12 calls (threshold 5)".
-std::string describe(const BreakerTransition& transition, const CircuitBreakerConfig& config);
+std::string describe(const BreakerTransition& transition);
 
 } // namespace velostream

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cassert>
 #include <cstddef>
@@ -9,8 +10,9 @@
 #include <new>
 #include <string>
 
+#include "velostream/base/item_pool.hpp"
 #include "velostream/core/budget_shard.hpp"
-#include "velostream/core/budget_waiter.hpp"
+#include "velostream/core/operation_counter.hpp"
 
 namespace velostream {
 
@@ -19,18 +21,6 @@ class BudgetTree;
 
 /// The largest limit, and the limit of what is called unlimited: amounts up to here never wrap.
 inline constexpr std::uint64_t unlimited_units = ~std::uint64_t{0} >> 1;
-
-/// A counter that only operations of the tree raise, one operation at a time, each exactly once although several
-/// threads may carry out the same operation.
-///
-/// `base` is the value before the operation that is being carried out: whoever helps writes it down while the operation
-/// is undecided (nobody changes `value` then), and adds by compare-and-swap from it. Both only grow, so a late helper's
-/// compare-and-swap fails for ever after.
-template <class Atomics>
-struct OperationCounter {
-    typename Atomics::template Atomic<std::uint64_t> value{0};
-    typename Atomics::template Atomic<std::uint64_t> base{0};
-};
 
 /// One level of a budget tree: a limit, what was granted to it, and the credit its threads keep at hand.
 ///
@@ -81,20 +71,21 @@ struct alignas(64) BudgetNode {
     BudgetTree<Atomics>& tree;
     Atomic<BudgetNode*> parent{nullptr};
     Atomic<std::uint64_t> limit{unlimited_units};
-    /// Threads that are deciding whether to refuse at this node. While there are any, no shard below opens. The last
-    /// owner adds `retired`, for good.
+    /// Threads that are deciding whether to refuse at this node. While there are any, or anybody waits here, no shard
+    /// below opens. The last owner adds `retired`, for good.
     Atomic<std::uint32_t> deciders{0};
-    /// Owners (low half): handles, child nodes, and whoever gives back units past the shards, until he has done so.
-    /// High half: how many ever came.
+    /// Owners (low half): handles, child nodes, whoever gives back units past the shards, until he has done so, and
+    /// whoever looks at it to name it in a refusal. High half: how many ever came.
     ///
     /// A node is in place as long as it has an owner or any of its units is in use; so who holds units may look at it
     /// until the very access that puts them back. The last owner closes the shards for good. If then nothing is granted
-    /// and nobody came since he was seen to be the last, nobody else can know the node, and he takes it out. Without
-    /// the high half he would miss who came, gave back the last units and left while he looked.
+    /// and nobody came since he was seen to be the last, he swaps himself out; then nobody can become an owner any more
+    /// (see `try_add_owner`), and he takes it out. Without the high half he would miss who came, gave back the last
+    /// units and left while he looked.
     ///
     /// relaxed up: who came is seen by whoever sees what he gave back. acq_rel down, as usual for reference counts.
     Atomic<std::uint64_t> owners{0};
-    std::string name;                            ///< written only while nobody knows the node
+    std::string name;                            ///< written only while it has no owner
     Atomic<std::uint64_t>* open_marks = nullptr; ///< the registry's word that says whether a shard may be open,
     std::uint64_t open_mark = 0;                 ///< and the bit in it
     BudgetNode* next = nullptr;                  ///< in the registry's list of nodes that nobody uses
@@ -104,16 +95,23 @@ struct alignas(64) BudgetNode {
     Atomic<std::uint64_t> given{0};    ///< what was given back past the shards; anyone adds
     Atomic<std::uint64_t> peak{0};     ///< of `granted`; only grows
     Atomic<std::uint64_t> refusals{0}; ///< relaxed: a count, publishes nothing
+    /// Nodes right below that were seen to hold much, for refusals that cannot look at all, and where the next one goes
+    /// on looking. Hints: by now they may be other nodes. release and acquire, since they may have been made meanwhile.
+    std::array<std::atomic<BudgetNode*>, 3> largest_seen{};
+    std::atomic<void*> looked_up_to{nullptr};
 
-    /// Who waits here: see `BudgetWaiters`. The queue belongs to who drains; `waiting` says how many are in it.
-    typename BudgetWaiter<Atomics>::Queue queue;
-    Atomic<std::uint64_t> waiting{0};
+    /// Who waits here, in the order of tickets: see `BudgetLines`. Index words, changed by operations only.
+    std::array<Atomic<std::uint64_t>, Atomics::line_heights> line{};
+    OperationCounter<Atomics> came; ///< how often somebody began to wait here,
+    OperationCounter<Atomics> gone; ///< and how often one waited no longer
+    /// The ticket of who was seen to wait longest; only where the tree has a listener.
+    Atomic<std::uint64_t> first_ticket{0};
+    /// What those who waited were granted, here and below; only grows, and only where the tree has a listener.
+    Atomic<std::uint64_t> handed_over{0};
     /// How many, with how many units together, may be granted here before the one who waits longest. relaxed: hints of
     /// the user's.
     Atomic<std::uint64_t> overtakers{0};
     Atomic<std::uint64_t> overtaking_units{0};
-    Atomic<bool> is_marked{false};
-    BudgetNode* next_marked = nullptr;
 
     /// The shards lie right behind the node, so that finding one costs no load.
     BudgetShard<Atomics>& shard(std::size_t index) noexcept {
@@ -142,9 +140,28 @@ struct alignas(64) BudgetNode {
     static constexpr std::uint64_t one_owner = std::uint64_t{1} << 32 | 1;
     static std::uint32_t count_of(std::uint64_t owners) noexcept { return static_cast<std::uint32_t>(owners); }
     std::uint32_t owner_count() const noexcept { return count_of(owners.load()); }
+    /// For who only came across the node in the registry. False if it has no owner: then it may be taken out, and be
+    /// another node when it has one again. An owner keeps it in place, and the swap fails if it went to none meanwhile;
+    /// whoever swaps an owner in has, by the acquire, what was written before the node was handed to its first one.
+    /// What he read of it before, such as its parent, may be of the node before: he must read it again.
+    bool try_add_owner() noexcept {
+        auto seen = owners.load(std::memory_order_relaxed);
+        do {
+            if (count_of(seen) == 0) return false;
+        } while (!owners.compare_exchange_strong(seen, seen + one_owner, std::memory_order_acquire,
+                                                 std::memory_order_relaxed));
+        return true;
+    }
     /// For owners, and for who holds units.
     void add_owner() noexcept { owners.fetch_add(one_owner, std::memory_order_relaxed); }
 
+    /// How many wait here. Never too few: what lowers it is read before what raises it.
+    std::uint64_t waiting_now() const noexcept {
+        const auto gone_by_now = gone.value.load();
+        return came.value.load() - gone_by_now;
+    }
+    /// Whether somebody is linked, be it that he has only not been taken out yet.
+    bool has_line() const noexcept { return IndexWord::index_of(line[0].load()) != 0; }
     std::size_t depth() const noexcept {
         std::size_t levels = 0;
         for (const auto* node = parent.load(); node != nullptr; node = node->parent.load()) ++levels;

@@ -7,12 +7,16 @@
 #include <new>
 
 #include "velostream/core/budget_demand.hpp"
+#include "velostream/core/budget_marks.hpp"
 #include "velostream/core/budget_node.hpp"
+#include "velostream/core/budget_verdict.hpp"
+#include "velostream/core/budget_wait_steps.hpp"
 
 namespace velostream {
 
 /// What an operation does, once and at all levels or not at all: takes what is demanded from every level, or returns
-/// credit from a shard of its node to them; and changes that shard with it.
+/// credit from a shard of its node to them; and changes that shard with it. Or it lets one who waits make a step, and
+/// takes nothing unless that grants him what he demands.
 template <class Atomics>
 struct BudgetOperation {
     BudgetDemand<Atomics> demand;
@@ -22,10 +26,11 @@ struct BudgetOperation {
     std::uint64_t turn = 0;
     std::uint64_t credit_change = 0; ///< added to the credit, modulo 2^64
     bool opens = false;
-};
+    BudgetWaitStep step{};
 
-/// How an operation was decided. `refused_at + n`: the nth level, as its demand counts them, lacked room.
-enum class BudgetVerdict : std::uint64_t { undecided = 0, committed, shard_moved, not_now, refused_at };
+    bool has_demand() const noexcept { return moves_units() || step.kind == BudgetStep::refuse; }
+    bool moves_units() const noexcept { return step.kind == BudgetStep::none || step.kind == BudgetStep::grant; }
+};
 
 /// Carries out the operations of one tree one after another, without a lock: a thread that finds one under way
 /// completes it, whoever began it, then begins its own. So each operation sees the whole tree standing still, takes
@@ -37,7 +42,7 @@ enum class BudgetVerdict : std::uint64_t { undecided = 0, committed, shard_moved
 ///     judge   read all levels, write down each counter's base (what was read holds while undecided)
 ///     decide  compare-and-swap the verdict
 ///     apply   if committed: each counter from base to base + units (once, also where a demand names a level twice);
-///             then the shard to its next turn
+///             then the shard to its next turn, or the card of who waits (see `BudgetWaitSteps`)
 ///     end     compare-and-swap `current` to idle
 ///
 /// A slot is reused; what a helper reads from it counts only if `current` has not moved since.
@@ -51,10 +56,12 @@ class BudgetOperations {
     using Operation = BudgetOperation<Atomics>;
     using Verdict = BudgetVerdict;
 
-    BudgetOperations() = default;
+    explicit BudgetOperations(BudgetLines<Atomics>& lines) noexcept : steps_(lines) {}
     BudgetOperations(const BudgetOperations&) = delete;
     BudgetOperations& operator=(const BudgetOperations&) = delete;
     ~BudgetOperations();
+
+    BudgetMarks<Atomics> marks; ///< on what the operations grant
 
     /// Carries out `operation`. Its nodes must stay in use until this returns.
     Verdict run(const Operation& operation) noexcept;
@@ -68,10 +75,6 @@ class BudgetOperations {
 
     /// Changes with every operation; the same value twice means that none ran between.
     std::uint64_t current() const noexcept { return current_.load(); }
-
-    static std::size_t level_of(Verdict refused) noexcept {
-        return static_cast<std::size_t>(refused) - static_cast<std::size_t>(Verdict::refused_at);
-    }
 
   private:
     template <class T>
@@ -92,6 +95,9 @@ class BudgetOperations {
         Atomic<BudgetShard<Atomics>*> shard{nullptr};
         Atomic<std::uint64_t> turn{0};
         Atomic<std::uint64_t> credit_change{0};
+        Atomic<std::uint64_t> card_and_place{0};
+        Atomic<std::uint64_t> card_word{0};
+        Atomic<std::uint64_t> place_word{0};
         struct Extra {
             Atomic<Node*> node{nullptr};
             Atomic<std::uint64_t> units{0};
@@ -103,6 +109,7 @@ class BudgetOperations {
     static constexpr std::uint64_t opens = std::uint64_t{1} << 9;
     static constexpr std::uint64_t has_shard = std::uint64_t{1} << 10;
     static constexpr std::uint64_t is_bounded = std::uint64_t{1} << 11;
+    static constexpr unsigned step_shift = 12;
     struct SlotBlock {
         static constexpr std::size_t size = 8;
         Slot slots[size];
@@ -124,11 +131,15 @@ class BudgetOperations {
     Slot& slot(std::size_t index) noexcept;
 
     void help(std::uint64_t busy) noexcept;
+    void carry_out(const Operation& operation, Slot& slot, std::uint64_t busy) noexcept;
     static void write(Slot& slot, const Operation& operation) noexcept;
     bool read(const Slot& slot, std::uint64_t busy, Operation& operation) const noexcept;
     Verdict judge(const Operation& operation, const Slot& slot, std::uint64_t undecided) noexcept;
+    Verdict judge_step(const Operation& operation, const Slot& slot, std::uint64_t undecided) noexcept;
     void apply(const Operation& operation, std::uint64_t busy) noexcept;
+    void apply_step(const Operation& operation, Verdict verdict, std::uint64_t busy) noexcept;
 
+    BudgetWaitSteps<Atomics> steps_;
     Atomic<std::uint64_t> current_{0};
     SlotBlock slots_;
 };
@@ -161,10 +172,11 @@ auto BudgetOperations<Atomics>::run(const Operation& operation) noexcept -> Verd
         place.result.store(result_of(sequence, Verdict::undecided), std::memory_order_release);
         const auto busy = busy_with(sequence, mine);
         if (!current_.compare_exchange_strong(seen, busy)) continue;
-        help(busy);
+        carry_out(operation, place, busy);
         const auto verdict = static_cast<Verdict>(place.result.load() & verdict_mask);
         place.claimed.store(false, std::memory_order_release);
         scope.returns(verdict);
+        if (verdict == Verdict::committed && operation.moves_units()) marks.heed();
         return verdict;
     }
 }
@@ -173,20 +185,29 @@ template <class Atomics>
 void BudgetOperations<Atomics>::help(std::uint64_t busy) noexcept {
     typename Atomics::Scope scope;
     auto& place = slot(slot_index_of(busy));
-    const auto sequence = sequence_of(busy);
-    const auto undecided = result_of(sequence, Verdict::undecided);
     Operation operation;
     if (!read(place, busy, operation)) return; // it has ended
     scope.returns(operation);
+    carry_out(operation, place, busy);
+}
 
+template <class Atomics>
+void BudgetOperations<Atomics>::carry_out(const Operation& operation, Slot& place, std::uint64_t busy) noexcept {
+    typename Atomics::Scope scope;
+    const auto sequence = sequence_of(busy);
+    const auto undecided = result_of(sequence, Verdict::undecided);
     auto result = place.result.load();
     if (result == undecided) {
         const auto verdict = judge(operation, place, undecided);
         if (verdict != Verdict::undecided) place.result.compare_exchange_strong(result, result_of(sequence, verdict));
         result = place.result.load();
     }
-    scope.returns(result, operation);
-    if (result == result_of(sequence, Verdict::committed)) apply(operation, busy);
+    scope.returns(result);
+    const auto verdict = static_cast<Verdict>(result & verdict_mask);
+    if (result == result_of(sequence, verdict) && budget_verdict::is_effective(verdict)) {
+        if (operation.moves_units()) apply(operation, busy);
+        if (operation.step.kind != BudgetStep::none) apply_step(operation, verdict, busy);
+    }
     current_.compare_exchange_strong(busy, idle_at(sequence));
 }
 
@@ -199,14 +220,23 @@ void BudgetOperations<Atomics>::write(Slot& place, const Operation& operation) n
     if (operation.opens) kind |= opens;
     if (operation.shard != nullptr) kind |= has_shard;
     if (demand.below != nullptr) kind |= is_bounded;
+    const auto& step = operation.step;
+    kind |= static_cast<std::uint64_t>(step.kind) << step_shift;
     place.kind.store(kind, std::memory_order_release);
-    place.node.store(demand.node, std::memory_order_release);
-    place.units.store(demand.units, std::memory_order_release);
+    if (operation.has_demand()) {
+        place.node.store(demand.node, std::memory_order_release);
+        place.units.store(demand.units, std::memory_order_release);
+    }
     for (std::size_t index = 0; index < demand.extra_count; ++index) {
         place.extra[index].node.store(demand.extra[index].node, std::memory_order_release);
         place.extra[index].units.store(demand.extra[index].units, std::memory_order_release);
     }
     if (demand.below != nullptr) place.below.store(demand.below, std::memory_order_release);
+    if (step.kind != BudgetStep::none) {
+        place.card_and_place.store(std::uint64_t{step.card} << 32 | step.place, std::memory_order_release);
+        place.card_word.store(step.card_word, std::memory_order_release);
+        if (step.kind == BudgetStep::unlink) place.place_word.store(step.place_word, std::memory_order_release);
+    }
     if (operation.shard == nullptr) return;
     place.shard.store(operation.shard, std::memory_order_release);
     place.turn.store(operation.turn, std::memory_order_release);
@@ -220,8 +250,11 @@ bool BudgetOperations<Atomics>::read(const Slot& place, std::uint64_t busy, Oper
     const auto kind = place.kind.load();
     operation.takes = (kind & takes) != 0;
     operation.opens = (kind & opens) != 0;
-    demand.node = place.node.load();
-    demand.units = place.units.load();
+    operation.step.kind = BudgetStep{kind >> step_shift};
+    if (operation.has_demand()) {
+        demand.node = place.node.load();
+        demand.units = place.units.load();
+    }
     demand.extra_count = kind % takes;
     for (std::size_t index = 0; index < demand.extra_count; ++index)
         demand.extra[index] = {place.extra[index].node.load(), place.extra[index].units.load()};
@@ -230,6 +263,14 @@ bool BudgetOperations<Atomics>::read(const Slot& place, std::uint64_t busy, Oper
         operation.shard = place.shard.load();
         operation.turn = place.turn.load();
         operation.credit_change = place.credit_change.load();
+    }
+    auto& step = operation.step;
+    if (step.kind != BudgetStep::none) {
+        const auto card_and_place = place.card_and_place.load();
+        step.card = static_cast<IndexWord::Index>(card_and_place >> 32);
+        step.place = static_cast<IndexWord::Index>(card_and_place);
+        step.card_word = place.card_word.load();
+        if (step.kind == BudgetStep::unlink) step.place_word = place.place_word.load();
     }
     return current_.load() == busy;
 }
@@ -244,11 +285,16 @@ auto BudgetOperations<Atomics>::judge(const Operation& operation, const Slot& pl
         const auto word = operation.shard->word.load();
         if (!Shard::is_closed(word) || Shard::turn_of(word) != operation.turn) return Verdict::shard_moved;
     }
+    if (operation.step.kind != BudgetStep::none) {
+        const auto verdict = judge_step(operation, place, undecided);
+        if (verdict != Verdict::committed || !operation.moves_units()) return verdict;
+    }
     auto refused = static_cast<std::uint64_t>(Verdict::refused_at);
     auto verdict = Verdict::committed;
     operation.demand.for_each_level([&](Node& level, std::uint64_t units) {
         scope.returns(refused);
-        if (operation.opens && level.deciders.load() != 0) return verdict = Verdict::not_now, false;
+        if (operation.opens && (level.deciders.load() != 0 || level.waiting_now() != 0))
+            return verdict = Verdict::not_now, false;
 
         auto& counter = operation.takes ? level.taken : level.drained;
         const auto value = counter.value.load();
@@ -269,6 +315,36 @@ auto BudgetOperations<Atomics>::judge(const Operation& operation, const Slot& pl
     // After the deciders: one who has come and gone meanwhile has cleared the mark.
     if (operation.opens && !operation.demand.node->is_marked_open()) return Verdict::not_now;
     return Verdict::committed;
+}
+
+template <class Atomics>
+auto BudgetOperations<Atomics>::judge_step(const Operation& operation, const Slot& place,
+                                           std::uint64_t undecided) noexcept -> Verdict {
+    const auto goes_on = [&] { return place.result.load() == undecided; };
+    const auto prepare = [&](OperationCounter<Atomics>& counter) {
+        const auto value = counter.value.load();
+        auto base = counter.base.load();
+        if (!goes_on()) return false;
+        if (base != value) counter.base.compare_exchange_strong(base, value);
+        return true;
+    };
+    typename Atomics::Scope scope;
+    const auto verdict = steps_.judge(operation.step, operation.demand, prepare, goes_on);
+    scope.returns(verdict);
+    return verdict;
+}
+
+template <class Atomics>
+void BudgetOperations<Atomics>::apply_step(const Operation& operation, Verdict verdict, std::uint64_t busy) noexcept {
+    const auto goes_on = [&] { return current_.load() == busy; };
+    const auto add = [&](OperationCounter<Atomics>& counter, std::uint64_t units) {
+        auto base = counter.base.load();
+        if (!goes_on()) return false; // the base may be another operation's
+        counter.value.compare_exchange_strong(base, base + units);
+        return true;
+    };
+    const typename Atomics::Scope scope;
+    steps_.apply(operation.step, operation.demand, verdict, add, goes_on);
 }
 
 template <class Atomics>

@@ -14,24 +14,14 @@
 #include "velostream/core/budget_demand.hpp"
 #include "velostream/core/budget_node.hpp"
 #include "velostream/core/budget_operation.hpp"
+#include "velostream/core/budget_outcome.hpp"
 #include "velostream/core/budget_registry.hpp"
 #include "velostream/core/budget_shard.hpp"
+#include "velostream/core/budget_unit.hpp"
+#include "velostream/core/budget_verdict.hpp"
 #include "velostream/core/budget_waiters.hpp"
 
 namespace velostream {
-
-/// How a take ended: granted, or the level that refused it and the figures there at that moment.
-template <class Atomics>
-struct BudgetOutcome {
-    const BudgetNode<Atomics>* refused_by = nullptr;
-    std::uint64_t used = 0;
-    std::uint64_t limit = 0;
-    std::uint64_t asked = 0;   ///< of that level
-    std::uint64_t waiting = 0; ///< who waited there, and may not be overtaken
-
-    bool granted() const noexcept { return refused_by == nullptr; }
-    bool can_never_be() const noexcept { return asked > limit; }
-};
 
 /// A tree of limits in which units (bytes, connections, slots) are tokens. What holds at every instant, and why, is
 /// said at `BudgetShard`, `BudgetNode` and `BudgetOperations`.
@@ -43,8 +33,7 @@ struct BudgetOutcome {
 /// before a load by both sides (he stores the announcement, then loads `current`; who opens stores `current`, then
 /// loads the announcement): both are seq_cst.
 ///
-/// Threads: everything is safe to call concurrently; `take` and `give` are lock-free, making nodes and taking them out,
-///          which the last of a node's units may cause, is not.
+/// Threads: everything is safe to call concurrently, and lock-free but for making nodes.
 template <class Atomics>
 class BudgetTree {
   public:
@@ -55,7 +44,8 @@ class BudgetTree {
     static constexpr std::size_t max_depth = 1000;
 
     /// A tree of one node, which has one owner.
-    static Node& make(std::string name, std::uint64_t limit, std::shared_ptr<WaitingListener> listener = nullptr);
+    static Node& make(std::string name, std::uint64_t limit, std::shared_ptr<WaitingListener> listener = nullptr,
+                      BudgetUnit unit = BudgetUnit::bytes);
     /// A node below `parent`, with one owner; it owns its parent. Throws `std::length_error` below the 1000th level.
     static Node& make_child(Node& parent, std::string name, std::uint64_t limit);
     /// The node is taken out when it has neither owners nor units in use; with the root goes the tree.
@@ -71,9 +61,13 @@ class BudgetTree {
     /// asked; for a moment both nodes have the units. `from` need not have an owner.
     static Outcome transfer(Node& from, Node& to, std::uint64_t units) noexcept;
 
-    /// The figures with which `level` refuses now. Some may have come back since it did so: `used` is what there was
-    /// then, at least.
-    static Outcome refused(const Node& level, std::uint64_t units) noexcept;
+    /// The figures of `level` for somebody who wants so much of it, and must go behind `waiting` others.
+    static Outcome figures(const Node& level, std::uint64_t units, std::uint64_t waiting) noexcept {
+        return {&level, level.granted(), level.limit.load(), units, waiting};
+    }
+
+    /// Refuses what is more than a limit, which no waiting helps; grants nothing.
+    static Outcome impossible(const Demand& demand) noexcept;
 
     /// Lowering it below what is granted is allowed: after this has returned nothing is granted until enough came back.
     static void set_limit(Node& node, std::uint64_t limit) noexcept;
@@ -84,9 +78,13 @@ class BudgetTree {
 
     BudgetRegistry<Atomics>& registry() noexcept { return registry_; }
     BudgetWaiters<Atomics>& waiters() noexcept { return waiters_; }
+    /// What is counted.
+    BudgetUnit unit() const noexcept { return unit_; }
+    BudgetMarks<Atomics>& marks() noexcept { return operations_.marks; }
 
   private:
     friend class BudgetWaiters<Atomics>;
+    friend class BudgetWaiting<Atomics>;
     using Operation = BudgetOperation<Atomics>;
     using Operations = BudgetOperations<Atomics>;
     using Verdict = BudgetVerdict;
@@ -101,7 +99,7 @@ class BudgetTree {
     static void give(Node& node, std::uint64_t units, const Node* below) noexcept;
     static Node* common_level(Node& one, Node& other) noexcept;
     static Outcome impossible_or_too_early(const Demand& demand) noexcept;
-    Outcome take_announced(const Demand& demand) noexcept;
+    static Outcome refused(const Node& level, std::uint64_t units) noexcept;
     Outcome take_or_refuse(const Demand& demand, Node* refusing) noexcept;
     void announce_and_collect(Node& node) noexcept;
     void close_and_collect(Shard& shard) noexcept;
@@ -114,17 +112,20 @@ class BudgetTree {
     };
     Sight look(const Node& node) noexcept;
 
-    Operations operations_;
-    BudgetRegistry<Atomics> registry_;
     BudgetWaiters<Atomics> waiters_{*this};
+    Operations operations_{waiters_.lines()};
+    BudgetRegistry<Atomics> registry_;
+    BudgetUnit unit_ = BudgetUnit::bytes; // written only while nobody knows the tree
 };
 
 template <class Atomics>
-auto BudgetTree<Atomics>::make(std::string name, std::uint64_t limit, std::shared_ptr<WaitingListener> listener)
-    -> Node& {
+auto BudgetTree<Atomics>::make(std::string name, std::uint64_t limit, std::shared_ptr<WaitingListener> listener,
+                               BudgetUnit unit) -> Node& {
     auto tree = std::make_unique<BudgetTree>();
-    tree->waiters_.set_listener(std::move(listener));
+    tree->unit_ = unit;
     auto& node = tree->place(nullptr, std::move(name), limit);
+    tree->marks().watch(node, listener.get());
+    tree->waiters_.set_listener(std::move(listener));
     static_cast<void>(tree.release()); // drop_owner deletes it with the root
     return node;
 }
@@ -145,6 +146,7 @@ auto BudgetTree<Atomics>::place(Node* parent, std::string name, std::uint64_t li
     node.limit.store(std::min(limit, unlimited_units));
     node.peak.store(0);
     node.refusals.store(0);
+    node.handed_over.store(0);
     node.overtakers.store(0);
     node.overtaking_units.store(0);
     for (std::size_t index = 0; index < Atomics::shard_count(); ++index) {
@@ -161,14 +163,17 @@ void BudgetTree<Atomics>::drop_owner(Node* node) noexcept {
     while (node != nullptr && leave(*node)) node = take_out(*node);
 }
 
-/// Ends an owner. True if nobody else knows the node any more: then he has not left it, and must take it out.
+/// Ends an owner. True if nobody else knows the node any more: then it has no owner, and he must take it out.
 template <class Atomics>
 bool BudgetTree<Atomics>::leave(Node& node) noexcept {
     auto seen = node.owners.load(std::memory_order_acquire);
     for (;;) {
         if (Node::count_of(seen) == 1) {
             node.tree.retire(node);
-            if (node.granted() == 0 && node.owners.load() == seen) return true;
+            if (node.granted() == 0) {
+                if (node.owners.compare_exchange_strong(seen, 0)) return true; // nobody makes himself an owner now
+                continue;
+            }
         }
         if (node.owners.compare_exchange_strong(seen, seen - 1, std::memory_order_acq_rel, std::memory_order_acquire))
             return false;
@@ -181,7 +186,6 @@ auto BudgetTree<Atomics>::take_out(Node& node) noexcept -> Node* {
     auto& tree = node.tree;
     auto* parent = node.parent.load();
     if (parent != nullptr) {
-        node.owners.store(0);
         tree.registry_.recycle(node);
     } else {
         delete &tree;
@@ -216,7 +220,7 @@ auto BudgetTree<Atomics>::take(Node& node, Shard& shard, std::uint64_t units) no
 
     const auto verdict = tree.operations_.run(Operation{.demand = demand});
     if (verdict == Verdict::committed) return {};
-    return tree.take_or_refuse(demand, &demand.level(Operations::level_of(verdict)));
+    return tree.take_or_refuse(demand, &demand.level(budget_verdict::level_of(verdict)));
 }
 
 template <class Atomics>
@@ -226,21 +230,27 @@ auto BudgetTree<Atomics>::take(const Demand& demand) noexcept -> Outcome {
     auto& tree = demand.node->tree;
     const auto verdict = tree.operations_.run(Operation{.demand = demand});
     if (verdict == Verdict::committed) return {};
-    return tree.take_or_refuse(demand, &demand.level(Operations::level_of(verdict)));
+    return tree.take_or_refuse(demand, &demand.level(budget_verdict::level_of(verdict)));
 }
 
-/// Refuses what is more than a limit, and what must stand in line.
 template <class Atomics>
-auto BudgetTree<Atomics>::impossible_or_too_early(const Demand& demand) noexcept -> Outcome {
+auto BudgetTree<Atomics>::impossible(const Demand& demand) noexcept -> Outcome {
     Outcome outcome;
     demand.for_each_level([&](Node& level, std::uint64_t units) {
         const auto limit = level.limit.load();
         if (units > limit) outcome = {&level, used(level), limit, units};
         return outcome.granted();
     });
+    return outcome;
+}
+
+/// Refuses what is more than a limit, and what must stand in line.
+template <class Atomics>
+auto BudgetTree<Atomics>::impossible_or_too_early(const Demand& demand) noexcept -> Outcome {
+    const auto outcome = impossible(demand);
     if (!outcome.granted() || !demand.node->tree.waiters_.any()) return outcome;
-    auto* const level = BudgetWaiters<Atomics>::first_with_queue(demand);
-    return level ? refused(*level, demand.units_at(*level)) : outcome;
+    const auto line = demand.node->tree.waiters_.first_line(demand);
+    return line.node ? figures(*line.node, demand.units_at(*line.node), line.waiting) : outcome;
 }
 
 /// The quantum doubles with each refill, so that an account that is used little parks little; and it is a small part of
@@ -254,7 +264,7 @@ std::uint64_t BudgetTree<Atomics>::next_quantum(const Node& node, Shard& shard) 
 
     auto room = unlimited_units;
     for (const auto* level = &node; level != nullptr; level = level->parent.load()) {
-        if (level->deciders.load() != 0) return scope.returns(0), 0;
+        if (level->deciders.load() != 0 || level->waiting_now() != 0) return scope.returns(0), 0;
         const auto limit = level->limit.load();
         room = std::min(room, limit - std::min(limit, level->granted()));
     }
@@ -302,7 +312,7 @@ auto BudgetTree<Atomics>::take_or_refuse(const Demand& demand, Node* refusing) n
         const auto verdict = operations_.run(Operation{.demand = demand});
         Outcome outcome;
         if (verdict != Verdict::committed) {
-            refusing = &demand.level(Operations::level_of(verdict));
+            refusing = &demand.level(budget_verdict::level_of(verdict));
             const auto covers = [&](const Node* level) { return refusing->is_within(*level); };
             if (std::none_of(announced.begin(), announced.begin() + count, covers)) continue; // credit may lie idle
             outcome = refused(*refusing, demand.units_at(*refusing));
@@ -313,22 +323,13 @@ auto BudgetTree<Atomics>::take_or_refuse(const Demand& demand, Node* refusing) n
     }
 }
 
-/// A take by who has announced himself where he expects to be refused.
-template <class Atomics>
-auto BudgetTree<Atomics>::take_announced(const Demand& demand) noexcept -> Outcome {
-    const auto verdict = operations_.run(Operation{.demand = demand});
-    if (verdict == Verdict::committed) return {};
-    auto& level = demand.level(Operations::level_of(verdict));
-    return refused(level, demand.units_at(level));
-}
-
+/// The figures with which `level` lacked room. Some may have come back since: `used` is what there was then, at least.
 template <class Atomics>
 auto BudgetTree<Atomics>::refused(const Node& level, std::uint64_t units) noexcept -> Outcome {
-    const auto limit = level.limit.load();
-    const auto waiting = level.waiting.load();
-    auto used = level.granted();
-    if (waiting == 0) used = std::max(used, limit - std::min(units, limit + 1) + 1);
-    return {&level, used, limit, units, waiting};
+    auto outcome = figures(level, units, level.waiting_now());
+    const auto lacked_room_from = outcome.limit - std::min(units, outcome.limit + 1) + 1;
+    outcome.used = std::max(outcome.used, std::min(lacked_room_from, level.peak.load())); // the limit may have changed
+    return outcome;
 }
 
 /// Afterwards no credit lies idle below `node`, and none will while it is announced.
@@ -387,6 +388,7 @@ template <class Atomics>
 void BudgetTree<Atomics>::give(Node& node, std::uint64_t units, const Node* below) noexcept {
     node.add_owner(); // these units may be all that keeps it in place
     node.give(units, below);
+    node.tree.marks().heed();
     node.tree.waiters_.on_room(node);
     drop_owner(&node);
 }
@@ -433,13 +435,17 @@ bool BudgetTree<Atomics>::make_space(Node& node, Shard& shard, std::uint64_t uni
 template <class Atomics>
 void BudgetTree<Atomics>::set_limit(Node& node, std::uint64_t limit) noexcept {
     limit = std::min(limit, unlimited_units);
-    node.limit.store(limit);
+    const auto before = node.limit.exchange(limit);
     node.tree.operations_.complete_current(); // it may have been judged by the limit before
     if (node.granted() > limit) {
         node.tree.announce_and_collect(node);
         node.deciders.fetch_sub(1);
     }
-    node.tree.waiters_.on_room(node); // or no room for ever, which they must hear, too
+    if (limit < before)
+        node.tree.waiters_.on_lowered_limit();
+    else
+        node.tree.waiters_.on_room(node);
+    node.tree.marks().heed_limit(node);
 }
 
 template <class Atomics>

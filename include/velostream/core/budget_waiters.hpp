@@ -2,315 +2,389 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <utility>
 
+#include "velostream/core/budget_lines.hpp"
 #include "velostream/core/budget_node.hpp"
+#include "velostream/core/budget_operation.hpp"
+#include "velostream/core/budget_outcome.hpp"
+#include "velostream/core/budget_serving.hpp"
 #include "velostream/core/budget_waiter.hpp"
+#include "velostream/core/budget_waiting.hpp"
+#include "velostream/core/waiting_listener.hpp"
 
 namespace velostream {
 
-/// Is told when somebody begins to wait in a tree where nobody waited, and when nobody waits any more.
-///
-/// Threads: called from any thread, in the middle of a call that takes or gives: it must not block, nor use the tree.
-class WaitingListener {
-  public:
-    virtual ~WaitingListener() = default;
-    virtual void on_waiting_changed() noexcept = 0;
-};
-
-/// Those who wait for room in a budget tree: in a queue at the node that refused them, first come first served.
+/// Those who wait for room in a budget tree: in a line at the node that refused them, first come first served.
 ///
 /// A waiter is granted its units when all levels have room and nobody who came before it waits at any of them. Where
-/// another level than the one of its queue stands in its way it goes there, to the place of its ticket: so who waits
+/// another level than the one of its line stands in its way it goes there, to the place of its ticket: so who waits
 /// for a query's limit holds up that query only, and who waits for the process nobody but those behind him.
 ///
-/// Nobody waits for a thread. Whoever makes room, adds a waiter or takes one out notes that down in a list that takes
-/// one compare-and-swap, and raises `requests_`; who raised it from zero drains: he alone looks at the queues, until he
-/// has brought it back to zero. Others leave at once. (A thread that stops while it drains delays grants, and nothing
-/// else: takes, returns, departures go on.)
+/// Who goes up keeps his place below: those behind him there would have to go behind him above, too; and so what comes
+/// back below while he waits above is his. Who goes down leaves the place above, which others may use.
 ///
-/// No wake-up is lost. A node with a queue is announced like a decider, so that nothing below lies or goes into a
-/// shard: every unit that comes back goes past them, through `on_room`. Who queues stores `waiting`, then looks for
-/// room; who gives adds to `given`, then loads `waiting`. Both are seq_cst: one of them sees the other.
+/// Who wants units of several nodes would be overtaken for ever where they are short by turns: at the one while he
+/// stands at the other. So once he has left as many lines as there are other parts he keeps all places, and stands in
+/// several lines. Nobody who came later takes anything there, so room that comes back stays until all have enough; and
+/// the lowest ticket of all is the first wherever it stands, so no two wait for each other.
+///
+/// Nobody waits for a thread. Coming, going to another line, being granted, leaving and being refused are operations of
+/// the tree (see `BudgetWaitSteps`), which any thread completes; nothing about a line is any one thread's. Whoever
+/// makes room, comes, leaves, or finds somebody in his way serves the lines there until nobody can be granted, each by
+/// himself and side by side with others: what has changed is judged by who changed it, if nobody was faster. A thread
+/// that stops in the middle leaves its own call undone: what that would still have set off in a line, whoever comes by
+/// there next does, with any call that takes, gives, waits or leaves at that node or below. Whom it granted is one of
+/// them, in all lines that he stood in, when he gives back.
+///
+/// Only the call of `on_granted` or `on_refused` is one thread's: of who swaps the card's word from granted or refused
+/// to ended, which he does right before. If he stops between that and the end of the call, that one waiter hears of it
+/// when he goes on: his units count as his, and nobody is behind him any more. A thread that stops while it comes to a
+/// line also keeps the shards below that node closed meanwhile, which costs time and refuses nothing.
+///
+/// No wake-up is lost. Who comes to a line announces himself at its node like a decider, collects what is cached below,
+/// and comes; while anybody waits there no shard below opens. So every unit that comes back goes past the shards,
+/// through `on_room`. He then looks for room; who gives adds to `given`, then looks at the line. All that is seq_cst:
+/// one of them sees the other.
+///
+/// Who may overtake those in front of him and is refused by a level further up takes a place there, too: else nobody
+/// would come back to him when there is room.
 ///
 /// Threads: safe. Lock-free, but for the end of an account whose last handle a waiter had.
 template <class Atomics>
-class BudgetWaiters {
+class BudgetWaiters : public BudgetWaiting<Atomics> {
+    using Waiting = BudgetWaiting<Atomics>;
+
   public:
-    using Tree = BudgetTree<Atomics>;
-    using Node = BudgetNode<Atomics>;
-    using Waiter = BudgetWaiter<Atomics>;
+    using typename Waiting::Demand;
+    using typename Waiting::Lines;
+    using typename Waiting::Node;
+    using typename Waiting::Tree;
+    using typename Waiting::Waiter;
 
-    explicit BudgetWaiters(Tree& tree) noexcept : tree_(tree) {}
-    BudgetWaiters(const BudgetWaiters&) = delete;
-    BudgetWaiters& operator=(const BudgetWaiters&) = delete;
+    explicit BudgetWaiters(Tree& tree) noexcept : Waiting(tree) {}
 
-    /// Only before the tree is shared.
-    void set_listener(std::shared_ptr<WaitingListener> listener) noexcept { listener_ = std::move(listener); }
-
-    /// Whether a node may have a queue.
+    /// Whether a node may have a line.
     bool any() const noexcept { return count_.load() != 0; }
 
-    /// Lets `waiter` wait, which `refused_by` had no room for. It may end before this returns. The caller must be an
-    /// owner of its nodes besides, here and in `remove`.
+    /// Lets `waiter` wait, which `refused_by` had no room for; once. It may end before this returns. The caller must be
+    /// an owner of its nodes besides, here and in `leave`.
     void add(std::shared_ptr<Waiter> waiter, Node& refused_by) noexcept;
-    /// Takes out a waiter whose `leave` answered true.
-    void remove(std::shared_ptr<Waiter> waiter) noexcept;
+    /// Ends the wait, for whoever wants it no longer. False if it has ended: then it is or was told otherwise.
+    /// Afterwards it waits nowhere.
+    bool leave(Waiter& waiter) noexcept;
+
+    /// Notes that `level`, one that it needs, was in its way; only before it waits.
+    void refused_at(Waiter& waiter, const Node& level) noexcept;
+    /// The level that was in its way last; null if none was.
+    Node* refused_by(const Waiter& waiter) const noexcept;
 
     /// Units came back at `node` and above, or its limit was raised. The caller is an owner of it.
     void on_room(Node& node) noexcept {
-        if (any() && mark(node)) request();
+        if (any()) serve_from(node);
     }
+    /// A limit was lowered: who wants more than that waits no longer. The caller is an owner of a node.
+    void on_lowered_limit() noexcept;
 
-    /// The first level that somebody waits for; null if there is none.
-    static Node* first_with_queue(const BudgetDemand<Atomics>& demand) noexcept;
+    /// The first level that somebody waits for, and how many do; null if there is none. Who could be granted has been.
+    struct Line {
+        Node* node = nullptr;
+        std::uint64_t waiting = 0;
+    };
+    Line first_line(const Demand& demand) noexcept;
+    /// What the one who waits longest at a node wants of it; 0 if nobody waits.
+    std::uint64_t wanted_first(const Node& node) const noexcept;
 
   private:
-    template <class T>
-    using Atomic = typename Atomics::template Atomic<T>;
+    using typename Waiting::Candidate;
+    using typename Waiting::Index;
+    using typename Waiting::Place;
+    using typename Waiting::Serving;
+    using typename Waiting::Verdict;
+    using Waiting::clear_away;
+    using Waiting::come;
+    using Waiting::count_;
+    using Waiting::end;
+    using Waiting::lines_;
+    using Waiting::listener_;
+    using Waiting::refuse_if_impossible;
+    using Waiting::run;
+    using Waiting::step_out;
+    using Waiting::tell;
+    using Waiting::tree_;
 
-    bool mark(Node& node) noexcept;
-    void request() noexcept;
+    static Line line_at(const Demand& demand) noexcept;
 
-    // Only for who drains.
-    void drain() noexcept;
-    template <class Item>
-    static Item* take_in_order(Atomic<Item*>& list, Item* Item::* next) noexcept;
-    void serve(Node& node) noexcept;
-    bool serve_first(Node& node) noexcept;
-    void serve_overtakers(Node& node) noexcept;
-    bool grant(Waiter& waiter) noexcept;
-    void end(Waiter& waiter) noexcept;
-    void enter(Waiter& waiter, Node& node) noexcept;
-    void exit(Waiter& waiter) noexcept;
-    static Node* where_earlier_one_waits(const Waiter& waiter) noexcept;
-
-    Tree& tree_;
-    std::shared_ptr<WaitingListener> listener_;
-    Atomic<std::uint64_t> count_{0}; // of waiters that were added and not let go
-    Atomic<std::uint64_t> requests_{0};
-    // Taken whole by who drains: there is no single pop that another could confuse.
-    Atomic<Waiter*> arrivals_{nullptr};
-    Atomic<Waiter*> departures_{nullptr};
-    Atomic<Node*> marked_{nullptr};
+    template <class Work>
+    void serving(Work work) noexcept;
+    void serve_from(Node& node) noexcept;
+    void serve(Node& node, Serving& serving) noexcept;
+    bool serve_first(Node& node, Index place, Serving& serving) noexcept;
+    bool go_on_after(Verdict verdict, Node& node, const Candidate& candidate, std::uint64_t hint,
+                     Serving& serving) noexcept;
+    void serve_overtakers(Node& node, Serving& serving) noexcept;
+    void wait_above_too(const Candidate& overtaker, Node& node, Node& refusing, Serving& serving) noexcept;
+    bool stays_at(Node& node, Node& refusing, const Candidate& candidate, Serving& serving) noexcept;
+    bool move(BudgetStep kind, const Candidate& candidate, Node& refusing, Index place, Serving& serving) noexcept;
+    void refuse_impossible(Node& node, Serving& serving) noexcept;
 };
 
 template <class Atomics>
 void BudgetWaiters<Atomics>::add(std::shared_ptr<Waiter> waiter, Node& refused_by) noexcept {
     auto& added = *waiter;
-    added.refused_by_ = &refused_by;
-    added.held_by_queue_ = std::move(waiter);
+    added.held_ = std::move(waiter);
+    const Candidate candidate{added.card_, lines_.card(added.card_).word.load(), added.demand};
     if (count_.fetch_add(1) == 0 && listener_) listener_->on_waiting_changed();
-    added.next_arrival_ = arrivals_.load();
-    while (!arrivals_.compare_exchange_strong(added.next_arrival_, &added)) continue;
-    request();
+    refused_at(added, refused_by);
+    const auto place = lines_.place_at(lines_.card(candidate.card), refused_by);
+    const bool waits = CardWord::state_of(candidate.word) == BudgetWait::fresh;
+    if (!waits || !come(BudgetStep::go, candidate, refused_by, place)) return end(added); // it has left before
+    serving([&](Serving& mine) {
+        if (!Tree::impossible(candidate.demand).granted()) // a limit that was lowered before it stood here
+            refuse_if_impossible(candidate.card, mine);
+        mine.note(refused_by);
+    });
 }
 
 template <class Atomics>
-void BudgetWaiters<Atomics>::remove(std::shared_ptr<Waiter> waiter) noexcept {
-    auto& removed = *waiter;
-    removed.held_by_departure_ = std::move(waiter);
-    removed.next_departure_ = departures_.load();
-    while (!departures_.compare_exchange_strong(removed.next_departure_, &removed)) continue;
-    request();
-}
-
-/// True if there is a queue to be served on the way up.
-template <class Atomics>
-bool BudgetWaiters<Atomics>::mark(Node& node) noexcept {
-    bool any_marked = false;
-    for (auto* level = &node; level != nullptr; level = level->parent.load()) {
-        if (level->waiting.load() == 0) continue;
-        any_marked = true;
-        if (level->is_marked.exchange(true)) continue; // it is in the list
-        level->next_marked = marked_.load();
-        while (!marked_.compare_exchange_strong(level->next_marked, level)) continue;
+bool BudgetWaiters<Atomics>::leave(Waiter& waiter) noexcept {
+    auto& card = lines_.card(waiter.card_);
+    typename Atomics::Scope scope;
+    for (;;) {
+        scope.returns(0);
+        const auto word = card.word.load();
+        const auto state = CardWord::state_of(word);
+        if (CardWord::is_untold(word)) serving([&](Serving& mine) { tell(waiter.card_, mine); });
+        if (state != BudgetWait::fresh && state != BudgetWait::waiting) return false;
+        if (run(BudgetStep::leave, {waiter.card_, word}) != Verdict::committed) continue;
+        scope.returns(state);
+        if (state == BudgetWait::fresh) return true;
+        serving([&](Serving& mine) { step_out(waiter.card_, mine); });
+        end(waiter);
+        return true;
     }
-    return any_marked;
 }
 
 template <class Atomics>
-auto BudgetWaiters<Atomics>::first_with_queue(const BudgetDemand<Atomics>& demand) noexcept -> Node* {
-    Node* found = nullptr;
+void BudgetWaiters<Atomics>::refused_at(Waiter& waiter, const Node& level) noexcept {
+    auto& card = lines_.card(waiter.card_);
+    card.refused_at.store(IndexWord::after(card.refused_at.load(), lines_.place_at(card, level)));
+}
+
+template <class Atomics>
+auto BudgetWaiters<Atomics>::refused_by(const Waiter& waiter) const noexcept -> Node* {
+    const auto place = IndexWord::index_of(lines_.card(waiter.card_).refused_at.load());
+    return place == 0 ? nullptr : lines_.place(place).node.load();
+}
+
+template <class Atomics>
+void BudgetWaiters<Atomics>::on_lowered_limit() noexcept {
+    if (!any()) return;
+    serving(
+        [this](Serving& mine) { tree_.registry().for_each_place([&](Node& node) { refuse_impossible(node, mine); }); });
+}
+
+template <class Atomics>
+auto BudgetWaiters<Atomics>::first_line(const Demand& demand) noexcept -> Line {
+    auto line = line_at(demand);
+    if (line.node == nullptr) return line;
+    for (std::size_t index = 0; index < demand.part_count(); ++index) serve_from(*demand.part(index).node);
+    return line_at(demand);
+}
+
+template <class Atomics>
+auto BudgetWaiters<Atomics>::line_at(const Demand& demand) noexcept -> Line {
+    Line found;
     demand.for_each_level([&](Node& level, std::uint64_t) {
-        if (level.waiting.load() != 0) found = &level;
-        return found == nullptr;
+        if (const auto waiting = level.waiting_now(); waiting != 0) found = {&level, waiting};
+        return found.node == nullptr;
     });
     return found;
 }
 
 template <class Atomics>
-void BudgetWaiters<Atomics>::request() noexcept {
-    if (requests_.fetch_add(1) != 0) return;
-    for (std::uint64_t seen = 1; seen != 0;) {
-        drain();
-        seen = requests_.fetch_sub(seen) - seen;
-    }
+std::uint64_t BudgetWaiters<Atomics>::wanted_first(const Node& node) const noexcept {
+    const auto first = lines_.first_waiting(node, [] { return true; });
+    return first == 0 ? 0 : lines_.place(first).units.load();
 }
 
+/// Does `work`, then serves all lines that were noted in it and since.
 template <class Atomics>
-void BudgetWaiters<Atomics>::drain() noexcept {
-    for (auto* arrival = take_in_order(arrivals_, &Waiter::next_arrival_); arrival != nullptr;) {
-        auto& waiter = *std::exchange(arrival, arrival->next_arrival_);
-        if (waiter.has_ended()) {
-            end(waiter);
-        } else {
-            enter(waiter, *waiter.refused_by_);
-            mark(*waiter.refused_by_);
+template <class Work>
+void BudgetWaiters<Atomics>::serving(Work work) noexcept {
+    if (auto* const outer = Serving::of(this)) return work(*outer);
+    Serving mine{this};
+    work(mine);
+    do {
+        while (auto* const node = mine.next()) serve(*node, mine);
+        if (!mine.take_overfull()) return;
+        tree_.registry().for_each_place([&](Node& node) { serve(node, mine); });
+    } while (true);
+}
+
+/// From the bottom up: who waits below may be in front of those who wait above.
+template <class Atomics>
+void BudgetWaiters<Atomics>::serve_from(Node& node) noexcept {
+    tree_.operations_.complete_current(); // who is just coming may have been left half way
+    auto* const outer = Serving::of(this);
+    auto* level = &node;
+    while (level != nullptr && !level->has_line()) level = level->parent.load();
+    if (level == nullptr) return;
+    serving([&](Serving& mine) {
+        for (; level != nullptr; level = level->parent.load()) {
+            if (!level->has_line()) continue;
+            if (outer != nullptr)
+                mine.note(*level);
+            else
+                serve(*level, mine);
         }
-    }
-    for (auto* departure = departures_.exchange(nullptr); departure != nullptr;) {
-        auto& waiter = *std::exchange(departure, departure->next_departure_);
-        const auto held = std::move(waiter.held_by_departure_);
-        if (waiter.queued_at_ == nullptr) continue; // not there yet, or no longer
-        mark(*waiter.queued_at_);                   // those behind it may fit
-        exit(waiter);
-        end(waiter);
-    }
-    // In order, so lower levels first: who waits there may be in front of those who wait above.
-    while (auto* node = take_in_order(marked_, &Node::next_marked)) {
-        while (node != nullptr) {
-            auto& served = *std::exchange(node, node->next_marked);
-            served.is_marked.store(false); // before its figures are read: what changes afterwards marks it again
-            serve(served);
-        }
-    }
-}
-
-/// All of a list, that which was pushed first in front.
-template <class Atomics>
-template <class Item>
-Item* BudgetWaiters<Atomics>::take_in_order(Atomic<Item*>& list, Item* Item::* next) noexcept {
-    Item* in_order = nullptr;
-    for (auto* item = list.exchange(nullptr); item != nullptr;) {
-        auto* const behind = std::exchange(item->*next, in_order);
-        in_order = std::exchange(item, behind);
-    }
-    return in_order;
+    });
 }
 
 template <class Atomics>
-void BudgetWaiters<Atomics>::serve(Node& node) noexcept {
-    while (!node.queue.empty() && serve_first(node)) continue;
-    if (!node.queue.empty() && node.overtakers.load(std::memory_order_relaxed) != 0) serve_overtakers(node);
-}
-
-/// Grants to those behind the first one what he leaves, as often and as much as this node allows. Looks at no more of
-/// them than may overtake him at all, so that a long queue costs no more than a short one.
-template <class Atomics>
-void BudgetWaiters<Atomics>::serve_overtakers(Node& node) noexcept {
-    auto& first = *node.queue.begin()->second;
-    const auto most = node.overtakers.load(std::memory_order_relaxed);
-    const auto most_units = node.overtaking_units.load(std::memory_order_relaxed);
-    auto place = std::next(node.queue.begin());
-    for (std::uint64_t looks = 0; place != node.queue.end() && looks < most; ++looks) {
-        auto& waiter = *(place++)->second;
-        if (first.overtaken_by_ >= most) return;
-        const auto units = waiter.demand.units_at(node);
-        if (waiter.has_ended() || units > most_units - std::min(most_units, first.overtaken_units_) ||
-            where_earlier_one_waits(waiter) != nullptr)
-            continue;
-        if (!tree_.take_announced(waiter.demand).granted()) continue;
-        exit(waiter);
-        if (grant(waiter)) {
-            ++first.overtaken_by_;
-            first.overtaken_units_ += units;
-        }
+void BudgetWaiters<Atomics>::serve(Node& node, Serving& serving) noexcept {
+    typename Atomics::Scope scope;
+    for (;;) {
+        scope.returns(&node, serving.told());
+        const auto first = lines_.first(node);
+        if (first == 0) return scope.returns(serving.told());
+        scope.returns(first, serving.told());
+        if (!serve_first(node, first, serving)) break;
     }
+    scope.returns(serving.told());
+    if (node.overtakers.load(std::memory_order_relaxed) != 0) serve_overtakers(node, serving);
 }
 
 /// False if the one who waits longest at this node must go on waiting.
 template <class Atomics>
-bool BudgetWaiters<Atomics>::serve_first(Node& node) noexcept {
-    auto& waiter = *node.queue.begin()->second;
-    if (waiter.has_ended()) {
-        exit(waiter);
-        end(waiter);
-        return true;
-    }
-    if (auto* other = where_earlier_one_waits(waiter)) {
-        exit(waiter);
-        enter(waiter, *other);
-        return true;
-    }
-    const auto outcome = tree_.take_announced(waiter.demand);
-    if (outcome.granted()) {
-        exit(waiter);
-        grant(waiter);
-        return true;
-    }
-    auto& refused_by = *const_cast<Node*>(outcome.refused_by);
-    if (outcome.can_never_be()) {
-        exit(waiter);
-        if (waiter.leave()) waiter.on_refused(outcome);
-        end(waiter);
-        return true;
-    }
-    if (&refused_by == &node) return false;
-    exit(waiter);
-    enter(waiter, refused_by);
-    mark(refused_by); // that node was not announced when it refused
-    return true;
+bool BudgetWaiters<Atomics>::serve_first(Node& node, Index first, Serving& serving) noexcept {
+    typename Atomics::Scope scope;
+    auto& place = lines_.place(first);
+    Candidate candidate{.card = place.card.load()};
+    if (candidate.card == 0) return true;
+    auto& card = lines_.card(candidate.card);
+    auto hint = card.refused_at.load(); // first: if it is another's later on, the word is, too
+    candidate.word = card.word.load();
+    const bool is_waiting = CardWord::is_waiting(candidate.word) && PlaceWord::is_standing(place.word.load());
+    scope.returns(is_waiting, candidate.word, candidate.card);
+    if (!is_waiting) return clear_away(first, serving), scope.returns(true, serving.told()), true;
+    lines_.read(card, candidate.demand); // if it is another's, the word is, too
+    const auto verdict = run(BudgetStep::grant, candidate);
+    scope.returns(verdict, candidate.word, candidate.card);
+    const bool goes_on = go_on_after(verdict, node, candidate, hint, serving);
+    scope.returns(goes_on, serving.told());
+    return goes_on;
 }
 
-/// Hands over what was taken for a waiter that is in no queue any more; false if it left meanwhile.
+/// What has become of the one who waits longest at `node`. True if he does not stand there any more.
 template <class Atomics>
-bool BudgetWaiters<Atomics>::grant(Waiter& waiter) noexcept {
-    const bool is_wanted = waiter.leave();
-    if (is_wanted) {
-        waiter.on_granted();
-    } else {
-        for (std::size_t index = 0; index < waiter.demand.part_count(); ++index) {
-            const auto part = waiter.demand.part(index);
-            part.node->give(part.units);
-            mark(*part.node);
+bool BudgetWaiters<Atomics>::go_on_after(Verdict verdict, Node& node, const Candidate& candidate, std::uint64_t hint,
+                                         Serving& serving) noexcept {
+    if (verdict == Verdict::committed) return tell(candidate.card, serving), true;
+    if (verdict == Verdict::not_now) return true; // others were faster
+    auto& card = lines_.card(candidate.card);
+    auto& refusing = candidate.demand.level(budget_verdict::level_of(verdict));
+    if (candidate.demand.units_at(refusing) > refusing.limit.load())
+        return refuse_if_impossible(candidate.card, serving), true;
+    if (const auto place = lines_.place_at(card, refusing); place != 0)
+        card.refused_at.compare_exchange_strong(hint, IndexWord::after(hint, place));
+    return !stays_at(node, refusing, candidate, serving);
+}
+
+/// `refusing` is in the way of who stands first at `node`: he stands there, too, after this. True if he goes on waiting
+/// at `node`.
+template <class Atomics>
+bool BudgetWaiters<Atomics>::stays_at(Node& node, Node& refusing, const Candidate& candidate,
+                                      Serving& serving) noexcept {
+    Index place = 0;
+    bool is_here = false, is_there = false, is_above = false;
+    lines_.for_each_place(lines_.card(candidate.card), [&](Index index, Place& one) {
+        const auto& level = *one.node.load();
+        if (&level == &refusing && place == 0) place = index; // the first: others only name parts
+        if (!PlaceWord::is_standing(one.word.load())) return true;
+        is_here = is_here || &level == &node;
+        is_there = is_there || &level == &refusing;
+        is_above = is_above || (&level != &refusing && refusing.is_within(level));
+        return true;
+    });
+    if (is_there && !is_above) return is_here;
+    if (place == 0 || !move(BudgetStep::go, candidate, refusing, place, serving)) return false;
+    const auto here = lines_.place_at(lines_.card(candidate.card), node);
+    return here != 0 && PlaceWord::is_standing(lines_.place(here).word.load());
+}
+
+/// As `come`, for one who stands elsewhere; what he leaves is served afterwards, and what he came to.
+template <class Atomics>
+bool BudgetWaiters<Atomics>::move(BudgetStep kind, const Candidate& candidate, Node& refusing, Index place,
+                                  Serving& serving) noexcept {
+    if (!refusing.try_add_owner()) return false; // he has gone, and his account with him
+    const bool has_moved = come(kind, candidate, refusing, place);
+    if (has_moved) {
+        serving.note(refusing);
+        lines_.for_each_place(lines_.card(candidate.card), [&](Index left, Place& was) {
+            if (PlaceWord::state_of(was.word.load()) == BudgetStand::leaving) clear_away(left, serving);
+            return true;
+        });
+        if (!Tree::impossible(candidate.demand).granted()) // who looked for those has perhaps missed him on his way
+            refuse_if_impossible(candidate.card, serving);
+    }
+    Tree::drop_owner(&refusing);
+    return has_moved;
+}
+
+/// Grants to those behind the first one what he leaves, as often and as much as this node allows. Looks at no more of
+/// them than may overtake him at all, so that a long line costs no more than a short one.
+template <class Atomics>
+void BudgetWaiters<Atomics>::serve_overtakers(Node& node, Serving& serving) noexcept {
+    const auto first = lines_.first_waiting(node, [] { return true; });
+    if (first == 0) return;
+    const auto most = node.overtakers.load(std::memory_order_relaxed);
+    auto& in_front = lines_.card(lines_.place(first).card.load());
+    auto ticket = lines_.place(first).ticket.load();
+    for (std::uint64_t looks = 0; looks < most; ++looks) {
+        const auto next = lines_.first_after(node, ticket);
+        if (next == 0) return;
+        auto& place = lines_.place(next);
+        ticket = place.ticket.load();
+        if (!lines_.is_waiting(place)) {
+            clear_away(next, serving);
+            continue;
+        }
+        Candidate overtaker{.card = place.card.load()};
+        auto& card = lines_.card(overtaker.card);
+        overtaker.word = card.word.load();
+        if (!CardWord::is_waiting(overtaker.word) || !Lines::may_overtake(in_front, node, place.units.load())) continue;
+        lines_.read(card, overtaker.demand);
+        const auto verdict = run(BudgetStep::grant, overtaker);
+        if (verdict == Verdict::committed) {
+            tell(overtaker.card, serving);
+        } else if (verdict != Verdict::not_now && !budget_verdict::is_behind(verdict)) {
+            wait_above_too(overtaker, node, overtaker.demand.level(budget_verdict::level_of(verdict)), serving);
         }
     }
-    end(waiter);
-    return is_wanted;
 }
 
-/// A level of its way, other than that of its queue, where somebody waits who came before.
+/// One who may overtake at `node`, and finds no room further up: when there is some, it is his turn there.
 template <class Atomics>
-auto BudgetWaiters<Atomics>::where_earlier_one_waits(const Waiter& waiter) noexcept -> Node* {
-    Node* found = nullptr;
-    waiter.demand.for_each_level([&](Node& level, std::uint64_t) {
-        const bool has_queue = &level != waiter.queued_at_ && !level.queue.empty();
-        if (has_queue && level.queue.begin()->first < waiter.ticket) found = &level;
-        return found == nullptr;
-    });
-    return found;
+void BudgetWaiters<Atomics>::wait_above_too(const Candidate& overtaker, Node& node, Node& refusing,
+                                            Serving& serving) noexcept {
+    const auto above = lines_.place_at(lines_.card(overtaker.card), refusing);
+    if (&refusing == &node || !node.is_within(refusing) || above == 0) return;
+    if (!PlaceWord::is_standing(lines_.place(above).word.load()))
+        move(BudgetStep::stand, overtaker, refusing, above, serving);
 }
 
+/// Wherever they stand, and not only when it is their turn: that may be long.
 template <class Atomics>
-void BudgetWaiters<Atomics>::enter(Waiter& waiter, Node& node) noexcept {
-    if (node.queue.empty()) {
-        node.waiting.store(1);
-        tree_.announce_and_collect(node);
+void BudgetWaiters<Atomics>::refuse_impossible(Node& node, Serving& serving) noexcept {
+    for (auto place = lines_.first_after(node, 0); place != 0;) {
+        const auto ticket = lines_.place(place).ticket.load();
+        refuse_if_impossible(lines_.place(place).card.load(), serving);
+        place = lines_.first_after(node, ticket);
     }
-    node.queue.insert(std::move(waiter.place_));
-    node.waiting.store(node.queue.size());
-    waiter.queued_at_ = &node;
-}
-
-template <class Atomics>
-void BudgetWaiters<Atomics>::exit(Waiter& waiter) noexcept {
-    auto& node = *std::exchange(waiter.queued_at_, nullptr);
-    waiter.place_ = node.queue.extract(waiter.ticket);
-    node.waiting.store(node.queue.size());
-    if (node.queue.empty()) node.deciders.fetch_sub(1);
-}
-
-/// Lets go of a waiter that is in no queue and has ended.
-template <class Atomics>
-void BudgetWaiters<Atomics>::end(Waiter& waiter) noexcept {
-    if (count_.fetch_sub(1) == 1 && listener_) listener_->on_waiting_changed();
-    const auto held = std::move(waiter.held_by_queue_); // perhaps the last
 }
 
 } // namespace velostream

@@ -69,6 +69,13 @@ class DeadLetter {
     std::string_view id() const noexcept { return id_; }
     /// Key, value and headers together.
     std::size_t size_bytes() const noexcept { return size_bytes_; }
+    /// What it takes at the brokers at most, in a batch by itself: the size that `max_record_size` bounds.
+    std::size_t record_size() const noexcept;
+
+    /// The letter as a record: of the topic it goes to, its timestamp, and the partition it came from.
+    RecordView record() const noexcept;
+    /// The letter that `record` was made from. Looks into it, and into the container of its headers.
+    static DeadLetter restored(const RecordView& record);
 
     /// The last header of that name; null if there is none. Valid while the letter is neither moved nor destroyed.
     const HeaderView* header(std::string_view name) const noexcept;
@@ -95,18 +102,27 @@ inline constexpr std::size_t chain = 4096;
 inline constexpr std::size_t chain_links = 16;
 inline constexpr std::size_t class_name = 512;
 inline constexpr std::size_t id = 1024;
+/// What the brokers' format adds to a record, at most, and to each of its headers.
+inline constexpr std::size_t record_overhead = 88;
+inline constexpr std::size_t header_overhead = 10;
 } // namespace dead_letter_limits
 
 /// The dead letter of a record that failed with `error`.
 ///
 /// Key and value are the record's, null or empty as they were; its headers come first, in order, duplicates included.
-/// Then follow Kafka Connect's `__connect.errors.*` (text) and our `x-dlq-*`. Headers of these two families that the
-/// record already had, because it was a dead letter before, are replaced, except that its `x-dlq-id`,
-/// `x-dlq-first-failure-ms` and `x-dlq-original-timestamp` stay as they were. The timestamp is `context.now`, because
-/// a topic's retention counts from it.
+/// Then follow the families that `header_families` names, and our `x-dlq-*`. Headers of these that the record already
+/// had, because it was a dead letter before, are replaced, except that its `x-dlq-id`, `x-dlq-first-failure-ms`,
+/// `x-dlq-original-timestamp` and `x-dlq-redrive-count` stay as they were. The timestamp is `context.now`, because a
+/// topic's retention counts from it.
 ///
 /// `include_original_record` = false leaves out key, value and original headers; `include_error_details` = false
 /// everything that `error` and `context.failure` say; `include_stack_trace` = false the stack trace.
+///
+/// A letter above `max_record_size` loses, until it fits: the stack trace, the chain, the message (each as much of it
+/// as must be), Streams' headers and then Spring's if there are others beside them, who dead-lettered, what the error
+/// was. Its place, its id and what stays over rounds are never left out, nor is anything of the original; if that is
+/// too much, the letter is too large, and its delivery fails with what the sink says about it. `x-dlq-truncated` lists
+/// what is missing or cut, and how many bytes it had.
 DeadLetter make_dead_letter(const RecordView& record, const Error& error, const DeadLetterQueueConfig& config,
                             const DeadLetterContext& context);
 

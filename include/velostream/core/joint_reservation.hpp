@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -43,6 +42,8 @@ class JointDemand {
     Tree::Outcome take() const noexcept;
     Reservations granted() noexcept;
     Error refusal(const Tree::Outcome& outcome) const noexcept;
+    // The same for a call that does not wait; the tree's listener is told.
+    Error refused(const Tree::Outcome& outcome) const noexcept;
 
     std::vector<MemoryDemand> demands_;
     BudgetDemand<MachineAtomics> together_;
@@ -70,7 +71,8 @@ class JointWaiter : private BudgetWaiter<MachineAtomics> {
     std::optional<Result<Reservations>> try_now() noexcept;
     static void wait(const std::shared_ptr<JointWaiter>& waiter) noexcept;
     static bool leave(const std::shared_ptr<JointWaiter>& waiter) noexcept;
-    Error why_waiting() const noexcept;
+    /// What a call would be told that was refused now as this one was; nothing if it has not been refused yet.
+    std::optional<Error> why_waiting() const noexcept;
 
   private:
     virtual void on_end(Result<Reservations> result) noexcept = 0;
@@ -79,7 +81,6 @@ class JointWaiter : private BudgetWaiter<MachineAtomics> {
     void on_refused(const Outcome& outcome) noexcept final;
 
     JointDemand demand_;
-    std::atomic<Node*> refused_by_; // relaxed: who gives up may ask for it while another thread tries
 };
 
 } // namespace velostream

@@ -99,7 +99,8 @@ class MemoryReservation {
     Bytes bytes_ = 0;
 };
 
-/// How far those who wait may overtake the one who waits longest at an account. By default not at all.
+/// How far those who wait may overtake the one who waits longest at an account, with room there and further up. By
+/// default not at all. Who waits behind him at an account further down passes him only if that one allows it, too.
 struct Overtaking {
     std::uint64_t most = 0; ///< how many may be granted before him
     Bytes most_bytes = 0;   ///< and how much they may have together
@@ -111,7 +112,14 @@ struct WaitingAccount {
     std::string name;
     std::uint64_t waiting = 0;
     Bytes used = 0, limit = 0;
+    Bytes wanted = 0;           ///< there by the one who waits longest
     std::uint64_t returned = 0; ///< grows whenever something comes back here or below while somebody waits
+};
+
+/// A level that lacks room.
+struct MemoryShortage {
+    const void* level = nullptr; ///< its id
+    Bytes missing = 0;
 };
 
 /// A level in a tree of memory limits: the process, a query, an operator. A reservation counts here and at every level
@@ -121,8 +129,7 @@ struct WaitingAccount {
 /// This is a handle: copies mean the same account, which lives as long as a handle, a child or a reservation of it.
 ///
 /// Threads: safe to share. Reserving and giving back are lock-free, mostly one uncontended atomic operation each; only
-///          a thread's very first call takes a lock, to be told apart from others. Making an account and ending it
-///          takes a mutex, also where the last bytes that come back are what ends it.
+///          a thread's very first call takes a lock, to be told apart from others, and making an account takes a mutex.
 class MemoryAccount {
   public:
     /// An account of its own without a limit: what components use if no other is given.
@@ -130,9 +137,18 @@ class MemoryAccount {
     static MemoryAccount unlimited() { return MemoryAccount{}; }
 
     /// The root of a new tree. Unset `limit`: nothing is refused.
-    /// `listener` is told when the first begins to wait anywhere in it, and when the last has ended.
+    /// `listener` is told who begins and ends to wait in it, who is refused, of marks that its use passes, and of its
+    /// limit.
     explicit MemoryAccount(std::string name, std::optional<Bytes> limit = std::nullopt,
                            std::shared_ptr<WaitingListener> listener = nullptr);
+
+    /// The same for what is no memory: of `unit`, one for each. What is called bytes here is that many of them, also in
+    /// all accounts below, and a refusal has the code and the words of that unit.
+    MemoryAccount(std::string name, BudgetUnit unit, std::optional<std::uint64_t> limit = std::nullopt,
+                  std::shared_ptr<WaitingListener> listener = nullptr);
+
+    /// What this account counts.
+    BudgetUnit unit() const noexcept { return node_->tree.unit(); }
 
     /// A new account below this one, with a limit of its own if one is given. It may hold bytes itself and have
     /// children.
@@ -153,16 +169,18 @@ class MemoryAccount {
     /// Takes `bytes` from this account and from every account above it, or from none. Exactly up to the limit is
     /// allowed.
     ///
-    /// Errors:   `Errc::memory_limit_exceeded` if at some moment during the call an account on the way lacked room,
-    ///           credit cached by other threads included, or if requests wait there that came before. The detail names
-    ///           that account, what was asked, used and allowed, the largest holders, and whether waiting could help; a
-    ///           request above a limit never succeeds.
+    /// Errors:   `Errc::memory_limit_exceeded` (of what is no memory: what `refusal_code` says) if at some moment
+    ///           during the call an account on the way lacked room, credit cached by other threads included, or if
+    ///           requests wait there that came before. The detail names that account, what was asked, used and allowed,
+    ///           the three largest holders (what that account holds itself, and the accounts right below it; where
+    ///           there are more than 4096 accounts the largest of those that this refusal and the ones before it looked
+    ///           at, about 4096 each), and whether waiting could help; a request above a limit never succeeds.
     /// Threads:  safe; lock-free.
     [[nodiscard]] Result<MemoryReservation> try_reserve(Bytes bytes) const noexcept {
         auto* shard = &node_->shard_of_this_thread();
         if (!shard->try_take(bytes)) [[unlikely]] {
             const auto outcome = take_from_tree(bytes);
-            if (!outcome.granted()) return refusal(bytes, outcome);
+            if (!outcome.granted()) return refused(bytes, outcome);
             shard = &node_->shard_of_this_thread(); // it may have chosen one
         }
         return MemoryReservation{*shard, bytes};
@@ -178,12 +196,20 @@ class MemoryAccount {
     std::optional<Bytes> lowest_limit() const noexcept;
 
     /// Changes the limit; unset lifts it. It may go below what is used: then nothing is granted until enough came back.
+    /// Who waits here or below for more than the new limit is refused now.
     void set_limit(std::optional<Bytes> limit) const noexcept;
 
     /// Bytes reserved in this account and below it. Exact if nothing changes during the call; while other threads work
     /// it is never less than what was reserved at some moment of the call, and more by at most the credit that they
     /// cache.
     Bytes used() const noexcept { return Tree::used(*node_); }
+
+    /// Whether `used()` costs about a microsecond at most: few accounts of the tree are in place, and hardly any of
+    /// them has credit that threads cache.
+    bool is_used_cheap() const noexcept {
+        const auto& registry = node_->tree.registry();
+        return registry.live_count() <= 4096 && registry.open_count() <= 64;
+    }
 
     /// At a few loads' cost: never less than `used()`, and more by what threads cache.
     Bytes used_at_most() const noexcept { return node_->granted(); }
@@ -196,6 +222,25 @@ class MemoryAccount {
     /// What could be reserved here now, for the account itself and all above it.
     Bytes available() const noexcept;
 
+    /// The lowest level, from here up, that lacks room for `bytes` more, and how much is missing there; unset if none
+    /// does, and if they are above a limit, so that no room would do.
+    std::optional<MemoryShortage> shortage(Bytes bytes) const noexcept;
+
+    /// Lets the tree's listener be told whenever somebody takes or gives more than threads have at hand, and less than
+    /// `low` or at least `high` is then granted to the root. Until it is set anew.
+    void set_marks(Bytes low, Bytes high) const noexcept { node_->tree.marks().set(low, high); }
+
+    /// What those who waited were granted, in this account and below it, since it was made; only counted where the tree
+    /// has a listener.
+    Bytes handed_over() const noexcept { return node_->handed_over.load(); }
+
+    /// What tells accounts apart: that of one is never that of another while both have handles.
+    const void* id() const noexcept { return node_; }
+    /// Whether this is the account with that id, or one below it.
+    bool is_within(const void* level) const noexcept;
+    /// Whether nobody has another handle of this account, or one of an account below it.
+    bool is_last_handle() const noexcept { return node_->owner_count() == 1; }
+
     /// Calls of this account that were refused, whichever level refused them.
     std::uint64_t refusals() const noexcept { return node_->refusals.load(std::memory_order_relaxed); }
 
@@ -203,15 +248,15 @@ class MemoryAccount {
     /// turn, whatever fits. Calls that do not wait never overtake.
     void set_overtaking(const Overtaking& allowed) const noexcept;
 
-    /// How many requests wait in this account's own queue: those that found room below it, but none here.
-    std::size_t waiting() const noexcept { return node_->waiting.load(); }
+    /// How many requests wait in this account's own queue: for room here, or behind one who does; and those who keep
+    /// their place here while they wait for room further up.
+    std::size_t waiting() const noexcept { return node_->waiting_now(); }
 
     /// Whether anybody waits anywhere in this tree; at one load's cost.
     bool anyone_waits() const noexcept { return node_->tree.waiters().any(); }
 
-    /// Every account of this tree for which somebody waits; nothing while another thread is making or dropping one,
-    /// since nobody is waited for. Looks at all accounts: not for hot paths.
-    std::optional<std::vector<WaitingAccount>> who_waits() const;
+    /// Every account of this tree for which somebody waits. Looks at all accounts: not for hot paths.
+    std::vector<WaitingAccount> who_waits() const;
 
     /// Whether both are handles of one account.
     friend bool operator==(const MemoryAccount& left, const MemoryAccount& right) noexcept {
@@ -234,7 +279,7 @@ class MemoryAccount {
     std::optional<Error> take(Bytes bytes) const noexcept {
         if (node_->shard_of_this_thread().try_take(bytes)) return std::nullopt;
         const auto outcome = take_from_tree(bytes);
-        return outcome.granted() ? std::nullopt : std::optional{refusal(bytes, outcome)};
+        return outcome.granted() ? std::nullopt : std::optional{refused(bytes, outcome)};
     }
     void give(Bytes taken) const noexcept {
         auto* shard = &node_->shard_of_this_thread();
@@ -243,7 +288,9 @@ class MemoryAccount {
         Tree::give(*shard, taken);
     }
     Tree::Outcome take_from_tree(Bytes bytes) const noexcept;
-    Error refusal(Bytes asked, const Tree::Outcome& outcome) const noexcept;
+    Error refusal(Bytes asked, const Tree::Outcome& outcome, bool with_others = false) const noexcept;
+    // The same for a call that does not wait; the tree's listener is told.
+    Error refused(Bytes asked, const Tree::Outcome& outcome) const noexcept;
 
     Node* node_; // null only after a move
 };

@@ -38,12 +38,10 @@ class MemoryWaiter : private BudgetWaiter<MachineAtomics> {
     /// block.
     virtual void on_end(Result<MemoryReservation> result) noexcept = 0;
 
-    static std::shared_ptr<BudgetWaiter> shared(const std::shared_ptr<MemoryWaiter>& waiter) noexcept;
     void on_granted() noexcept final;
     void on_refused(const Outcome& outcome) noexcept final;
 
     const MemoryAccount account_;
-    Node* refused_by_ = nullptr;
 };
 
 } // namespace velostream

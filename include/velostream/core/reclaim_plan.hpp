@@ -35,10 +35,10 @@ class ReclaimPlan {
 
     struct Request {
         std::size_t id;
-        Bytes wanted; ///< to come down to the target
+        Bytes wanted; ///< all that is missing
     };
-    /// Whom to ask next, with `used` in use now; nothing if that is down to `target`, or if nobody is left.
-    std::optional<Request> next(Bytes used, Bytes target, const std::vector<Candidate>& candidates) const;
+    /// Whom to ask next where so many bytes are `missing`; nothing if none are, or if nobody is left.
+    std::optional<Request> next(Bytes missing, const std::vector<Candidate>& candidates) const;
 
     /// The one who was asked has ended, with so many bytes freed.
     void on_reclaimed(std::size_t id, Bytes freed);

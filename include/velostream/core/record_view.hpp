@@ -16,7 +16,8 @@ namespace velostream {
 /// not.
 using NullableBytes = std::optional<std::string_view>;
 
-/// A point of wall-clock time as Kafka counts it. It is carried and shown; nothing is decided by it.
+/// A point of wall-clock time as Kafka counts it. It is carried and shown; nothing is decided by it but when a record
+/// of a retry topic is due.
 using WallTime = std::chrono::sys_time<std::chrono::milliseconds>;
 
 /// Who set the timestamp of a record.

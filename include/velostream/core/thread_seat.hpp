@@ -12,6 +12,7 @@ namespace detail {
 
 // A constant initialiser needs no guard.
 inline constinit thread_local std::size_t own_thread_seat = thread_seats;
+inline constinit thread_local bool sits_alone = false;
 
 void take_thread_seat() noexcept;
 
@@ -21,11 +22,18 @@ void take_thread_seat() noexcept;
 /// write to the same place. Up to `thread_seats` threads at a time have a seat each, whichever came and went before;
 /// more share them evenly.
 ///
-/// Threads: each keeps the same seat until it ends.
+/// Threads: each keeps the same seat until it ends. Lock-free.
 inline std::size_t thread_seat() noexcept {
     if (detail::own_thread_seat == thread_seats) [[unlikely]]
         detail::take_thread_seat();
     return detail::own_thread_seat;
+}
+
+/// Whether this thread came to a seat where nobody sat, so that it may keep a place for it by plain loads and stores:
+/// who comes to the same seat later is not alone there, and who is alone there after this one has left sees all that
+/// it wrote. To be asked after `thread_seat`, and each time: what a thread does while it ends it no longer does alone.
+inline bool sits_alone() noexcept {
+    return detail::sits_alone;
 }
 
 } // namespace velostream

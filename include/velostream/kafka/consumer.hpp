@@ -39,6 +39,7 @@ struct ConsumerStats {
     std::uint64_t done_too_late = 0; ///< completed after their partition was taken away: they come again
     std::uint64_t rebalances = 0;    ///< partitions were given or taken
     std::uint64_t failed_commits = 0;
+    std::size_t held = 0;     ///< records that wait for the circuit of `ForEachOptions::gate`
     std::string last_problem; ///< what the client last complained of
 };
 
@@ -72,7 +73,8 @@ class Consumer {
     /// Calls `handler(record)` for every record, with up to `options.max_in_flight` of them in progress: a coroutine
     /// `awaitable<Result<void>>` or `awaitable<void>` for a `const ConsumedRecord&`. Handlers of one partition start in
     /// its order: what a handler does before it first waits is done in order. Success makes the record done. The
-    /// first failure ends the loop: no more handlers start, those in progress end, and the failed record is not done.
+    /// first failure (other than those that `options.gate` waits out) ends the loop: no more handlers start, those in
+    /// progress end, and the failed record is not done.
     /// Ends with success after `stop` or `close`, when the handlers in progress have ended.
     ///
     /// A fixed number of coroutines serve all records; a record costs no allocation of its own. One loop at a time.

@@ -36,6 +36,7 @@ struct ProducerStats {
     std::uint64_t failed = 0;          ///< ended with an error
     std::uint64_t given_up = 0;        ///< of these, ended by deadline or cancellation while still handed over
     std::uint64_t late_deliveries = 0; ///< acknowledged after they had been given up
+    std::uint64_t sent_alone = 0;      ///< sent again by themselves, since a record of their batch was refused
     std::uint64_t reopened = 0;        ///< times the client had to be replaced after a fatal error
     std::string last_problem;          ///< what the client last complained of; empty after a successful delivery
 };
@@ -94,6 +95,10 @@ auto initiate_send(ProducerCore& core, const SomeRecord& record, const CallConte
 /// Records of one partition enter its log in the order of the send calls, whatever is retried inside: the producer is
 /// idempotent unless the properties say otherwise. A send that finds no room waits its turn, first come first served.
 /// While no send is in progress, the producer does not keep the execution context running.
+///
+/// Brokers refuse a whole batch where one of its records is not well (`INVALID_RECORD`, such as a record without a key
+/// for a topic that is compacted). Each of them is sent once more by itself then, so that only the bad one fails. The
+/// others are written behind what was sent after them meanwhile.
 ///
 /// Threads:  one at a time: use it, and cancel its sends, on its executor only (a strand where that has several
 ///           threads). Completion handlers run through their own executors. The client library's threads run no code of
@@ -201,6 +206,7 @@ class Producer {
     asio::any_io_executor get_executor() const;
 
   private:
+    friend class DeadLetterTopic;
     struct IsIdle {
         detail::ProducerCore* core;
         bool operator()() const noexcept;

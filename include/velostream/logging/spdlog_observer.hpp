@@ -21,12 +21,16 @@ struct LogSelection {
     bool circuit_details = false; ///< the same, and calls that a circuit rejected: debug
     bool retry_attempts = false;  ///< retries scheduled, and given up: info
     bool retry_details = false;   ///< the same: debug
+    bool refused_calls = false;   ///< calls that a bulkhead, rate limiter or adaptive limit refused: debug
+    bool limit_changes = false;   ///< adaptive limits that moved: debug
     bool dead_letters = false;    ///< every dead letter that was stored: debug
 
-    /// What the flags ask for: `log_*` the first of each pair, `debug_*` the second. Dead letters are selected by any
-    /// `debug_*` flag.
+    /// What the flags ask for: `log_*` the first of each pair, `debug_*` the second; `debug_resource_management` also
+    /// refused calls and limits that moved. Dead letters are selected by any `debug_*` flag.
     static LogSelection from(const StreamingConfig& config) noexcept;
-    static constexpr LogSelection everything() noexcept { return {true, true, true, true, true, true, true}; }
+    static constexpr LogSelection everything() noexcept {
+        return {true, true, true, true, true, true, true, true, true};
+    }
 };
 
 /// Prints what the library does through a logger of yours: one line an event, `event=call_rejected breaker=orders`.
@@ -52,10 +56,16 @@ class SpdlogObserver final : public Observer {
     void on_pressure_changed(const PressureChanged& event) noexcept override;
     void on_circuit_state_changed(const CircuitStateChanged& event) noexcept override;
     void on_call_rejected(const CallRejected& event) noexcept override;
+    void on_call_refused(const CallRefused& event) noexcept override;
+    void on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept override;
     void on_retry_scheduled(const RetryScheduled& event) noexcept override;
     void on_retry_given_up(const RetryGivenUp& event) noexcept override;
     void on_dead_letter_stored(const DeadLetterStored& event) noexcept override;
     void on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept override;
+    void on_dead_letter_spooled(const DeadLetterSpooled& event) noexcept override;
+    void on_dead_letter_flood(const DeadLetterFlood& event) noexcept override;
+    void on_dead_letters_stuck(const DeadLettersStuck& event) noexcept override;
+    void on_dead_letter_topic_differs(const DeadLetterTopicDiffers& event) noexcept override;
 
   private:
     std::shared_ptr<spdlog::logger> logger_;

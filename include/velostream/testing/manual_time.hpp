@@ -36,7 +36,8 @@ class ManualTime {
     void sleep_until(const asio::any_io_executor& executor, TimePoint at, SleepHandler handler);
 
     /// Lets `by` pass, and wakes everybody whose time comes within it. Coroutines that wake run when their
-    /// `io_context` does; what they sleep for after that counts from the new time.
+    /// `io_context` does; what they sleep for after that counts from the new time. `Duration::max()` is until the last
+    /// moment there is.
     void advance(Duration by);
     /// Lets time pass until `at`; does nothing if that is past.
     void advance_to(TimePoint at);

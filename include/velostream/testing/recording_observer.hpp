@@ -31,6 +31,15 @@ class RecordingObserver : public Observer {
         std::string why;
         TimePoint at;
     };
+    struct Refusal {
+        std::string limiter, why;
+        Error error;
+    };
+    struct LimitChange {
+        std::string limiter;
+        std::size_t from, to;
+        std::string why;
+    };
     struct Retry {
         std::uint32_t failed_attempts;
         Duration delay;
@@ -40,6 +49,7 @@ class RecordingObserver : public Observer {
         std::uint32_t attempts;
         std::string why;
         Error error;
+        std::optional<Duration> elapsed;
     };
 
     /// The names of all events, without `on_`, e.g. `memory_refused`.
@@ -47,6 +57,8 @@ class RecordingObserver : public Observer {
     std::size_t count(std::string_view name) const;
 
     std::vector<Transition> transitions() const { return copy(transitions_); }
+    std::vector<Refusal> refusals() const { return copy(refusals_); }
+    std::vector<LimitChange> limit_changes() const { return copy(limit_changes_); }
     std::vector<Retry> retries() const { return copy(retries_); }
     std::vector<GivenUp> given_up() const { return copy(given_up_); }
 
@@ -57,10 +69,18 @@ class RecordingObserver : public Observer {
     void on_pressure_changed(const PressureChanged&) noexcept override { note("pressure_changed"); }
     void on_circuit_state_changed(const CircuitStateChanged& event) noexcept override;
     void on_call_rejected(const CallRejected&) noexcept override { note("call_rejected"); }
+    void on_call_refused(const CallRefused& event) noexcept override;
+    void on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept override;
     void on_retry_scheduled(const RetryScheduled& event) noexcept override;
     void on_retry_given_up(const RetryGivenUp& event) noexcept override;
     void on_dead_letter_stored(const DeadLetterStored&) noexcept override { note("dead_letter_stored"); }
     void on_dead_letter_delayed(const DeadLetterDelayed&) noexcept override { note("dead_letter_delayed"); }
+    void on_dead_letter_spooled(const DeadLetterSpooled&) noexcept override { note("dead_letter_spooled"); }
+    void on_dead_letter_flood(const DeadLetterFlood&) noexcept override { note("dead_letter_flood"); }
+    void on_dead_letters_stuck(const DeadLettersStuck&) noexcept override { note("dead_letters_stuck"); }
+    void on_dead_letter_topic_differs(const DeadLetterTopicDiffers&) noexcept override {
+        note("dead_letter_topic_differs");
+    }
 
   private:
     void note(std::string_view name) noexcept;
@@ -73,6 +93,8 @@ class RecordingObserver : public Observer {
     mutable std::mutex mutex_;
     std::vector<std::string> names_;
     std::vector<Transition> transitions_;
+    std::vector<Refusal> refusals_;
+    std::vector<LimitChange> limit_changes_;
     std::vector<Retry> retries_;
     std::vector<GivenUp> given_up_;
 };

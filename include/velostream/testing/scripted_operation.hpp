@@ -3,13 +3,16 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -118,8 +121,16 @@ class ScriptedOperation {
             const auto executor = co_await asio::this_coro::executor;
             const auto now = script->time.now();
             const auto until = step.takes > TimePoint::max() - now ? TimePoint::max() : now + step.takes;
-            auto sleep = async_sleep_until(script->time, executor, until, asio::as_tuple(asio::deferred));
-            const auto [code] = co_await std::move(sleep);
+            boost::system::error_code code;
+            if (call) {
+                auto token =
+                    asio::bind_cancellation_slot(call->cancellation_slot(), asio::as_tuple(asio::use_awaitable));
+                auto sleep = async_sleep_until(script->time, executor, until, std::move(token));
+                std::tie(code) = co_await std::move(sleep);
+            } else {
+                auto sleep = async_sleep_until(script->time, executor, until, asio::as_tuple(asio::deferred));
+                std::tie(code) = co_await std::move(sleep);
+            }
             if (code) {
                 ++script->cancelled;
                 co_return Error{code};

@@ -16,10 +16,13 @@ namespace velostream::kafka {
 class BrokerTest : public testing::Test {
   protected:
     void SetUp() override {
-        const auto* const folder = std::getenv("VELOSTREAM_TEST_BROKER");
-        if (!folder) GTEST_SKIP() << "VELOSTREAM_TEST_BROKER is not set: start a broker by cmake/test_broker.sh";
-        std::ifstream{std::filesystem::path{folder} / "address"} >> address;
-        if (address.empty()) GTEST_SKIP() << "there is no broker in " << folder;
+        if (folder().empty()) GTEST_SKIP() << "VELOSTREAM_TEST_BROKER is not set: start one by cmake/test_broker.sh";
+        std::ifstream{folder() / "address"} >> address;
+        if (address.empty()) GTEST_SKIP() << "there is no broker in " << folder();
+    }
+    static std::filesystem::path folder() {
+        const auto* const name = std::getenv("VELOSTREAM_TEST_BROKER");
+        return name ? name : "";
     }
 
     /// The same word at every call in a test, another one in every other test and run.

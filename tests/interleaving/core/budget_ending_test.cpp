@@ -18,6 +18,8 @@ struct NotClosedForGood {};
 struct NotCompletedBeforeTheEnd {};
 struct PutAlthoughClosed {};
 struct TransferredWithoutOwning {};
+struct LookedAtWithoutAnOwner {};
+struct EndedWithoutASwap {};
 
 template <class Mutation>
 using Ending = BudgetEndingWorld<Mutation>;
@@ -61,6 +63,36 @@ auto Ending<PutAlthoughClosed>::Tree::take_out(Node& node) noexcept -> Node* {
 template <>
 auto Ending<TransferredWithoutOwning>::Tree::take_out(Node& node) noexcept -> Node* {
     return noted_as_taken_out(node);
+}
+
+template <>
+auto Ending<LookedAtWithoutAnOwner>::Tree::take_out(Node& node) noexcept -> Node* {
+    return noted_as_taken_out(node);
+}
+template <>
+auto Ending<EndedWithoutASwap>::Tree::take_out(Node& node) noexcept -> Node* {
+    return noted_as_taken_out(node);
+}
+
+template <>
+bool Ending<LookedAtWithoutAnOwner>::Node::try_add_owner() noexcept {
+    add_owner();
+    return true;
+}
+
+template <>
+bool Ending<EndedWithoutASwap>::Tree::leave(Node& node) noexcept {
+    auto seen = node.owners.load(std::memory_order_acquire);
+    for (;;) {
+        if (Node::count_of(seen) == 1) {
+            node.tree.retire(node);
+            if (node.granted() == 0 && node.owners.load() == seen) {
+                node.owners.store(0);
+                return true;
+            }
+        }
+        if (node.owners.compare_exchange_strong(seen, seen - 1, std::memory_order_acq_rel)) return false;
+    }
 }
 
 template <>
@@ -203,6 +235,29 @@ struct Endings {
             });
         });
     }
+    /// Somebody who is refused elsewhere in the tree comes across the child.
+    static auto looking_while_the_last_handle_is_dropped(MemoryModel memory) {
+        return World::explore(memory, [](Run& run, World& world) {
+            World::add_handle(world.root());
+            run.thread([&] {
+                World::look_at(world.child());
+                World::drop_handle(world.root());
+            });
+            run.thread([&] { World::drop_handle(world.child()); });
+        });
+    }
+    static auto looking_and_giving_while_the_last_handle_is_dropped() {
+        return World::explore(MemoryModel::sequential, [](Run& run, World& world) {
+            World::add_handle(world.root());
+            world.take(world.child(), 100);
+            run.thread([&] {
+                World::look_at(world.child());
+                World::drop_handle(world.root());
+            });
+            run.thread([&] { World::give(world.child(), 100); });
+            run.thread([&] { World::drop_handle(world.child()); });
+        });
+    }
     /// To the root, which the child's last handle would take with it.
     static auto transferring_to_the_parent() {
         return World::explore(MemoryModel::sequential, [](Run& run, World& world) {
@@ -245,6 +300,12 @@ TEST(BudgetTreeEndings, TwoHandlesAndOneWhoGives) {
 TEST(BudgetTreeEndings, GivingWhileTheParentLowersItsLimit) {
     expect_passed(Intact::giving_while_the_parent_lowers_its_limit());
 }
+TEST(BudgetTreeEndings, LookingWhileTheLastHandleIsDropped) {
+    expect_passed(Intact::looking_while_the_last_handle_is_dropped(MemoryModel::weak));
+}
+TEST(BudgetTreeEndings, LookingAndGivingWhileTheLastHandleIsDropped) {
+    expect_passed(Intact::looking_and_giving_while_the_last_handle_is_dropped());
+}
 TEST(BudgetTreeEndings, TransferringToTheParent) {
     expect_passed(Intact::transferring_to_the_parent());
 }
@@ -268,6 +329,15 @@ TEST(BudgetTreeEndingMutants, ALastOwnerWhoDoesNotCompleteWhatIsUnderWayIsFound)
 TEST(BudgetTreeEndingMutants, APutIntoAClosedShardIsFound) {
     EXPECT_EQ(Endings<PutAlthoughClosed>::giving_to_an_open_shard(MemoryModel::sequential).failure,
               "not everything came back");
+}
+TEST(BudgetTreeEndingMutants, WhoLooksAtWhatHasNoOwnerIsFound) {
+    EXPECT_EQ(
+        Endings<LookedAtWithoutAnOwner>::looking_while_the_last_handle_is_dropped(MemoryModel::sequential).failure,
+        "looked at after it was taken out");
+}
+TEST(BudgetTreeEndingMutants, ALastOwnerWhoDoesNotSwapHimselfOutIsFound) {
+    EXPECT_EQ(Endings<EndedWithoutASwap>::looking_while_the_last_handle_is_dropped(MemoryModel::sequential).failure,
+              "looked at after it was taken out");
 }
 TEST(BudgetTreeEndingMutants, ATransferThatDoesNotOwnIsFound) {
     EXPECT_EQ(Endings<TransferredWithoutOwning>::transferring_to_the_parent().failure, "not taken out");

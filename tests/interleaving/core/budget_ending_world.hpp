@@ -22,6 +22,9 @@ struct BudgetTreeEnd {
     void touched() const {
         if (tree_has_ended) run->fail("the tree is used after its end");
     }
+    void looked_at(const void* node) const {
+        if (std::ranges::find(taken_out, node) != taken_out.end()) run->fail("looked at after it was taken out");
+    }
     void take_out(const void* node, bool is_root) {
         if (std::ranges::find(taken_out, node) != taken_out.end()) run->fail("taken out twice");
         run->event(taken_out.size() << 1 | (is_root ? 1 : 0));
@@ -85,6 +88,13 @@ struct MortalAtomics {
     template <class T>
     using Atomic = MortalAtomic<T>;
     using Scope = testing::ForgottenAnswers;
+    static constexpr std::size_t items_at_once = 4;
+    static constexpr std::size_t line_heights = 1;
+    static std::size_t line_height(std::uint32_t) noexcept { return 1; }
+    static void*& innermost_serving() noexcept {
+        thread_local void* none = nullptr;
+        return none = nullptr;
+    }
     static std::size_t shard_count() noexcept { return 1; }
 };
 
@@ -125,6 +135,13 @@ class BudgetEndingWorld {
         Tree::set_limit(node, to);
     }
     static void add_handle(Node& node) { node.add_owner(); }
+    /// What a refusal does with an account that it comes across, whose name it wants.
+    static void look_at(Node& node) {
+        if (!node.try_add_owner()) return;
+        budget_tree_end.run->step();
+        budget_tree_end.looked_at(&node);
+        drop_handle(node);
+    }
     static void drop_handle(Node& node) {
         const testing::ForgottenAnswers answers;
         Tree::drop_owner(&node);

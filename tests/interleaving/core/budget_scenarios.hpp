@@ -120,6 +120,17 @@ class BudgetScenarios {
             run.thread([&] { world.take(world.root(), roomy / 2 + 1); });
         });
     }
+    /// Together they fit. For trees in which `take_together` is refused only at the second look: see the mutants.
+    static auto one_who_decides_while_a_shard_opens(Memory memory = Memory::weak) {
+        return explore(
+            memory, roomy,
+            [](Run& run, World& world) {
+                world.will_park(world.root(), 4096);
+                run.thread([&] { world.take(world.root(), 100); });
+                run.thread([&] { world.take_together({.node = &world.root(), .units = roomy - 200}); });
+            },
+            3);
+    }
     static auto an_open_shard_in_use_while_another_needs_almost_all() {
         return explore(Memory::sequential, roomy, [](Run& run, World& world) {
             auto& owner = world.child(world.root());
@@ -162,6 +173,18 @@ class BudgetScenarios {
             run.thread([&] { world.take(right, roomy / 2); });
         });
     }
+    /// Who finds the credit first must not hide it from the other one before it has come back.
+    static auto two_who_need_the_credit_of_a_third() {
+        return explore(
+            Memory::sequential, roomy,
+            [](Run& run, World& world) {
+                auto& owner = world.child(world.root());
+                world.park(owner, 4096);
+                world.take(world.root(), roomy - 4096 - 50);
+                for (int thread = 0; thread < 2; ++thread) run.thread([&] { world.take(world.root(), 100); });
+            },
+            3);
+    }
     /// The credit below the query is in the way first; once it is collected, the root is.
     static auto a_refusal_that_moves_up_a_level() {
         return explore(Memory::sequential, roomy, [](Run& run, World& world) {
@@ -171,6 +194,22 @@ class BudgetScenarios {
             run.thread([&] { world.take(query, roomy / 2 - 100); });
             run.thread([&] { world.give(world.root(), roomy / 2 + 1000); });
         });
+    }
+    /// The second one finds the mark of the first, who may have got no further; what he opens must be found
+    /// nevertheless.
+    static auto two_who_open_a_shard_of_whom_one_needs_almost_all() {
+        return explore(
+            Memory::sequential, roomy,
+            [](Run& run, World& world) {
+                auto& opener = world.child(world.root());
+                world.will_park(opener, 4096);
+                run.thread([&] { world.take(opener, 100); });
+                run.thread([&] {
+                    world.take(opener, 100);
+                    world.take(world.root(), roomy - 200);
+                });
+            },
+            3);
     }
     /// Who lowers a limit collects what lies above it, also from a shard that is just being opened.
     static auto a_shard_that_opens_while_the_limit_falls() {
@@ -193,6 +232,17 @@ class BudgetScenarios {
                 if (world.take(node, 100)) world.give(node, 100);
             });
             run.thread([&] { world.check_used(world.root(), 500, 500 + 100 + 4096); });
+        });
+    }
+    static auto a_reader_of_what_is_granted() {
+        return explore(Memory::sequential, 1000, [](Run& run, World& world) {
+            auto& node = world.child(world.root());
+            world.take(node, 500);
+            run.thread([&] {
+                if (world.take(node, 100)) world.give(node, 100);
+                if (world.take(node, 100)) world.give(node, 100);
+            });
+            run.thread([&] { world.check_granted(world.root(), 500, 700); });
         });
     }
     /// Units pass from shard to shard, so that each of them often has the credit that it had before.
@@ -302,8 +352,9 @@ class BudgetScenarios {
     }
 
     static testing::ExplorationReport explore(Memory memory, std::uint64_t limit,
-                                              const std::function<void(Run&, World&)>& threads) {
-        return explore_world<World>(memory, limit, threads);
+                                              const std::function<void(Run&, World&)>& threads,
+                                              std::size_t most_switches = ~std::size_t{0}) {
+        return explore_world<World>(memory, limit, threads, most_switches);
     }
 };
 

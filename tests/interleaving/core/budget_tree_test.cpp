@@ -59,6 +59,12 @@ TEST(BudgetTreeInterleavings, TwoThreadsThatRefillOneShard) {
 TEST(BudgetTreeInterleavings, TwoWhoEachNeedTheOthersCredit) {
     expect_passed(Scenarios::two_who_each_need_the_others_credit());
 }
+TEST(BudgetTreeInterleavings, TwoWhoOpenAShardOfWhomOneNeedsAlmostAll) {
+    expect_passed(Scenarios::two_who_open_a_shard_of_whom_one_needs_almost_all());
+}
+TEST(BudgetTreeInterleavings, TwoWhoNeedTheCreditOfAThird) {
+    expect_passed(Scenarios::two_who_need_the_credit_of_a_third());
+}
 TEST(BudgetTreeInterleavings, ARefusalThatMovesUpALevel) {
     expect_passed(Scenarios::a_refusal_that_moves_up_a_level());
 }
@@ -67,6 +73,9 @@ TEST(BudgetTreeInterleavings, AShardThatOpensWhileTheLimitFalls) {
 }
 TEST(BudgetTreeInterleavings, AReaderOfWhatIsUsed) {
     expect_passed(Scenarios::a_reader_of_what_is_used());
+}
+TEST(BudgetTreeInterleavings, AReaderOfWhatIsGranted) {
+    expect_passed(Scenarios::a_reader_of_what_is_granted());
 }
 TEST(BudgetTreeInterleavings, AReaderOfWhatTwoShardsExchange) {
     expect_passed(Scenarios::a_reader_of_what_two_shards_exchange());

@@ -21,6 +21,20 @@ struct ExploredAtomics {
     template <class T>
     using Atomic = testing::ScheduledAtomic<T>;
     using Scope = testing::ForgottenAnswers;
+    static constexpr std::size_t items_at_once = 4;
+    /// `Mutation::line_heights` if it has any: then every other place is in two lists.
+    static constexpr std::size_t line_heights = [] {
+        if constexpr (requires { Mutation::line_heights; }) return Mutation::line_heights;
+        return std::size_t{1};
+    }();
+    static std::size_t line_height(std::uint32_t place) noexcept {
+        return std::min<std::size_t>(1 + place % 2, line_heights);
+    }
+    /// No explored waiter gives back as soon as it is granted.
+    static void*& innermost_serving() noexcept {
+        thread_local void* none = nullptr;
+        return none = nullptr;
+    }
     static std::size_t shard_count() noexcept { return 1; }
 };
 
@@ -39,6 +53,11 @@ std::uint64_t explored_hash(const BudgetOperation<Atomics>& operation) noexcept 
     add(operation.shard);
     add(operation.turn);
     add(operation.credit_change);
+    const auto& step = operation.step;
+    add(step.kind);
+    add(std::uint64_t{step.card} << 32 | step.place);
+    add(step.card_word);
+    add(step.place_word);
     return hash;
 }
 
@@ -185,6 +204,11 @@ class BudgetWorld {
         if (used < at_least) run_.fail("used is too low");
         if (used > at_most) run_.fail("used is too high");
     }
+    void check_granted(const Node& node, std::uint64_t at_least, std::uint64_t at_most) {
+        const auto granted = node.granted();
+        if (granted < at_least) run_.fail("granted is too low");
+        if (granted > at_most) run_.fail("granted is too high");
+    }
     static bool try_now(Node& node, std::uint64_t units) { return take_units(node, units); }
 
     // ---- for the exploration
@@ -325,7 +349,8 @@ class BudgetWorld {
 /// Explores what `threads` do in a world of its own: `threads(run, world)` sets it up and gives `run` its threads.
 template <class World>
 testing::ExplorationReport explore_world(testing::MemoryModel memory, std::uint64_t limit,
-                                         const std::function<void(testing::Interleaving&, World&)>& threads) {
+                                         const std::function<void(testing::Interleaving&, World&)>& threads,
+                                         std::size_t most_switches = ~std::size_t{0}) {
     return testing::explore(
         [&](testing::Interleaving& run) {
             const auto world = std::make_shared<World>(run, limit);
@@ -334,7 +359,7 @@ testing::ExplorationReport explore_world(testing::MemoryModel memory, std::uint6
             threads(run, *world);
             run.finally([world] { world->finally(); });
         },
-        {.memory = memory});
+        {.memory = memory, .most_switches = most_switches});
 }
 
 } // namespace velostream

@@ -79,6 +79,57 @@ TEST(OutcomeShardsInEveryOrder, ACountOrALoadThatIsNotSequentiallyConsistentIsNo
     EXPECT_TRUE(is_noticed(overlooked<AcquireLoad>({0, 1}, MemoryModel::weak)));
 }
 
+// One thread begins to watch and asks how many there are, while another counts and asks whether it is watched.
+template <template <class> class Atomic>
+std::string unseen(std::size_t shard_of_the_other, MemoryModel memory) {
+    return failure_of(explore(
+        [&](Interleaving& run) {
+            auto shards = std::make_shared<OutcomeShards<Atomic, 2>>();
+            auto told = std::make_shared<std::uint64_t>();
+            auto watched = std::make_shared<bool>();
+            shards->begin_era(1);
+            shards->unwatch(1);
+            run.begin([told, watched] {
+                *told = 0;
+                *watched = false;
+            });
+            run.thread([=, &run] {
+                shards->watch();
+                shards->count(0, 1);
+                *told = shards->outcomes();
+                run.event(*told);
+            });
+            run.thread([=, &run] {
+                shards->count(shard_of_the_other, 1);
+                *watched = shards->is_watched(1);
+                run.event(*watched);
+            });
+            run.finally([=, &run] {
+                if (*told != 2 && !*watched) run.fail("neither saw the other");
+            });
+        },
+        {.memory = memory}));
+}
+
+// Watching that other threads learn of late.
+template <class T>
+struct RelaxedStore : ScheduledAtomic<T> {
+    using ScheduledAtomic<T>::ScheduledAtomic;
+    void store(T value, std::memory_order = std::memory_order_relaxed) {
+        ScheduledAtomic<T>::store(value, std::memory_order_relaxed);
+    }
+};
+
+TEST(OutcomeShardsInEveryOrder, AnOutcomeIsWatchedOrSeenByWhoeverBeganToWatch) {
+    for (const auto memory : {MemoryModel::sequential, MemoryModel::weak})
+        for (const std::size_t shard : {0U, 1U}) EXPECT_EQ(unseen<ScheduledAtomic>(shard, memory), "");
+}
+
+TEST(OutcomeShardsInEveryOrder, AWatchOrALoadThatIsNotSequentiallyConsistentIsNoticed) {
+    EXPECT_TRUE(is_noticed(unseen<RelaxedStore>(1, MemoryModel::weak)));
+    EXPECT_TRUE(is_noticed(unseen<AcquireLoad>(1, MemoryModel::weak)));
+}
+
 // One thread counts in era 1 while another ends it and counts in era 2.
 template <template <class> class Atomic>
 std::string misplaced() {

@@ -69,6 +69,27 @@ TEST(InterleavingExplorer, GoesThroughEveryOrder) {
     EXPECT_EQ(orders.size(), 90u); // 6! / (2! 2! 2!)
 }
 
+// No two of them come to the same state, and each is gone to its end.
+TEST(InterleavingExplorer, GoesThroughEveryOrderOfThreeTimesSixStepsAlsoWhereAllDiffer) {
+    constexpr int steps = 6;
+    std::size_t orders = 0;
+
+    const auto report = explore([&orders](Interleaving& run) {
+        auto count = std::make_shared<ScheduledAtomic<int>>(0);
+        for (int thread = 0; thread < 3; ++thread)
+            run.thread([count] {
+                for (int step = 0; step < steps; ++step) count->fetch_add(1);
+            });
+        run.finally([count, &orders, &run] {
+            ++orders;
+            if (count->load() != 3 * steps) run.fail("an increment was lost");
+        });
+    });
+
+    EXPECT_TRUE(report.passed()) << report.failure;
+    EXPECT_EQ(orders, 17'153'136u); // 18! / (6! 6! 6!)
+}
+
 TEST(InterleavingExplorer, ChecksTheStateBetweenAnyTwoSteps) {
     const auto report = explore([](Interleaving& run) {
         auto value = std::make_shared<ScheduledAtomic<int>>(0);

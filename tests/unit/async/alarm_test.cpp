@@ -8,8 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include "support/watched_time.hpp"
 #include "velostream/testing/manual_time.hpp"
-#include "watched_time.hpp"
 
 namespace velostream {
 namespace {

@@ -48,7 +48,7 @@ TEST(Idempotent, TakesTheOperationByValue) {
 }
 
 TEST(CallContext, HasNoDeadlineUnlessItIsGivenOne) {
-    const CallContext call;
+    CallContext call;
 
     EXPECT_FALSE(call.has_deadline());
     EXPECT_EQ(call.deadline(), CallContext::no_deadline);

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/ready_waiters.hpp"
 #include "velostream/testing/manual_time.hpp"
 
 namespace velostream {
@@ -39,33 +40,16 @@ class Gate final : public ReadyGate<testing::ManualTime> {
     void settle(TimePoint) override { ++settled; }
 };
 
-class ReadyGateTest : public ::testing::Test {
+class ReadyGateTest : public testing::ReadyWaiters {
   protected:
     ~ReadyGateTest() override { gate->close(); }
 
-    auto waiter(int name, asio::io_context& on) {
-        return asio::bind_executor(on.get_executor(), [this, name](boost::system::error_code code) {
-            if (!code) ready.push_back(name);
-        });
-    }
     void wait(int name) {
         gate->async_ready(waiter(name, io));
         poll();
     }
-    void poll() {
-        io.restart();
-        io.poll();
-    }
-    void pass(Duration by) {
-        time.advance(by);
-        poll();
-    }
-    using Names = std::vector<int>;
 
-    testing::ManualTime time;
-    asio::io_context io;
     std::shared_ptr<Gate> gate = std::make_shared<Gate>(time, 1s);
-    Names ready;
 };
 
 TEST_F(ReadyGateTest, RoomThatComesWhileTheAlarmIsSetIsNotMissed) {
@@ -118,6 +102,80 @@ TEST_F(ReadyGateTest, AContextThatEndsIsNoAlarmThatRings) {
     pass(1s);
 
     EXPECT_EQ(ready, (Names{1, 3}));
+}
+
+TEST_F(ReadyGateTest, TheAlarmGoesWithTheFirstWaiterToTheContextOfTheNext) {
+    asio::io_context other;
+    asio::cancellation_signal cancel;
+    gate->change = time.now() + 1s;
+    gate->async_ready(asio::bind_cancellation_slot(cancel.slot(), waiter(1, other)));
+    wait(2);
+
+    cancel.emit(asio::cancellation_type::terminal);
+    other.poll();
+    EXPECT_TRUE(other.stopped()) << "has work, though nobody waits there";
+    gate->room = 1;
+    pass(1s);
+
+    EXPECT_EQ(ready, Names{2});
+}
+
+TEST_F(ReadyGateTest, ANewcomerDoesNotOvertakeWhoWaitsForAnAlarmThatIsDue) {
+    gate->change = time.now() + 1s;
+    wait(1);
+    time.advance(1s); // the alarm has not been heard yet
+    gate->change.reset();
+    gate->room = 1;
+
+    wait(2);
+    EXPECT_EQ(ready, Names{1});
+    EXPECT_EQ(gate->settled, 1);
+    pass(1s);
+
+    EXPECT_EQ(ready, (Names{1, 2}));
+}
+
+TEST_F(ReadyGateTest, ANewcomerRingsADueAlarmWhoseContextStandsStill) {
+    asio::io_context still;
+    gate->change = time.now() + 1s;
+    gate->async_ready(waiter(1, still));
+    time.advance(1s);
+    gate->change.reset();
+    gate->room = 2;
+
+    wait(2);
+
+    EXPECT_EQ(ready, Names{2}) << "the other one is invited as well";
+}
+
+TEST_F(ReadyGateTest, PatienceDoesNotBeginAgainWhenTheAlarmMoves) {
+    asio::io_context other;
+    asio::cancellation_signal cancel;
+    gate->room = 1;
+    wait(1);
+    gate->async_ready(asio::bind_cancellation_slot(cancel.slot(), waiter(2, other)));
+    wait(3);
+
+    pass(500ms);
+    cancel.emit(asio::cancellation_type::terminal);
+    other.poll();
+    pass(500ms - 1ns);
+    EXPECT_EQ(ready, Names{1});
+    pass(1ns);
+
+    EXPECT_EQ(ready, (Names{1, 3}));
+}
+
+TEST_F(ReadyGateTest, AnAlarmThatNothingNeedsAnyMoreIsStopped) {
+    gate->change = time.now() + 1s;
+    wait(1);
+    ASSERT_EQ(time.sleepers(), 1u);
+    gate->change.reset();
+
+    gate->update();
+    poll();
+
+    EXPECT_EQ(time.sleepers(), 0u);
 }
 
 TEST(ReadyGate, AnInvitationIsTakenBackIfItsWaiterGivesUpAtThatMoment) {

@@ -8,7 +8,11 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <ctime>
 #include <memory>
+
+#include "velostream/testing/manual_time.hpp"
 
 namespace velostream {
 namespace {
@@ -88,6 +92,50 @@ TEST(SteadyTime, AContextThatEndsTakesItsSleepersWithIt) {
         EXPECT_EQ(alive.use_count(), 2);
     }
     EXPECT_EQ(alive.use_count(), 1);
+}
+
+// Its coarse reading is as far behind as it says that it may be.
+struct SlowReading {
+    static constexpr Duration coarse_step{10ms};
+
+    TimePoint now() const noexcept {
+        ++*exact_readings;
+        return at;
+    }
+    TimePoint coarse_now() const noexcept { return at - coarse_step; }
+    void sleep_until(const asio::any_io_executor&, TimePoint, SleepHandler) {}
+
+    TimePoint at{1h};
+    int* exact_readings;
+};
+
+TEST(HasCome, IsExactAndReadsTheExactClockOnlyNearTheTime) {
+    int exact_readings = 0;
+    const SlowReading time{.exact_readings = &exact_readings};
+
+    EXPECT_FALSE(has_come(time, time.at + 1ns));
+    EXPECT_EQ(exact_readings, 0);
+    EXPECT_FALSE(has_come(time, TimePoint::max()));
+    EXPECT_EQ(exact_readings, 0);
+    EXPECT_TRUE(has_come(time, time.at));
+    EXPECT_TRUE(has_come(time, time.at - 1ns));
+    EXPECT_TRUE(has_come(time, TimePoint::min()));
+    EXPECT_EQ(exact_readings, 3);
+}
+
+TEST(HasCome, AsksASourceThatDoesNotSayHowCoarseItIsForItsExactTime) {
+    testing::ManualTime time;
+
+    EXPECT_TRUE(has_come(time, time.now()));
+    EXPECT_FALSE(has_come(time, time.now() + 1ns));
+}
+
+TEST(SteadyTime, SaysHowCoarseItsCoarseReadingIs) {
+    timespec step{};
+    ASSERT_EQ(::clock_getres(CLOCK_MONOTONIC_COARSE, &step), 0);
+
+    EXPECT_LE(2 * (std::chrono::seconds{step.tv_sec} + std::chrono::nanoseconds{step.tv_nsec}),
+              SteadyTime::coarse_step);
 }
 
 } // namespace

@@ -87,6 +87,21 @@ TEST_F(WaitQueueTest, DoesNotWaitWhenReadySaysSo) {
     EXPECT_EQ(run(), (std::vector<Turn>{{1, {}}}));
 }
 
+TEST_F(WaitQueueTest, ReadyIsToldHowManyWait) {
+    std::vector<std::size_t> told;
+    for (int name = 1; name <= 3; ++name)
+        queue->async_wait_unless(
+            [&](std::size_t waiting) {
+                told.push_back(waiting);
+                return waiting == 2;
+            },
+            waiter(name));
+
+    EXPECT_EQ(told, (std::vector<std::size_t>{0, 1, 2}));
+    EXPECT_EQ(run(), (std::vector<Turn>{{3, {}}}));
+    EXPECT_EQ(queue->size(), 2u);
+}
+
 TEST_F(WaitQueueTest, ACancelledWaiterTakesNoTurn) {
     for (const auto kind :
          {asio::cancellation_type::terminal, asio::cancellation_type::partial, asio::cancellation_type::total}) {

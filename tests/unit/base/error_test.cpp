@@ -10,6 +10,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include "velostream/base/result.hpp"
 
@@ -64,6 +65,54 @@ TEST(ErrorType, AUsersCategoryJoinsInThroughItsDefaultCondition) {
     EXPECT_TRUE(make_error_code(UserErrc::disk_gone) == ErrorType::service_unavailable);
     EXPECT_FALSE(make_error_code(UserErrc::disk_gone) == ErrorType::network);
     EXPECT_EQ(classify(make_error_code(UserErrc::something_else)), ErrorType::unknown);
+}
+
+// Their conditions are errno's.
+struct UserErrno : boost::system::error_category {
+    const char* name() const noexcept override { return "user errno"; }
+    std::string message(int) const override { return "user's own"; }
+    boost::system::error_condition default_error_condition(int value) const noexcept override {
+        return {value, boost::system::generic_category()};
+    }
+};
+struct UserStdErrno : std::error_category {
+    const char* name() const noexcept override { return "user std errno"; }
+    std::string message(int) const override { return "user's own"; }
+    std::error_condition default_error_condition(int value) const noexcept override {
+        return {value, std::generic_category()};
+    }
+};
+struct UserStdType : std::error_category {
+    const char* name() const noexcept override { return "user std type"; }
+    std::string message(int) const override { return "user's own"; }
+    std::error_condition default_error_condition(int value) const noexcept override {
+        return make_error_condition(static_cast<ErrorType>(value));
+    }
+};
+
+TEST(ErrorType, AUsersCategoryWhoseConditionsAreErrnosIsClassifiedAsThose) {
+    const UserErrno of_boost;
+    const UserStdErrno of_std;
+    const auto expect = [&](boost::system::errc::errc_t condition, ErrorType type) {
+        const boost::system::error_code boosts{condition, of_boost};
+        const std::error_code stds{condition, of_std};
+        EXPECT_EQ(Error{boosts}.type(), type);
+        EXPECT_EQ(Error{stds}.type(), type);
+        EXPECT_TRUE(boosts == type);
+    };
+
+    expect(boost::system::errc::connection_refused, ErrorType::network);
+    expect(boost::system::errc::timed_out, ErrorType::timeout);
+    expect(boost::system::errc::permission_denied, ErrorType::authorization);
+    expect(boost::system::errc::operation_canceled, ErrorType::cancelled);
+    expect(boost::system::errc::is_a_directory, ErrorType::unknown);
+    EXPECT_FALSE(boost::system::error_code(boost::system::errc::timed_out, of_boost) == ErrorType::network);
+}
+
+TEST(ErrorType, AUsersStdCategoryJoinsInThroughItsDefaultCondition) {
+    const UserStdType category;
+    EXPECT_EQ(Error{std::error_code(static_cast<int>(ErrorType::authentication), category)}.type(),
+              ErrorType::authentication);
 }
 
 TEST(ErrorType, SuccessBelongsToNoType) {
@@ -144,6 +193,57 @@ TEST(Error, MessageNamesCodeDetailAndTheErrorBehind) {
     EXPECT_EQ(out.str(), "retries exhausted: after 4 attempts (send timed out: topic orders)");
 }
 
+TEST(Error, MessageSaysHowLongTheTriesTookInAReadableForm) {
+    const auto text = [](Duration time) { return Error{Errc::send_timeout}.with_elapsed(time).message(); };
+    EXPECT_EQ(text(0ns), "send timed out; under 1 ms");
+    EXPECT_EQ(text(1ms - 1ns), "send timed out; under 1 ms");
+    EXPECT_EQ(text(1ms), "send timed out; 1 ms");
+    EXPECT_EQ(text(1s - 1ns), "send timed out; 999 ms");
+    EXPECT_EQ(text(1s), "send timed out; 1.0 s");
+    EXPECT_EQ(text(4799ms), "send timed out; 4.7 s");
+    EXPECT_EQ(text(1min - 1ns), "send timed out; 59.9 s");
+    EXPECT_EQ(text(200s), "send timed out; 3 min 20 s");
+    EXPECT_EQ(text(1h), "send timed out; 1 h 0 min");
+    EXPECT_EQ(text(125min), "send timed out; 2 h 5 min");
+
+    const auto exhausted = Error{Errc::retries_exhausted}.with_inner(Error{Errc::send_timeout}).with_attempts(4);
+    EXPECT_EQ(exhausted.elapsed(), std::nullopt);
+    EXPECT_EQ(exhausted.message(), "retries exhausted (send timed out)");
+    const auto known = exhausted.with_elapsed(4700ms);
+    EXPECT_EQ(known.elapsed(), 4700ms);
+    EXPECT_FALSE(known.elapsed_longer());
+    EXPECT_EQ(known.message(), "retries exhausted (send timed out); 4 tries in 4.7 s");
+    EXPECT_EQ(known.with_attempts(1).message(), "retries exhausted (send timed out); 1 try in 4.7 s");
+    const auto longer = Error{exhausted}.with_elapsed_longer_than(4700ms);
+    EXPECT_EQ(longer.elapsed(), 4700ms);
+    EXPECT_TRUE(longer.elapsed_longer());
+    EXPECT_EQ(longer.message(), "retries exhausted (send timed out); 4 tries in more than 4.7 s");
+    EXPECT_EQ(longer.with_elapsed(std::nullopt).elapsed(), std::nullopt);
+}
+
+TEST(Error, SaysWhichLimitRefusedAnotherTryAndStaysWhatItIs) {
+    const Error original{Errc::send_timeout, "topic orders"};
+    const auto refused = original.with_attempts(2).with_retry_refused_by(Errc::budget_exhausted);
+
+    EXPECT_EQ(original.retry_refused_by(), std::nullopt);
+    EXPECT_EQ(refused.retry_refused_by(), Errc::budget_exhausted);
+    EXPECT_TRUE(refused == Errc::send_timeout);
+    EXPECT_TRUE(refused == ErrorType::timeout);
+    EXPECT_EQ(refused.attempts(), 2U);
+    EXPECT_EQ(refused.message(), "send timed out: topic orders; not tried again: retry budget exhausted");
+    EXPECT_EQ(refused.with_retry_refused_by(std::nullopt).message(), original.message());
+}
+
+TEST(Error, KnowsAnUnknownOutcomeHoweverDeepItIsInside) {
+    const Error unknown = Errc::send_outcome_unknown;
+
+    EXPECT_TRUE(unknown.has_unknown_outcome());
+    EXPECT_TRUE(
+        Error{Errc::deadline_exceeded}.with_inner(Error{Errc::cancelled}.with_inner(unknown)).has_unknown_outcome());
+    EXPECT_FALSE(Error{Errc::deadline_exceeded}.with_inner(Error{Errc::cancelled}).has_unknown_outcome());
+    EXPECT_FALSE(Error{}.has_unknown_outcome());
+}
+
 TEST(Error, AThrownExceptionKeepsItsCodeAndItsType) {
     const auto code = asio::error::make_error_code(asio::error::connection_refused);
     const auto from_boost = Error::from_exception(std::make_exception_ptr(boost::system::system_error{code}));
@@ -180,11 +280,43 @@ TEST(Result, ValueThrowsTheOriginalExceptionOrAnErrorException) {
     }
 }
 
+TEST(Result, ValueOfExhaustedRetriesThrowsTheExceptionOfTheLastTry) {
+    const auto last = Error::from_exception(std::make_exception_ptr(std::out_of_range{"position 9"}));
+    const auto exhausted = Error{Errc::retries_exhausted}.with_inner(last);
+    const Result<int> once = exhausted;
+    const Result<int> nested = Error{Errc::retries_exhausted}.with_inner(exhausted);
+    const Result<int> of_another = Error{Errc::deadline_exceeded}.with_inner(last);
+    const Result<int> of_a_code = Error{Errc::retries_exhausted}.with_inner(Error{Errc::send_timeout});
+
+    EXPECT_THROW(static_cast<void>(once.value()), std::out_of_range);
+    EXPECT_THROW(static_cast<void>(nested.value()), std::out_of_range);
+    EXPECT_THROW(static_cast<void>(of_another.value()), ErrorException) << "the deadline ended it, not the exception";
+    EXPECT_THROW(static_cast<void>(of_a_code.value()), ErrorException);
+}
+
 TEST(Result, AnErrorExceptionThatIsThrownBecomesTheSameErrorAgain) {
     const Error refused{Errc::circuit_open, "circuit 'orders'"};
     const auto again = Error::from_exception(std::make_exception_ptr(ErrorException{refused}));
     EXPECT_TRUE(again == Errc::circuit_open);
     EXPECT_EQ(again.detail(), "circuit 'orders'");
+}
+
+TEST(Result, AnErrorExceptionThatNestsAnotherKeepsItAsTheCause) {
+    std::exception_ptr thrown;
+    try {
+        throw std::out_of_range{"position 9"};
+    } catch (...) {
+        try {
+            std::throw_with_nested(ErrorException{Errc::circuit_open});
+        } catch (...) {
+            thrown = std::current_exception();
+        }
+    }
+
+    const auto error = Error::from_exception(thrown);
+
+    EXPECT_TRUE(error == Errc::circuit_open);
+    EXPECT_EQ(error.cause(), thrown);
 }
 
 } // namespace

@@ -29,7 +29,21 @@ TEST(Defaults, BreakerHasNoSlowRuleAndNoMinimumUntilAsked) {
     EXPECT_EQ(breaker.minimum_throughput, std::nullopt);
     EXPECT_EQ(breaker.slow_call_threshold, std::nullopt);
     EXPECT_EQ(breaker.slow_call_rate_threshold, 0.5);
+    EXPECT_EQ(breaker.slow_call_minimum_throughput, std::nullopt);
     EXPECT_EQ(breaker.failure_rate_threshold, std::nullopt);
+}
+
+TEST(Defaults, ABreakerJudgesANumberOfCallsUntilATimeIsSet) {
+    const CircuitBreakerConfig breaker;
+    EXPECT_EQ(breaker.sliding_window_duration, std::nullopt);
+    EXPECT_EQ(breaker.sliding_window_buckets, 10U);
+}
+
+TEST(Defaults, EveryOpenWaitOfABreakerIsItsTimeout) {
+    const CircuitBreakerConfig breaker;
+    EXPECT_EQ(breaker.timeout_multiplier, 1.0);
+    EXPECT_EQ(breaker.max_timeout, std::nullopt);
+    EXPECT_EQ(breaker.timeout_jitter, 0.0);
 }
 
 TEST(Defaults, RetryIsThreeExtraTriesWithDoublingDelays) {
@@ -40,6 +54,15 @@ TEST(Defaults, RetryIsThreeExtraTriesWithDoublingDelays) {
     EXPECT_EQ(backoff.max_delay, 30s);
     EXPECT_EQ(backoff.multiplier, 2.0);
     EXPECT_EQ(retry.jitter, Jitter::none);
+    EXPECT_EQ(retry.attempt_timeout, std::nullopt);
+    EXPECT_FALSE(retry.budget);
+}
+
+TEST(Defaults, ARetryBudgetIsATenthOfTheCallsAndOneASecond) {
+    const RetryBudgetConfig budget;
+    EXPECT_EQ(budget.ratio, 0.1);
+    EXPECT_EQ(budget.reserve_per_second, 1.0);
+    EXPECT_EQ(budget.window, 10s);
 }
 
 TEST(Defaults, PoolKeepsFiveIdleOrFewerWhereItIsSmaller) {
@@ -55,6 +78,38 @@ TEST(Defaults, PoolKeepsFiveIdleOrFewerWhereItIsSmaller) {
     EXPECT_TRUE(validate(small).empty());
 }
 
+TEST(Defaults, AnAdaptiveLimitBeginsSmallAndIsUsable) {
+    const AdaptiveLimitConfig limit;
+    EXPECT_EQ(limit.initial_limit, 20U);
+    EXPECT_EQ(limit.min_limit, 1U);
+    EXPECT_EQ(limit.max_limit, 200U);
+    EXPECT_EQ(limit.window, 100U);
+    EXPECT_EQ(limit.tolerance, 1.5);
+    EXPECT_EQ(limit.smoothing, 0.2);
+    EXPECT_EQ(limit.drop_backoff, 0.9);
+    EXPECT_EQ(limit.tolerated_drop_rate, 0.01);
+    EXPECT_EQ(limit.remeasure_every, 100U);
+    EXPECT_EQ(limit.max_waiting, 0U);
+    EXPECT_EQ(limit.max_wait, std::nullopt);
+    EXPECT_TRUE(validate(limit).empty());
+}
+
+TEST(Defaults, BulkheadAndRateLimiterRefuseAtOnceUntilALineIsAskedFor) {
+    const BulkheadConfig bulkhead;
+    EXPECT_EQ(bulkhead.max_concurrent, 25U);
+    EXPECT_EQ(bulkhead.max_waiting, 0U);
+    EXPECT_EQ(bulkhead.max_wait, std::nullopt);
+    EXPECT_TRUE(validate(bulkhead).empty());
+
+    const RateLimiterConfig limiter;
+    EXPECT_EQ(limiter.permits, 100U);
+    EXPECT_EQ(limiter.period, 1s);
+    EXPECT_EQ(limiter.rate().effective_burst(), 100U);
+    EXPECT_EQ(limiter.max_waiting, 0U);
+    EXPECT_EQ(limiter.max_wait, std::nullopt);
+    EXPECT_TRUE(validate(limiter).empty());
+}
+
 TEST(Defaults, KafkaPoolHasOneProducerAndDeadLettersStaySevenDays) {
     const KafkaPoolConfig pool;
     EXPECT_EQ(pool.producer_pool_size, 1U);
@@ -68,6 +123,9 @@ TEST(Defaults, KafkaPoolHasOneProducerAndDeadLettersStaySevenDays) {
     EXPECT_EQ(dead_letters.retention_period, 168h);
     EXPECT_TRUE(dead_letters.include_original_record && dead_letters.include_error_details &&
                 dead_letters.include_stack_trace);
+    EXPECT_TRUE(dead_letters.header_families.connect);
+    EXPECT_FALSE(dead_letters.header_families.spring || dead_letters.header_families.streams);
+    EXPECT_EQ(dead_letters.max_record_size, 1'000'000U);
 }
 
 TEST(StreamingConfig, TheLimitsInForceAreThoseGivenOrElseTheDefaults) {

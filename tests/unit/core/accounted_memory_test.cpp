@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <limits>
 #include <map>
 #include <memory_resource>
+#include <random>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -34,30 +37,126 @@ TEST(MemoryRefusedException, IsTheErrorThatItCarries) {
     EXPECT_THROW(std::rethrow_exception(thrown), std::bad_alloc);
 }
 
-TEST(AccountedMemory, ChargesWhatMallocTakesAndLittleMore) {
-    for (std::size_t bytes = 0; bytes < 4096; ++bytes) {
-        void* const place = ::operator new(bytes);
-        const auto taken = ::malloc_usable_size(place) + header;
-        ::operator delete(place);
+// Header included: a block of whole pages has one of 16 bytes.
+std::size_t taken_by(void* place) {
+    return (::malloc_usable_size(place) + 2 * header) / 16 * 16;
+}
+
+// A heap with gaps of every size, so that malloc often finds one that is a little too large.
+class FragmentedHeap {
+  public:
+    FragmentedHeap() {
+        std::minstd_rand random{7};
+        for (int count = 0; count < 20'000; ++count) blocks_.push_back(std::malloc(random() % 4096));
+        for (std::size_t index = 0; index < blocks_.size(); index += 2)
+            std::free(std::exchange(blocks_[index], nullptr));
+    }
+    FragmentedHeap(const FragmentedHeap&) = delete;
+    FragmentedHeap& operator=(const FragmentedHeap&) = delete;
+    ~FragmentedHeap() {
+        for (void* const block : blocks_) std::free(block);
+    }
+
+  private:
+    std::vector<void*> blocks_;
+};
+
+TEST(AccountedMemory, WhatIsReservedInAdvanceIsNeverTooLittleAndHardlyTooMuch) {
+    const FragmentedHeap heap;
+    std::minstd_rand random{42};
+    std::size_t larger_than_asked = 0;
+    for (int count = 0; count < 200'000; ++count) {
+        const std::size_t bytes = random() % (std::size_t{1} << (1 + random() % 16));
+        void* const place = std::malloc(bytes);
+        const auto taken = taken_by(place);
+        std::free(place);
         ASSERT_GE(charge_for(bytes), taken) << bytes;
         ASSERT_LE(charge_for(bytes), taken + 16) << bytes;
+        if (taken > std::max<std::size_t>(32, (bytes + header + 15) / 16 * 16)) ++larger_than_asked;
     }
-    for (const std::size_t bytes : {5'000U, 65'536U, 131'071U, 131'072U, 200'000U, 1'048'576U, 10'000'001U}) {
-        void* const place = ::operator new(bytes);
-        const auto taken = ::malloc_usable_size(place) + 2 * header;
-        ::operator delete(place);
-        EXPECT_GE(charge_for(bytes) + header, taken) << bytes;
-        EXPECT_LE(charge_for(bytes), taken + 4096) << bytes;
+    EXPECT_GT(larger_than_asked, 0u) << "no gap was a little too large";
+}
+
+TEST(AccountedMemory, WhatIsReservedInAdvanceIsNotTooLittleForWholePages) {
+    for (std::size_t bytes = 128 * 1024 - 64; bytes < 128 * 1024 + 64; ++bytes) {
+        for (const std::size_t pages : {0U, 1U, 100U, 5'000U}) {
+            void* const place = std::malloc(bytes + pages * 4096);
+            const auto taken = taken_by(place);
+            std::free(place);
+            ASSERT_GE(charge_for(bytes + pages * 4096), taken) << bytes << " and " << pages;
+            ASSERT_LE(charge_for(bytes + pages * 4096), taken + 4096 + 32) << bytes << " and " << pages;
+        }
     }
 }
 
-TEST(AccountedMemory, ChargesForAlignment) {
-    for (const std::size_t alignment : {32U, 64U, 4096U}) {
-        void* const place = ::operator new(100, std::align_val_t{alignment});
-        const auto taken = ::malloc_usable_size(place) + header;
+TEST(AccountedMemory, WhatIsReservedInAdvanceIsNotTooLittleForAnAlignedBlock) {
+    const FragmentedHeap heap;
+    std::minstd_rand random{42};
+    for (int count = 0; count < 50'000; ++count) {
+        const auto alignment = std::size_t{32} << random() % 8;
+        const std::size_t bytes = random() % (random() % 4 == 0 ? 4 : 5'000);
+        void* place = nullptr;
+        ASSERT_EQ(::posix_memalign(&place, alignment, bytes), 0);
+        const auto taken = taken_by(place);
+        std::free(place);
+        ASSERT_GE(charge_for(bytes, alignment), taken) << bytes << " at " << alignment;
+
+        place = ::operator new(bytes, std::align_val_t{alignment});
+        const auto rounded = taken_by(place);
         ::operator delete(place, std::align_val_t{alignment});
-        EXPECT_GE(charge_for(100, alignment), taken) << alignment;
+        ASSERT_GE(charge_for(bytes, alignment), rounded) << bytes << " at " << alignment;
+        ASSERT_LE(charge_for(bytes, alignment), rounded + 32) << bytes << " at " << alignment;
     }
+}
+
+TEST(AccountedResource, ChargesWhatMallocTookToTheByte) {
+    const FragmentedHeap heap;
+    const MemoryAccount account{"account"};
+    AccountedResource resource{account};
+    std::minstd_rand random{42};
+    std::vector<std::pair<void*, std::size_t>> blocks;
+    Bytes taken = 0;
+    for (int count = 0; count < 20'000; ++count) {
+        const std::size_t bytes = random() % (std::size_t{1} << (1 + random() % 19));
+        blocks.emplace_back(resource.allocate(bytes), bytes);
+        taken += taken_by(blocks.back().first);
+        ASSERT_EQ(account.used(), taken) << bytes;
+    }
+
+    for (const auto& [place, bytes] : blocks) resource.deallocate(place, bytes);
+
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedResource, ChargesWholePagesToTheByte) {
+    const MemoryAccount account{"account"};
+    AccountedResource resource{account};
+    constexpr std::size_t always_mapped = 40 * mebibyte; // whatever other tests made of the heap
+
+    auto* const place = resource.allocate(always_mapped);
+    EXPECT_EQ(account.used(), taken_by(place));
+    resource.deallocate(place, always_mapped);
+
+    EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(AccountedResource, WhatMallocTookAboveTheLimitIsRefusedAndGivenBack) {
+    const FragmentedHeap heap;
+    std::minstd_rand random{42};
+    int refused = 0;
+    for (int count = 0; count < 100'000 && refused == 0; ++count) {
+        const std::size_t bytes = 1 + random() % 60'000;
+        const auto exact = std::max<Bytes>(32, (bytes + header + 15) / 16 * 16);
+        const MemoryAccount account{"account", exact};
+        AccountedResource resource{account};
+        try {
+            resource.deallocate(resource.allocate(bytes), bytes);
+        } catch (const MemoryRefusedException&) {
+            ++refused;
+        }
+        ASSERT_EQ(account.used(), 0u) << bytes;
+    }
+    EXPECT_GT(refused, 0) << "no gap was a little too large";
 }
 
 TEST(AccountedResource, WhatTheHeapDoesNotHaveIsNotCharged) {
@@ -95,6 +194,15 @@ TEST(AccountedMemory, ARefusalWithoutADetailIsABadAllocAsAnyOther) {
     EXPECT_STREQ(refused.what(), std::bad_alloc{}.what());
 }
 
+TEST(AccountedMemory, AnImpossibleSizeIsRefusedAndTakesNothingFromOthersMeanwhile) {
+    const auto account = MemoryAccount::unlimited();
+    AccountedResource resource{account};
+
+    EXPECT_THROW(static_cast<void>(resource.allocate(std::size_t{1} << 62)), MemoryRefusedException);
+
+    EXPECT_EQ(account.peak(), 0u);
+}
+
 TEST(AccountedMemory, AnImpossibleSizeIsRefusedAndNotWrapped) {
     const MemoryAccount account{"account", 1000};
     AccountedResource resource{account};
@@ -112,7 +220,8 @@ TEST(AccountedResource, ChargesWhileABlockIsInUse) {
     AccountedResource resource{account};
 
     void* const place = resource.allocate(100);
-    EXPECT_EQ(account.used(), charge_for(100));
+    EXPECT_GE(account.used(), 112u);
+    EXPECT_LE(account.used(), charge_for(100));
     resource.deallocate(place, 100);
 
     EXPECT_EQ(account.used(), 0u);
@@ -278,6 +387,23 @@ TEST(AccountedAllocator, BytesGoBackToTheAccountTheyCameFrom) {
     EXPECT_LT(other.used(), in_other);
     from_one = Vector{AccountedAllocator<int>{other}};
     EXPECT_EQ(one.used() + other.used(), 0u);
+}
+
+TEST(AccountedAllocator, LeavesAContainerThatIsMovedFromUsable) {
+    const MemoryAccount account{"process", 1_MiB};
+    std::vector<int, AccountedAllocator<int>> from{AccountedAllocator<int>{account}};
+    from.resize(100);
+    const auto moved = std::move(from);
+
+    from.clear();
+    from.push_back(1);
+    auto allocator = AccountedAllocator<int>{account};
+    const auto other = std::move(allocator);
+
+    EXPECT_EQ(moved.size(), 100u);
+    EXPECT_EQ(from.front(), 1);
+    EXPECT_EQ(from.get_allocator().account(), account);
+    EXPECT_EQ(other, allocator) << "moving one leaves it as it is, as allocators must";
 }
 
 } // namespace

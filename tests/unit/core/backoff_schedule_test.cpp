@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <limits>
 #include <random>
 #include <vector>
@@ -150,21 +152,67 @@ TEST(BackoffSchedule, IsPositiveAndWithinTheCapForRandomStrategies) {
         ASSERT_GT(delay, Duration::zero());
         ASSERT_LE(delay, schedule.cap());
         ASSERT_LE(schedule.delay(retry), schedule.cap());
+        ASSERT_GT(schedule.delay(retry), Duration::zero());
+        ASSERT_LE(schedule.delay(retry / 2), schedule.delay(retry));
+        ASSERT_LE(schedule.delay(retry), schedule.delay(std::max(retry, retry + 1)));
     }
 }
 
-TEST(BackoffSchedule, FullJitterIsUniform) {
-    const BackoffSchedule schedule{FixedInterval{1s}, Jitter::full};
-    BackoffRandom random{1};
-    std::vector<int> tenths(10);
-    constexpr int draws = 100'000;
-    for (int i = 0; i < draws; ++i)
-        ++tenths[static_cast<std::size_t>((schedule.delay(0, {}, random.next()) - 1ns) / 100ms)];
+struct Spread {
+    Jitter jitter;
+    Duration low, high; // of retry 1, whose delay without jitter is 200 ms, after a delay of 150 ms
+};
 
-    // Chi-square with 9 degrees of freedom: above 33.7 once in 10 000 fair runs; the seed is fixed.
+class BackoffJitter : public ::testing::TestWithParam<Spread> {};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, BackoffJitter,
+                         ::testing::Values(Spread{Jitter::full, 0ms, 200ms}, Spread{Jitter::equal, 100ms, 200ms},
+                                           Spread{Jitter::decorrelated, 100ms, 450ms},
+                                           Spread{Jitter::proportional, 150ms, 250ms}));
+
+TEST_P(BackoffJitter, IsUniformOverItsWholeRange) {
+    const auto [jitter, low, high] = GetParam();
+    const BackoffSchedule schedule{ExponentialBackoff{}, jitter};
+    BackoffRandom random{1};
+    constexpr int parts = 20, draws = 200'000;
+    std::vector<int> counts(parts);
+    for (int i = 0; i < draws; ++i) {
+        const auto delay = schedule.delay(1, 150ms, random.next());
+        ASSERT_GE(delay, low);
+        ASSERT_LE(delay, high);
+        const auto part = (std::min<Duration>(delay, high - 1ns) - low) * parts / (high - low);
+        ++counts[static_cast<std::size_t>(part)];
+    }
+
+    // Chi-square with 19 degrees of freedom: above 50.8 once in 10 000 fair runs; the seed is fixed.
     double chi_square = 0;
-    for (const int count : tenths) chi_square += (count - draws / 10.0) * (count - draws / 10.0) / (draws / 10.0);
-    EXPECT_LT(chi_square, 33.7);
+    for (const int count : counts) {
+        const double expected = static_cast<double>(draws) / parts;
+        chi_square += (count - expected) * (count - expected) / expected;
+    }
+    EXPECT_LT(chi_square, 50.8);
+}
+
+TEST(BackoffSchedule, DelaysOfOneSequenceAreIndependent) {
+    const BackoffSchedule schedule{FixedInterval{1s}, Jitter::full};
+    BackoffRandom random{2};
+    constexpr int parts = 10, draws = 200'000;
+    std::vector<int> pairs(parts * parts);
+    const auto part = [&] { return (schedule.delay(0, {}, random.next()) - 1ns) / 100ms; };
+    auto before = part();
+    for (int i = 0; i < draws; ++i) {
+        const auto next = part();
+        ++pairs[static_cast<std::size_t>(before * parts + next)];
+        before = next;
+    }
+
+    // Chi-square of the pairs, 99 degrees of freedom: above 161 once in 10 000 fair runs.
+    double chi_square = 0;
+    for (const int count : pairs) {
+        const double expected = static_cast<double>(draws) / (parts * parts);
+        chi_square += (count - expected) * (count - expected) / expected;
+    }
+    EXPECT_LT(chi_square, 161);
 }
 
 TEST(BackoffRandom, GivesTheSameNumbersForTheSameSeed) {

@@ -1,8 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <memory_resource>
+#include <new>
+
 #include "breaker_fixture.hpp"
 
 namespace velostream::testing {
 namespace {
+
+class ScarceMemory final : public std::pmr::memory_resource {
+  public:
+    bool is_used_up = false;
+
+  private:
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+        if (is_used_up) throw std::bad_alloc{};
+        return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    }
+    void do_deallocate(void* place, std::size_t bytes, std::size_t alignment) override {
+        std::pmr::new_delete_resource()->deallocate(place, bytes, alignment);
+    }
+    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
 
 class HalfOpenMachineTest : public BreakerMachineTest {
   protected:
@@ -23,6 +41,30 @@ TEST_F(HalfOpenMachineTest, AdmitsAsManyProbesAsSuccessesAreNeeded) {
     const auto refused = machine.try_acquire(t0);
     EXPECT_FALSE(refused.permit);
     EXPECT_EQ(refused.retry_after, std::nullopt) << "nobody knows when a probe ends";
+}
+
+TEST(HalfOpenMachine, RefusesAProbeBeyondThe16thWithoutMemory) {
+    const CircuitBreakerConfig one{.failure_threshold = 1, .success_threshold = 1, .timeout = 10s};
+    const CircuitBreakerConfig forty{.failure_threshold = 1, .success_threshold = 40, .timeout = 10s};
+    ScarceMemory memory;
+    for (const bool is_reconfigured : {false, true}) {
+        memory.is_used_up = false;
+        BreakerMachine machine{is_reconfigured ? one : forty, std::nullopt, memory};
+        machine.record(*machine.try_acquire(t0).permit, CallOutcomeKind::failure, At{t0});
+        if (is_reconfigured) machine.reconfigure(forty, t0);
+        memory.is_used_up = true;
+        const auto now = t0 + 10s;
+
+        std::vector<BreakerPermit> probes;
+        while (const auto permit = machine.try_acquire(now).permit) probes.push_back(*permit);
+        EXPECT_EQ(probes.size(), 16U);
+        EXPECT_EQ(machine.snapshot(now).rejected, 1U);
+
+        for (const auto& probe : probes) machine.record(probe, CallOutcomeKind::success, At{now});
+        for (int i = 0; i < 24; ++i)
+            machine.record(*machine.try_acquire(now).permit, CallOutcomeKind::success, At{now});
+        EXPECT_EQ(machine.state(now), CircuitState::closed);
+    }
 }
 
 TEST_F(HalfOpenMachineTest, SucceededProbesKeepTheirPlaces) {

@@ -291,6 +291,15 @@ TEST_F(BreakerMachineTest, ResetClosesWithAnEmptyWindowAlsoIfClosed) {
     EXPECT_EQ(machine.state(t0), CircuitState::closed);
 }
 
+TEST_F(BreakerMachineTest, AResetOfAClosedCircuitIsNoChangeOfState) {
+    BreakerMachine machine{{.failure_threshold = 2}};
+
+    machine.reset(t0);
+
+    EXPECT_EQ(machine.snapshot(t0).last_transition, std::nullopt);
+    EXPECT_EQ(machine.snapshot(t0).last_closed, std::nullopt);
+}
+
 // Telling
 
 TEST_F(BreakerMachineTest, PublishesEachTransitionOnceWithItsNumbersAndError) {

@@ -21,10 +21,10 @@ struct At {
 class Walk {
   public:
     explicit Walk(std::uint64_t seed)
-        : random_(seed), config_(random_config()), machine_(config_), model_(config_, now_) {}
+        : random_(seed), config_(random_config()), machine_(config_, seed), model_(config_, now_, seed) {}
 
     void step() {
-        switch (pick(20)) {
+        switch (pick(24)) {
             case 0:
             case 1:
             case 2:
@@ -44,6 +44,14 @@ class Walk {
             case 8:
                 if (pick(2) == 0) machine_.settle(now_);
                 break;
+            case 9:
+            case 10:
+            case 11:
+                now_ += Duration{pick(400) * 1'000'000};
+                break;
+            case 12:
+                if (pick(10) == 0) reconfigure();
+                break;
             default:
                 record();
         }
@@ -52,6 +60,7 @@ class Walk {
     }
 
     const std::vector<std::pair<CircuitState, TimePoint>>& transitions() const { return model_.transitions(); }
+    std::size_t reconfigured() const { return reconfigured_; }
 
   private:
     std::uint64_t pick(std::uint64_t below) { return random_() % below; }
@@ -70,6 +79,15 @@ class Walk {
             config.slow_call_rate_threshold = rates[pick(6)];
         }
         if (pick(2)) config.max_half_open_duration = Duration{(1 + pick(100)) * 1'000'000'000};
+        if (pick(3) == 0) config.slow_call_minimum_throughput = 1 + pick(config.sliding_window_size);
+        constexpr double multipliers[] = {1.0, 1.5, 2.0};
+        config.timeout_multiplier = multipliers[pick(3)];
+        if (pick(2)) config.max_timeout = (1 + static_cast<Duration::rep>(pick(20))) * config.timeout;
+        if (pick(2)) config.timeout_jitter = static_cast<double>(pick(5)) / 4;
+        if (pick(2)) {
+            config.sliding_window_buckets = 1 + pick(12);
+            config.sliding_window_duration = Duration{(100 + pick(20'000)) * 1'000'000 + pick(1000)};
+        }
         return config;
     }
 
@@ -90,8 +108,11 @@ class Walk {
         const auto kind = roll < 4    ? CallOutcomeKind::failure
                           : roll == 4 ? static_cast<CallOutcomeKind>(pick(3))
                                       : CallOutcomeKind::success;
-        machine_.record(permit, kind, At{now_});
-        model_.record(expected, kind);
+        const auto retry_after = pick(10) == 0 ? std::optional{Duration{pick(60'000) * 1'000'000}} : std::nullopt;
+        const auto error =
+            retry_after ? Error{Errc::connect_failed}.with_retry_after(*retry_after) : Error{Errc::connect_failed};
+        machine_.record(permit, kind, At{now_}, kind == CallOutcomeKind::failure ? &error : nullptr);
+        model_.record(expected, kind, kind == CallOutcomeKind::failure ? retry_after : std::nullopt);
     }
 
     void set_state_by_hand() {
@@ -107,12 +128,21 @@ class Walk {
         }
     }
 
+    void reconfigure() {
+        config_ = random_config();
+        model_.advance_to(now_);
+        machine_.reconfigure(config_, now_);
+        model_.reconfigure(config_);
+        ++reconfigured_;
+    }
+
     void compare() {
         const auto snapshot = machine_.snapshot(now_);
         ASSERT_EQ(snapshot.state, model_.state());
         ASSERT_EQ(machine_.state(now_), model_.state());
         ASSERT_EQ(machine_.admissible(now_), model_.admissible());
         ASSERT_EQ(snapshot.window, model_.counts());
+        ASSERT_EQ(snapshot.open_until, model_.open_until());
         ASSERT_EQ(snapshot.rejected, model_.rejected());
         ASSERT_EQ(snapshot.late, model_.late());
         machine_.publish_transitions([&](const BreakerTransition& transition) {
@@ -134,10 +164,12 @@ class Walk {
     };
     std::vector<Out> out_;
     std::size_t published_ = 0;
+    std::size_t reconfigured_ = 0;
 };
 
 TEST(BreakerModel, AgreesWithTheMachineOnRandomSequences) {
     std::map<CircuitState, std::size_t> entered;
+    std::size_t reconfigured = 0;
     for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
         Walk walk{seed};
         for (int i = 0; i < 1000; ++i) {
@@ -145,6 +177,7 @@ TEST(BreakerModel, AgreesWithTheMachineOnRandomSequences) {
             ASSERT_FALSE(::testing::Test::HasFatalFailure()) << "seed " << seed << ", step " << i;
         }
         for (const auto& [to, at] : walk.transitions()) ++entered[to];
+        reconfigured += walk.reconfigured();
     }
     // The walks must have been everywhere to mean anything.
     EXPECT_GT(entered[CircuitState::open], 5000u);
@@ -153,6 +186,7 @@ TEST(BreakerModel, AgreesWithTheMachineOnRandomSequences) {
     EXPECT_GT(entered[CircuitState::forced_open], 100u);
     EXPECT_GT(entered[CircuitState::disabled], 100u);
     EXPECT_GT(entered[CircuitState::metrics_only], 100u);
+    EXPECT_GT(reconfigured, 1000u);
 }
 
 } // namespace

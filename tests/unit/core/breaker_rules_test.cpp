@@ -23,6 +23,15 @@ TEST(ExactFraction, IsTheFractionThatWasWrittenDown) {
     }
 }
 
+TEST(ExactFraction, OfATinyValueIsTheSmallestThereIs) {
+    for (const double value : {9e-13, 1e-13, 1e-300, 5e-324}) {
+        const ExactFraction fraction{value};
+        EXPECT_EQ(fraction.numerator(), 1u) << value;
+        EXPECT_EQ(fraction.denominator(), std::uint64_t{1} << 40) << value;
+        EXPECT_TRUE(fraction.is_reached(1, 1'000'000'000)) << value;
+    }
+}
+
 TEST(ExactFraction, IsReachedInclusivelyAndWithoutRounding) {
     const ExactFraction half{0.5};
     EXPECT_TRUE(half.is_reached(100, 200));
@@ -71,6 +80,12 @@ const CircuitBreakerConfig rates{.failure_threshold = 100,
                                  .slow_call_threshold = 1s,
                                  .slow_call_rate_threshold = 0.5,
                                  .failure_rate_threshold = 0.25};
+const CircuitBreakerConfig slow_minimum_30{.failure_threshold = 100,
+                                           .slow_call_threshold = 1s,
+                                           .slow_call_minimum_throughput = 30,
+                                           .failure_rate_threshold = 0.25};
+const CircuitBreakerConfig slow_minimum_3{
+    .failure_threshold = 100, .minimum_throughput = 20, .slow_call_threshold = 1s, .slow_call_minimum_throughput = 3};
 const CircuitBreakerConfig minimum_20{.failure_threshold = 5, .minimum_throughput = 20, .failure_rate_threshold = 0.25};
 
 INSTANTIATE_TEST_SUITE_P(
@@ -87,6 +102,11 @@ INSTANTIATE_TEST_SUITE_P(
                       RulesCase{"BelowTheSlowRate", rates, {100, 0, 49}, std::nullopt},
                       RulesCase{"AtTheSlowRate", rates, {100, 0, 50}, BreakerRule::slow_call_rate},
                       RulesCase{"FailuresAndSlowCallsAreNotAddedUp", rates, {100, 24, 49}, std::nullopt},
+                      RulesCase{"SlowCallsMayNeedMore", slow_minimum_30, {29, 0, 29}, std::nullopt},
+                      RulesCase{"SlowCallsThatAreEnough", slow_minimum_30, {30, 0, 15}, BreakerRule::slow_call_rate},
+                      RulesCase{"FailuresDoNotNeedAsMany", slow_minimum_30, {29, 8, 29}, BreakerRule::failure_rate},
+                      RulesCase{"SlowCallsMayNeedLess", slow_minimum_3, {3, 0, 2}, BreakerRule::slow_call_rate},
+                      RulesCase{"SlowCallsBelowTheirMinimum", slow_minimum_3, {2, 0, 2}, std::nullopt},
                       RulesCase{"AMinimumHoldsBackTheCountToo", minimum_20, {19, 19, 0}, std::nullopt},
                       RulesCase{"AMinimumThatIsReached", minimum_20, {20, 19, 0}, BreakerRule::failure_count},
                       RulesCase{"TheDefaultMinimumFitsIntoASmallWindow",
@@ -99,6 +119,9 @@ TEST(BreakerRules, AFastSuccessMayOpenUntilTheLargerMinimumIsComplete) {
     EXPECT_EQ(BreakerRules{{}}.last_minimum(), 10u);
     EXPECT_EQ(BreakerRules{{.minimum_throughput = 20}}.last_minimum(), 20u);
     EXPECT_EQ((BreakerRules{{.failure_threshold = 3, .sliding_window_size = 3}}.last_minimum()), 3u);
+    EXPECT_EQ(BreakerRules{slow_minimum_30}.last_minimum(), 30u);
+    EXPECT_EQ(BreakerRules{slow_minimum_3}.last_minimum(), 20u);
+    EXPECT_EQ(BreakerRules{{.slow_call_minimum_throughput = 30}}.last_minimum(), 10u) << "no call is slow";
 }
 
 } // namespace

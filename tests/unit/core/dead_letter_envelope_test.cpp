@@ -3,54 +3,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
 
+#include "dead_letter_fixture.hpp"
+
 namespace velostream {
 namespace {
 
-using namespace std::chrono_literals;
-using Names = std::vector<std::string>;
-
-constexpr WallTime failed_at{1'700'000'000'000ms};
-constexpr WallTime written_at{1'600'000'000'000ms};
-
-class DeadLetterEnvelope : public ::testing::Test {
-  protected:
-    const std::array<HeaderView, 3> headers{HeaderView{"trace", "a"}, HeaderView{"empty", ""},
-                                            HeaderView{"trace", std::nullopt}};
-    RecordView record{.topic = "orders",
-                      .partition = 3,
-                      .offset = 41,
-                      .key = "17850",
-                      .value = std::string_view{"6\0lamps", 7},
-                      .headers = std::span<const HeaderView>{headers},
-                      .timestamp = written_at,
-                      .timestamp_type = TimestampType::create_time};
-    Error error{boost::system::errc::make_error_code(boost::system::errc::invalid_argument), "Quantity: \"0\""};
-    DeadLetterQueueConfig config;
-    DeadLetterContext context{.application = "totals",
-                              .instance = "2",
-                              .group = "billing",
-                              .handler = "sum",
-                              .stack_trace = "totals+0x10\ntotals+0x20",
-                              .now = failed_at};
-
-    DeadLetter letter() const { return make_dead_letter(record, error, config, context); }
-};
-
-std::string text(const DeadLetter& letter, std::string_view name) {
-    const auto* header = letter.header(name);
-    if (!header) return "<absent>";
-    return header->value ? std::string{*header->value} : "<null>";
-}
-
-Names names(const DeadLetter& letter) {
-    Names all;
-    for (const auto& header : letter.headers()) all.emplace_back(header.name);
-    return all;
-}
+using DeadLetterEnvelope = DeadLetterFixture;
 
 TEST_F(DeadLetterEnvelope, KeepsKeyAndValueByteForByte) {
     const auto made = letter();
@@ -153,7 +116,8 @@ TEST_F(DeadLetterEnvelope, LeavesOutWhatNobodyKnows) {
 
 Names missing_without(const DeadLetter& all, const DeadLetter& fewer) {
     auto left = names(all);
-    for (const auto& name : names(fewer)) left.erase(std::ranges::find(left, name));
+    for (const auto& name : names(fewer))
+        if (const auto found = std::ranges::find(left, name); found != left.end()) left.erase(found);
     return left;
 }
 
@@ -164,6 +128,7 @@ TEST_F(DeadLetterEnvelope, WithoutTheOriginalRecordOnlyItsBytesAndHeadersAreMiss
     const auto made = letter();
 
     EXPECT_EQ(missing_without(all, made), (Names{"trace", "empty", "trace"}));
+    EXPECT_EQ(text(made, "x-dlq-truncated"), "record=28") << "so that nobody takes it for a tombstone";
     EXPECT_FALSE(made.key().has_value());
     EXPECT_FALSE(made.value().has_value());
 }
@@ -305,6 +270,8 @@ TEST_F(DeadLetterEnvelope, CutsTextsThatAreTooLong) {
     EXPECT_LE(text(made, "__connect.errors.exception.stacktrace").size(), dead_letter_limits::stack_trace);
     EXPECT_TRUE(text(made, "__connect.errors.exception.stacktrace").ends_with("module+0x1234"));
     EXPECT_EQ(made.id().size(), dead_letter_limits::id);
+    EXPECT_TRUE(text(made, "x-dlq-truncated").starts_with("stacktrace=28000,")) << text(made, "x-dlq-truncated");
+    EXPECT_NE(text(made, "x-dlq-truncated").find(",message=200"), std::string::npos);
 }
 
 TEST_F(DeadLetterEnvelope, CutsAStackTraceWithoutLinesInTheMiddle) {

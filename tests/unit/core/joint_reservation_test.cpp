@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "velostream/core/memory_waiter.hpp"
 
@@ -55,15 +57,27 @@ TEST_F(JointReservationTest, TakesNothingWhereOneIsRefused) {
     EXPECT_TRUE(try_reserve_all({{left, 10}, {right, 30}}));
 }
 
+TEST_F(JointReservationTest, ARefusalNamesWhoAskedForSomethingAndOthersOnlyIfThereAreAny) {
+    const auto held = process.try_reserve(50);
+
+    EXPECT_EQ(try_reserve_all({{left, 0}, {right, 51}}).error().detail(),
+              "account 'right' asked for 51 bytes, refused by 'process': used 50 of 100; largest: process itself 50; "
+              "waiting could help");
+    EXPECT_EQ(try_reserve_all({{right, 30}, {right, 21}, {left, 0}}).error().detail(),
+              "account 'right' asked for 51 bytes, refused by 'process': used 50 of 100; largest: process itself 50; "
+              "waiting could help");
+    EXPECT_EQ(left.refusals(), 0u);
+}
+
 TEST_F(JointReservationTest, AddsUpWhatIsWantedOfALevelAboveThem) {
     EXPECT_TRUE(try_reserve_all({{left, 50}, {right, 50}}));
 
     const auto refused = try_reserve_all({{left, 50}, {right, 51}});
 
-    EXPECT_EQ(
-        refused.error().detail(),
-        "account 'left' asked for 101 bytes, refused by 'process': used 0 of 100; can never succeed: more than the "
-        "limit");
+    EXPECT_EQ(refused.error().detail(),
+              "account 'left' and others asked for 101 bytes, refused by 'process': used 0 of 100; can never succeed: "
+              "more than the "
+              "limit");
 }
 
 TEST_F(JointReservationTest, MayWantOfAnAccountTwiceAndOfOneAboveAnother) {
@@ -129,6 +143,146 @@ TEST_F(JointReservationTest, WantsOneToEightAccountsOfOneTree) {
     }
 }
 
+struct Joint final : JointWaiter {
+    using JointWaiter::JointWaiter;
+    void on_end(Result<Reservations> result) noexcept override {
+        ended = true;
+        if (result) granted = std::move(*result);
+    }
+    bool ended = false;
+    Reservations granted;
+};
+
+class JointWaitingTest : public ::testing::Test {
+  protected:
+    const MemoryAccount all{"all", 200};
+    const MemoryAccount a = all.child("a", 60);
+    const MemoryAccount b = all.child("b", 60);
+    MemoryReservation held = a.try_reserve(60).value();
+
+    static std::shared_ptr<Joint> wait_for(std::vector<MemoryDemand> demands) {
+        auto waiter = std::make_shared<Joint>(JointDemand{std::move(demands)});
+        EXPECT_FALSE(waiter->try_now());
+        JointWaiter::wait(waiter);
+        return waiter;
+    }
+    static std::shared_ptr<Waiter> wait_for(const MemoryAccount& account, Bytes bytes) {
+        auto waiter = std::make_shared<Waiter>(account, bytes);
+        EXPECT_FALSE(waiter->try_now());
+        MemoryWaiter::wait(waiter);
+        return waiter;
+    }
+    /// Takes each of these in turn, before it gives back the one before: how often it can, until it is refused.
+    std::size_t take_by_turns(const std::vector<MemoryAccount>& accounts) {
+        for (std::size_t turn = 0;; ++turn) {
+            auto next = accounts[turn % accounts.size()].try_reserve(40);
+            if (!next || turn == 1000) return turn;
+            held = std::move(*next);
+        }
+    }
+};
+
+TEST_F(JointWaitingTest, IsNotOvertakenForEverWhereItsAccountsAreShortByTurns) {
+    const auto waiter = wait_for({{a, 50}, {b, 50}});
+
+    EXPECT_LE(take_by_turns({b, a}), 2u) << "once for each of its accounts";
+
+    held.release();
+    EXPECT_EQ(waiter->granted.size(), 2u);
+    EXPECT_EQ(a.waiting() + b.waiting() + all.waiting(), 0u);
+}
+
+TEST_F(JointWaitingTest, IsNotOvertakenForEverAtThreeAccounts) {
+    const auto c = all.child("c", 60);
+    const auto waiter = wait_for({{a, 50}, {b, 50}, {c, 50}});
+
+    EXPECT_LE(take_by_turns({c, b, a}), 6u);
+
+    held.release();
+    EXPECT_EQ(waiter->granted.size(), 3u);
+}
+
+TEST_F(JointWaitingTest, LeavesAllItsQueuesToThoseBehindIt) {
+    const auto waiter = wait_for({{a, 50}, {b, 50}});
+    take_by_turns({b, a});
+    const auto at_a = wait_for(a, 20), at_b = wait_for(b, 20);
+    ASSERT_EQ(a.waiting(), 2u);
+    ASSERT_EQ(b.waiting(), 2u);
+
+    JointWaiter::leave(waiter);
+
+    EXPECT_TRUE(at_a->is_granted);
+    EXPECT_TRUE(at_b->is_granted);
+    EXPECT_FALSE(waiter->ended);
+    EXPECT_EQ(a.waiting() + b.waiting(), 0u);
+    EXPECT_TRUE(try_reserve_all({{a, 1}, {b, 1}}));
+}
+
+TEST_F(JointWaitingTest, GoesOnToThoseBehindItAtEachQueueWhenItIsGranted) {
+    const auto waiter = wait_for({{a, 40}, {b, 40}});
+    take_by_turns({b, a});
+    const auto at_a = wait_for(a, 20), at_b = wait_for(b, 20);
+
+    held.release();
+
+    EXPECT_EQ(waiter->granted.size(), 2u);
+    EXPECT_TRUE(at_a->is_granted);
+    EXPECT_TRUE(at_b->is_granted);
+}
+
+TEST_F(JointWaitingTest, IsRefusedAtAllItsQueuesWhenALimitBecomesTooLow) {
+    const auto waiter = wait_for({{a, 50}, {b, 50}});
+    take_by_turns({b, a});
+    const auto at_a = wait_for(a, 5), at_b = wait_for(b, 5);
+
+    a.set_limit(49);
+
+    EXPECT_TRUE(waiter->ended);
+    EXPECT_TRUE(waiter->granted.empty());
+    EXPECT_TRUE(at_a->is_granted);
+    EXPECT_TRUE(at_b->is_granted);
+}
+
+TEST_F(JointWaitingTest, CountsAllItsPartsWhereItOvertakes) {
+    all.set_overtaking({.most = 10, .most_bytes = 10});
+    const auto rest = all.try_reserve(110);
+    const auto large = wait_for(all, 100);
+    const auto joint = wait_for({{a, 0}, {b, 5}, {all, 20}});
+
+    EXPECT_FALSE(joint->ended) << "25 are more than may pass, though its first part is not";
+    JointWaiter::leave(joint);
+    MemoryWaiter::leave(large);
+}
+
+TEST_F(JointWaitingTest, SaysWhereItWaitsNowAndNotWhereItBegan) {
+    const auto waiter = wait_for({{a, 20}, {b, 20}});
+    EXPECT_EQ(waiter->why_waiting()->detail(),
+              "account 'a' asked for 20 bytes: used 60 of 60; 1 waiting; waiting could help");
+
+    const auto full = b.try_reserve(50);
+    held.release();
+
+    EXPECT_EQ(waiter->why_waiting()->detail(),
+              "account 'b' asked for 20 bytes: used 50 of 60; 1 waiting; waiting could help");
+    JointWaiter::leave(waiter);
+}
+
+TEST_F(JointWaitingTest, ThatNamesAnAccountSeveralTimesStandsThereWithWhatItWants) {
+    a.set_limit(70);
+    auto rest = all.try_reserve(140);
+    const auto waiter = wait_for({{a, 5}, {all, 5}, {all, 5}});
+    ASSERT_EQ(all.waiting(), 1u);
+
+    a.set_limit(60);
+    rest->shrink(1); // now it is its own account that lacks room
+    const auto lines = all.who_waits();
+
+    ASSERT_EQ(lines.size(), 1u);
+    EXPECT_EQ(lines.front().name, "a");
+    EXPECT_EQ(lines.front().wanted, 5u);
+    JointWaiter::leave(waiter);
+}
+
 class TransferTest : public JointReservationTest {};
 
 TEST_F(TransferTest, MovesBytesWithoutAskingTheAccountsAboveBoth) {
@@ -172,6 +326,17 @@ TEST_F(TransferTest, GoesUpDownAndNowhere) {
     EXPECT_EQ(right.used(), 50u);
     bytes.release();
     EXPECT_EQ(process.used(), 0u);
+}
+
+TEST_F(TransferTest, ThatIsRefusedByAnotherTreeChangesNothing) {
+    const MemoryAccount other{"other", 49};
+    auto bytes = left.try_reserve(50).value();
+
+    EXPECT_FALSE(bytes.try_transfer(other));
+
+    EXPECT_EQ(bytes.bytes(), 50u);
+    EXPECT_EQ(left.used(), 50u);
+    EXPECT_EQ(other.refusals(), 1u);
 }
 
 TEST_F(TransferTest, GoesToAnotherTree) {

@@ -12,8 +12,16 @@
 #include <utility>
 #include <vector>
 
+#include "velostream/core/memory_waiter.hpp"
+
 namespace velostream {
 namespace {
+
+struct Waiting final : MemoryWaiter {
+    using MemoryWaiter::MemoryWaiter;
+    void on_end(Result<MemoryReservation> result) noexcept override { is_granted = result.has_value(); }
+    bool is_granted = false;
+};
 
 constexpr auto largest_bytes = std::numeric_limits<Bytes>::max();
 
@@ -195,6 +203,19 @@ TEST(MemoryAccount, CountsRefusalsOfTheAccountThatAsked) {
 
     EXPECT_FALSE(child.try_reserve(1));
     EXPECT_FALSE(child.try_reserve(2000));
+
+    EXPECT_EQ(child.refusals(), 2u);
+    EXPECT_EQ(process.refusals(), 0u);
+}
+
+TEST(MemoryAccount, CountsAlsoTheReservationsThatCouldNotGrow) {
+    const MemoryAccount process{"process", 1000};
+    const auto child = process.child("child");
+    auto reserved = *child.try_reserve(900);
+
+    EXPECT_FALSE(reserved.try_grow(101));
+    EXPECT_TRUE(reserved.try_grow(100));
+    EXPECT_FALSE(reserved.try_grow(1));
 
     EXPECT_EQ(child.refusals(), 2u);
     EXPECT_EQ(process.refusals(), 0u);
@@ -426,6 +447,41 @@ TEST(MemoryReservation, SplitsAndMergesWithoutChangingWhatIsReserved) {
 
     part.release();
     EXPECT_EQ(account.used(), 0u);
+}
+
+TEST(MemoryAccount, ThatIsMadeWhereAnotherOneWasKnowsNothingOfIt) {
+    const MemoryAccount process{"process", 1000};
+    {
+        const auto before = process.child("before", 100);
+        const auto held = before.try_reserve(90);
+        EXPECT_FALSE(before.try_reserve(20));
+        before.set_overtaking({.most = 10, .most_bytes = 100});
+    }
+
+    const auto after = process.child("after", 100);
+
+    EXPECT_EQ(after.peak(), 0u);
+    EXPECT_EQ(after.refusals(), 0u);
+    EXPECT_EQ(after.limit(), 100u);
+    const auto held = after.try_reserve(95);
+    const auto first = std::make_shared<Waiting>(after, 50), second = std::make_shared<Waiting>(after, 5);
+    EXPECT_FALSE(first->try_now());
+    MemoryWaiter::wait(first);
+    EXPECT_FALSE(second->try_now());
+    MemoryWaiter::wait(second);
+    EXPECT_FALSE(second->is_granted) << "overtaking is off";
+    MemoryWaiter::leave(first);
+    MemoryWaiter::leave(second);
+}
+
+TEST(MemoryAccount, CountsARefusedGrowth) {
+    const MemoryAccount account{"process", 100};
+    auto held = account.try_reserve(60).value();
+
+    EXPECT_FALSE(held.try_grow(50));
+
+    EXPECT_EQ(account.refusals(), 1u);
+    EXPECT_EQ(held.bytes(), 60u);
 }
 
 } // namespace

@@ -3,44 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "memory_waiter_fixture.hpp"
+
 namespace velostream {
 namespace {
-
-/// A request that writes down how it ended.
-class Request final : public MemoryWaiter {
-  public:
-    Request(MemoryAccount account, Bytes bytes, std::vector<std::string>* order = nullptr, std::string name = {})
-        : MemoryWaiter(std::move(account), bytes), order_(order), name_(std::move(name)) {}
-
-    bool is_granted() const { return result_ && result_->has_value(); }
-    bool is_waiting() const { return !result_; }
-    Error error() const { return result_->error(); }
-    void give_back() { result_.reset(); }
-
-    std::optional<Result<MemoryReservation>> result_;
-
-  private:
-    void on_end(Result<MemoryReservation> result) noexcept override {
-        result_.emplace(std::move(result));
-        if (order_) order_->push_back(name_);
-    }
-
-    std::vector<std::string>* order_;
-    std::string name_;
-};
-
-std::shared_ptr<Request> ask(const MemoryAccount& account, Bytes bytes, std::vector<std::string>* order = nullptr,
-                             std::string name = {}) {
-    auto request = std::make_shared<Request>(account, bytes, order, std::move(name));
-    request->result_ = request->try_now();
-    if (!request->result_) MemoryWaiter::wait(request);
-    return request;
-}
 
 TEST(MemoryWaiter, IsGrantedAtOnceWhereThereIsRoom) {
     const MemoryAccount account{"process", 100};
@@ -307,6 +279,40 @@ TEST(MemoryWaiter, IsRefusedWhenTheLimitFallsBelowWhatItWants) {
     EXPECT_NE(request->error().message().find("can never succeed"), std::string::npos);
 }
 
+TEST(MemoryWaiter, IsRefusedWhereverItStandsWhenALimitAboveFallsBelowWhatItWants) {
+    const MemoryAccount process{"process", 1000};
+    const auto query = process.child("query", 100), other = process.child("other", 100);
+    const auto in_query = query.try_reserve(100), in_other = other.try_reserve(100);
+    const auto first = ask(query, 10), too_large = ask(query, 60), last = ask(query, 20);
+    const auto alone = ask(other, 60);
+
+    process.set_limit(59);
+
+    EXPECT_FALSE(too_large->is_waiting());
+    EXPECT_FALSE(alone->is_waiting());
+    EXPECT_EQ(
+        too_large->error().detail(),
+        "account 'query' asked for 60 bytes, refused by 'process': used 200 of 59; largest: query 100, other 100; "
+        "can never succeed: more than the limit");
+    EXPECT_TRUE(first->is_waiting());
+    EXPECT_TRUE(last->is_waiting());
+    EXPECT_EQ(query.waiting(), 2u);
+    EXPECT_EQ(other.waiting(), 0u);
+}
+
+TEST(MemoryWaiter, IsGrantedWhenOneInFrontOfItIsRefusedByALowerLimit) {
+    const MemoryAccount process{"process", 1000};
+    const auto query = process.child("query", 100);
+    const auto held = query.try_reserve(50);
+    const auto first = ask(query, 60), second = ask(query, 40);
+
+    process.set_limit(59);
+    EXPECT_TRUE(second->is_waiting()) << "the process has no room";
+    process.set_limit(90);
+    EXPECT_TRUE(second->is_granted());
+    EXPECT_FALSE(first->is_granted());
+}
+
 TEST(MemoryWaiter, KeepsItsAccountInPlace) {
     auto process = std::make_unique<MemoryAccount>("process", 100);
     auto held = process->try_reserve(100);
@@ -390,6 +396,22 @@ TEST(MemoryWaiter, AListenerIsToldWhenTheFirstBeginsToWaitAndWhenTheLastHasEnded
     EXPECT_FALSE(process.anyone_waits());
 }
 
+TEST(MemoryWaiter, SaysWhereItWaitsNowAndNotWhereItBegan) {
+    const MemoryAccount process{"process", 100};
+    const auto query = process.child("query", 50), other = process.child("other");
+    auto held = *query.try_reserve(50), rest = *other.try_reserve(50);
+    const auto request = ask(query, 10);
+    EXPECT_EQ(request->why_waiting().detail(),
+              "account 'query' asked for 10 bytes: used 50 of 50; 1 waiting; waiting could help");
+
+    ASSERT_TRUE(held.try_transfer(other));
+
+    EXPECT_EQ(request->why_waiting().detail(),
+              "account 'query' asked for 10 bytes, refused by 'process': used 100 of 100; largest: other 100; "
+              "1 waiting; waiting could help");
+    MemoryWaiter::leave(request);
+}
+
 TEST(MemoryWaiter, TheAccountsWhereSomebodyWaitsAreKnown) {
     const MemoryAccount process{"process", 100};
     const auto full = process.child("full", 50), roomy = process.child("roomy", 50);
@@ -400,16 +422,16 @@ TEST(MemoryWaiter, TheAccountsWhereSomebodyWaitsAreKnown) {
     held->shrink(5);
     const auto after = roomy.who_waits(); // of the tree, whichever account is asked
 
-    ASSERT_TRUE(before && before->size() == 1 && after && after->size() == 1);
-    EXPECT_EQ(before->front().name, "full");
-    EXPECT_EQ(before->front().waiting, 2u);
-    EXPECT_EQ(before->front().used, 50u);
-    EXPECT_EQ(before->front().limit, 50u);
-    EXPECT_EQ(after->front().id, before->front().id);
-    EXPECT_EQ(after->front().returned - before->front().returned, 5u);
+    ASSERT_TRUE(before.size() == 1 && after.size() == 1);
+    EXPECT_EQ(before.front().name, "full");
+    EXPECT_EQ(before.front().waiting, 2u);
+    EXPECT_EQ(before.front().used, 50u);
+    EXPECT_EQ(before.front().limit, 50u);
+    EXPECT_EQ(after.front().id, before.front().id);
+    EXPECT_EQ(after.front().returned - before.front().returned, 5u);
     MemoryWaiter::leave(first);
     MemoryWaiter::leave(second);
-    EXPECT_TRUE(process.who_waits()->empty());
+    EXPECT_TRUE(process.who_waits().empty());
 }
 
 } // namespace

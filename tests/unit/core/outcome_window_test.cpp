@@ -10,6 +10,13 @@
 namespace velostream {
 namespace {
 
+using namespace std::chrono_literals;
+
+// Of the last `size` outcomes; every outcome is looked at until there are more than `minimum`.
+CircuitBreakerConfig last(std::size_t size, std::size_t minimum = 10) {
+    return {.failure_threshold = size, .sliding_window_size = size, .minimum_throughput = minimum};
+}
+
 // What a window of the last `size` outcomes holds, the obvious way.
 class ReferenceWindow {
   public:
@@ -35,10 +42,9 @@ class ReferenceWindow {
 };
 
 TEST(OutcomeWindow, IsEmptyAtFirst) {
-    const OutcomeWindow window{100, 10};
+    const OutcomeWindow window{last(100)};
 
     EXPECT_EQ(window.counts(), OutcomeCounts{});
-    EXPECT_EQ(window.size(), 100u);
 }
 
 void record(OutcomeWindow& window, std::uint32_t era, bool failed, bool slow) {
@@ -52,7 +58,7 @@ TEST(OutcomeWindow, HoldsExactlyTheLastOutcomesOfOneRecorder) {
     std::mt19937_64 random{20240501};
     for (const std::size_t size : {1U, 2U, 3U, 5U, 16U, 31U, 64U, 100U, 127U, 128U, 129U, 255U, 256U, 257U, 1000U}) {
         for (const unsigned percent_failed : {0U, 1U, 10U, 50U, 90U, 100U}) {
-            OutcomeWindow window{size, 10};
+            OutcomeWindow window{last(size)};
             ReferenceWindow reference{size};
             for (std::size_t i = 0; i < 3 * size + 200; ++i) {
                 const bool failed = random() % 100 < percent_failed, slow = random() % 3 == 0;
@@ -65,7 +71,7 @@ TEST(OutcomeWindow, HoldsExactlyTheLastOutcomesOfOneRecorder) {
 }
 
 TEST(OutcomeWindow, IsExactAlsoIfOneThreadRecordsAfterTheOther) {
-    OutcomeWindow window{50, 10};
+    OutcomeWindow window{last(50)};
     ReferenceWindow reference{50};
     for (int i = 0; i < 40; ++i) {
         std::thread{[&] {
@@ -80,7 +86,7 @@ TEST(OutcomeWindow, IsExactAlsoIfOneThreadRecordsAfterTheOther) {
 
 TEST(OutcomeWindow, ForgetsAFailureWhenSizeOthersHavePassedAndNotEarlier) {
     constexpr std::uint32_t size = 1'000'000;
-    OutcomeWindow window{size, 10};
+    OutcomeWindow window{last(size)};
     window.record(0, true, true);
 
     for (std::size_t i = 1; i < size; ++i) window.record_success(0);
@@ -92,7 +98,7 @@ TEST(OutcomeWindow, ForgetsAFailureWhenSizeOthersHavePassedAndNotEarlier) {
 
 TEST(OutcomeWindow, HoldsAMillionFailures) {
     constexpr std::uint32_t size = 1'000'000;
-    OutcomeWindow window{size, 10};
+    OutcomeWindow window{last(size)};
 
     for (std::size_t i = 0; i < size + 5; ++i) window.record(0, true, false);
 
@@ -100,7 +106,7 @@ TEST(OutcomeWindow, HoldsAMillionFailures) {
 }
 
 TEST(OutcomeWindow, AsksToBeJudgedUntilTheMinimumIsPassedAndByEveryFailure) {
-    OutcomeWindow window{100, 10};
+    OutcomeWindow window{last(100)};
 
     for (int i = 1; i <= 11; ++i) EXPECT_EQ(window.record_success(0), WindowEntry::to_judge) << i;
     for (int i = 0; i < 300; ++i) EXPECT_EQ(window.record_success(0), WindowEntry::counted);
@@ -115,7 +121,7 @@ TEST(OutcomeWindow, AsksToBeJudgedUntilTheMinimumIsPassedAndByEveryFailure) {
 
 TEST(OutcomeWindow, StartsEmptyInEveryEra) {
     std::mt19937_64 random{7};
-    OutcomeWindow window{40, 10};
+    OutcomeWindow window{last(40)};
     for (std::uint32_t era = 1; era < 400; era += 3) {
         window.begin_era(era);
         ReferenceWindow reference{40};
@@ -130,7 +136,7 @@ TEST(OutcomeWindow, StartsEmptyInEveryEra) {
 }
 
 TEST(OutcomeWindow, TakesNothingFromAnotherEra) {
-    OutcomeWindow window{10, 10};
+    OutcomeWindow window{last(10)};
     window.record(0, true, false);
     window.begin_era(3);
     window.record(3, true, true);

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+#include <vector>
+
 namespace velostream {
 namespace {
 
@@ -47,6 +51,30 @@ TEST(PressureGauge, ExactlyAtTheMarksBelowItDoesNotFall) {
     gauge.update(0.85, t0);
     gauge.update(0.8 - PressureGauge::hysteresis, t0);
     EXPECT_EQ(gauge.level(), PressureLevel::high);
+}
+
+TEST(PressureGauge, WholeHundredthsAreExactWhateverDoublesMakeOfThem) {
+    for (int percent = 6; percent < 95; ++percent) {
+        PressureGauge gauge{percent / 100.0, 0s};
+        gauge.update((percent - 0.001) / 100, t0);
+        EXPECT_EQ(gauge.level(), PressureLevel::normal) << percent;
+        gauge.update(percent / 100.0, t0);
+        EXPECT_EQ(gauge.level(), PressureLevel::high) << percent;
+        gauge.update((percent - 5) / 100.0, t0);
+        EXPECT_EQ(gauge.level(), PressureLevel::high) << percent << ": not below it yet";
+        gauge.update((percent - 5.001) / 100, t0);
+        EXPECT_EQ(gauge.level(), PressureLevel::normal) << percent;
+    }
+}
+
+TEST(PressureGauge, WithAThresholdBelowTheHysteresisItFallsWhenNothingIsUsed) {
+    PressureGauge gauge{0.03, 0s};
+    gauge.update(0.03, t0);
+    gauge.update(0.001, t0);
+    EXPECT_EQ(gauge.level(), PressureLevel::high);
+
+    gauge.update(0, t0);
+    EXPECT_EQ(gauge.level(), PressureLevel::normal);
 }
 
 TEST(PressureGauge, TellsEachChangeOnce) {
@@ -99,6 +127,30 @@ TEST(PressureGauge, WorksWithAThresholdNextToCritical) {
     EXPECT_EQ(gauge.level(), PressureLevel::high);
     gauge.update(0.88, t0);
     EXPECT_EQ(gauge.level(), PressureLevel::normal);
+}
+
+TEST(PressureGauge, SaysWhenItMayFall) {
+    PressureGauge gauge{0.8, 250ms};
+    EXPECT_FALSE(gauge.falls_at(0.1)) << "it is normal";
+    gauge.update(0.96, t0);
+
+    EXPECT_FALSE(gauge.falls_at(0.90));
+    EXPECT_EQ(gauge.falls_at(0.89), t0 + 250ms);
+    EXPECT_EQ(gauge.falls_at(0.1), t0 + 250ms);
+}
+
+TEST(PressureGauge, EachChangeIsMadeByOneOfTheThreadsThatSeeIt) {
+    PressureGauge gauge{0.8, 0s};
+    std::atomic<int> rises{0}, falls{0};
+    for (int round = 0; round < 200; ++round) {
+        std::vector<std::jthread> threads;
+        for (int count = 0; count < 3; ++count) threads.emplace_back([&] { rises += gauge.update(0.9, t0) ? 1 : 0; });
+        threads.clear();
+        for (int count = 0; count < 3; ++count) threads.emplace_back([&] { falls += gauge.update(0.1, t0) ? 1 : 0; });
+    }
+
+    EXPECT_EQ(rises, 200);
+    EXPECT_EQ(falls, 200);
 }
 
 } // namespace

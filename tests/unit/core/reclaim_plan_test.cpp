@@ -13,8 +13,8 @@ using Candidates = std::vector<ReclaimPlan::Candidate>;
 TEST(ReclaimPlan, AsksNobodyWhileEnoughIsFree) {
     const ReclaimPlan plan;
 
-    EXPECT_FALSE(plan.next(100, 100, {{1, ReclaimKind::expired, 50}}));
-    EXPECT_TRUE(plan.next(101, 100, {{1, ReclaimKind::expired, 50}}));
+    EXPECT_FALSE(plan.next(0, {{1, ReclaimKind::expired, 50}}));
+    EXPECT_TRUE(plan.next(1, {{1, ReclaimKind::expired, 50}}));
 }
 
 TEST(ReclaimPlan, AsksCheaperKindsFirstAndThoseWhoCanFreeMost) {
@@ -24,7 +24,7 @@ TEST(ReclaimPlan, AsksCheaperKindsFirstAndThoseWhoCanFreeMost) {
                                 {3, ReclaimKind::flush, 20},
                                 {4, ReclaimKind::pause, 5000}};
 
-    const auto first = plan.next(150, 100, candidates);
+    const auto first = plan.next(50, candidates);
 
     ASSERT_TRUE(first);
     EXPECT_EQ(first->id, 3u);
@@ -35,7 +35,7 @@ TEST(ReclaimPlan, AsksAgainWhoFreedSomething) {
     ReclaimPlan plan;
     plan.on_reclaimed(1, 10);
 
-    EXPECT_TRUE(plan.next(150, 100, {{1, ReclaimKind::spill, 40}}));
+    EXPECT_TRUE(plan.next(50, {{1, ReclaimKind::spill, 40}}));
 }
 
 TEST(ReclaimPlan, DoesNotAskAgainWhoFreedNothing) {
@@ -43,14 +43,14 @@ TEST(ReclaimPlan, DoesNotAskAgainWhoFreedNothing) {
     const Candidates candidates{{1, ReclaimKind::expired, 100}, {2, ReclaimKind::spill, 100}};
     plan.on_reclaimed(1, 0);
 
-    EXPECT_EQ(plan.next(150, 100, candidates)->id, 2u);
+    EXPECT_EQ(plan.next(50, candidates)->id, 2u);
     plan.on_reclaimed(2, 0);
-    EXPECT_FALSE(plan.next(150, 100, candidates));
+    EXPECT_FALSE(plan.next(50, candidates));
 }
 
 TEST(ReclaimPlan, DoesNotAskWhoHasNothing) {
-    EXPECT_FALSE(ReclaimPlan{}.next(150, 100, {{1, ReclaimKind::expired, 0}}));
-    EXPECT_FALSE(ReclaimPlan{}.next(150, 100, {}));
+    EXPECT_FALSE(ReclaimPlan{}.next(50, {{1, ReclaimKind::expired, 0}}));
+    EXPECT_FALSE(ReclaimPlan{}.next(50, {}));
 }
 
 TEST(ReclaimPlan, KindsHaveNames) {

@@ -22,6 +22,49 @@ TEST(ThreadSeat, IsOfThreadsThatComeAndGoAlwaysTheOneThatIsFree) {
     EXPECT_FALSE(seats.contains(own));
 }
 
+TEST(ThreadSeat, IsSatAtAloneByWhoCameWhenNobodySatThere) {
+    thread_seat();
+    const bool was_alone = sits_alone();
+    std::size_t alone = was_alone;
+    std::mutex mutex;
+    constexpr std::size_t others = 2 * thread_seats;
+    std::barrier everybody_sits{static_cast<std::ptrdiff_t>(others)};
+    std::vector<std::thread> threads;
+
+    for (std::size_t i = 0; i < others; ++i)
+        threads.emplace_back([&] {
+            thread_seat();
+            everybody_sits.arrive_and_wait();
+            const std::lock_guard lock{mutex};
+            alone += sits_alone();
+        });
+    for (auto& thread : threads) thread.join();
+
+    EXPECT_EQ(alone, thread_seats);
+    EXPECT_EQ(sits_alone(), was_alone);
+    std::thread{[] {
+        thread_seat();
+        EXPECT_TRUE(sits_alone()) << "at a seat that many have left";
+    }}.join();
+}
+
+struct AsksWhileItsThreadEnds {
+    ~AsksWhileItsThreadEnds() { *alone = sits_alone(); }
+    bool* alone;
+};
+
+TEST(ThreadSeat, IsNobodysAloneWhileItsThreadEnds) {
+    bool alone = true;
+
+    std::thread{[&alone] {
+        thread_local const AsksWhileItsThreadEnds asks{&alone}; // made before the seat is taken, so destroyed after it
+        static_cast<void>(asks.alone);
+        thread_seat();
+    }}.join();
+
+    EXPECT_FALSE(alone);
+}
+
 TEST(ThreadSeat, StaysTheSameWhileItsThreadLives) {
     const auto before = thread_seat();
 

@@ -3,9 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <librdkafka/rdkafka.h>
+
 #include <chrono>
 #include <map>
+#include <random>
 #include <string>
+
+#include "velostream/core/dead_letter_partition.hpp"
 
 namespace velostream::kafka {
 namespace {
@@ -30,6 +35,18 @@ TEST(NewDeadLetterTopic, HasAsManyPartitionsAsTheBrokersLikeUnlessItIsTold) {
 
 TEST(NewDeadLetterTopic, ARetentionOfLessThanAMillisecondIsNotNone) {
     EXPECT_EQ(new_dead_letter_topic({.retention_period = 1ns}).config.at("retention.ms"), "1");
+}
+
+TEST(DeadLetterPartitioning, ByKeyIsThatOfLibrdkafkasPartitionerForJava) {
+    std::mt19937 random{5};
+    for (int round = 0; round < 2'000; ++round) {
+        std::string key(random() % 40, '\0');
+        for (auto& byte : key) byte = static_cast<char>(random());
+        const auto partitions = static_cast<std::int32_t>(1 + random() % 50);
+
+        EXPECT_EQ(dead_letter_partition(velostream::DeadLetterPartitioning::key, partitions, 0, key),
+                  rd_kafka_msg_partitioner_murmur2(nullptr, key.data(), key.size(), partitions, nullptr, nullptr));
+    }
 }
 
 } // namespace

@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr TimePoint t0{1000s};
-constexpr int transport = -195, all_brokers_down = -187, authentication = -169, timed_out = -185;
+constexpr int transport = -195, all_brokers_down = -187, authentication = -169, timed_out = -185, ssl = -181;
 const FailureCause::Send send{"orders", t0};
 
 TEST(FailureCause, WithoutACauseATimeoutIsATimeout) {
@@ -45,6 +45,15 @@ TEST(FailureCause, AHungBrokerIsATimeoutAndAWrongPasswordAnAuthenticationError) 
 
     EXPECT_EQ(hung.not_written_in_time(send, t0), ErrorType::timeout);
     EXPECT_EQ(password.not_written_in_time(send, t0), ErrorType::authentication);
+}
+
+TEST(FailureCause, ACertificateThatCannotBeVerifiedIsAnAuthenticationErrorAndABrokenHandshakeANetworkError) {
+    FailureCause untrusted, broken;
+    untrusted.note(ssl, "SSL handshake failed: certificate verify failed");
+    broken.note(ssl, "SSL handshake failed: connection reset");
+
+    EXPECT_EQ(untrusted.not_written_in_time(send, t0), ErrorType::authentication);
+    EXPECT_EQ(broken.not_written_in_time(send, t0), ErrorType::network);
 }
 
 TEST(FailureCause, AnOutageThatIsOverIsToBlameOnlyForSendsThatBeganInIt) {

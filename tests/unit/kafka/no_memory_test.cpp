@@ -17,6 +17,7 @@
 #include "kafka/consumer_core.hpp"
 #include "support/counting_new.hpp"
 #include "velostream/kafka/consumer.hpp"
+#include "velostream/kafka/consumer_pool.hpp"
 #include "velostream/kafka/producer.hpp"
 
 namespace velostream::kafka {
@@ -136,6 +137,43 @@ TEST_F(NoMemoryTest, ALoopThatFindsNoneForAWorkerEndsWithAnError) {
         EXPECT_GE(ended, 3);
         EXPECT_EQ(thrown + ended, failures);
     }
+}
+
+TEST_F(NoMemoryTest, APoolThatFindsNoneForALoopEndsThoseThatHaveBegun) {
+    const KafkaPoolConfig pool_config{.consumer_pool_size = 3};
+    const auto handler = [](const ConsumedRecord&) -> asio::awaitable<void> { co_return; };
+    std::optional<ConsumerPool> pool;
+    bool has_ended = false, has_succeeded = false;
+    const auto open = [&] {
+        pool.emplace(io.get_executor(), pool_config, consumer_config);
+        has_ended = has_succeeded = false;
+    };
+    const auto begin = [&] {
+        try {
+            asio::co_spawn(io, pool->for_each({.max_in_flight = 3}, handler),
+                           [&](const std::exception_ptr& problem, const Result<void>& result) {
+                               has_ended = true;
+                               has_succeeded = !problem && result;
+                           });
+            poll();
+        } catch (const std::bad_alloc&) { // of the context itself: nobody hears of an end
+        }
+    };
+    open();
+    int ended = 0;
+    with_each_request_failing(begin, [&] {
+        poll();
+        EXPECT_FALSE(has_succeeded);
+        if (has_ended) {
+            ++ended;
+            EXPECT_NO_THROW(pool->for_each({}, handler)) << "no loop is left";
+        }
+        pool.reset();
+        poll();
+        open();
+    });
+
+    EXPECT_GE(ended, 3);
 }
 
 // Its deadline, for which its context sleeps, is armed before the last request.

@@ -41,6 +41,13 @@ const Case state_changed{
     }};
 const Case rejected{"event=call_rejected breaker=orders-kafka retry_after=250.5ms",
                     [](Observer& o) { o.on_call_rejected({"orders-kafka", 250500us}); }};
+const Error limited = Error{Errc::rate_limited, "permits 1"}.with_retry_after(5ms);
+const Case call_refused{
+    "event=call_refused limiter=archive why=\"no turn in time\" retry_after=5ms "
+    "error=\"rate limited: permits 1\"",
+    [](Observer& o) { o.on_call_refused({"archive", "no turn in time", limited}); }};
+const Case limit_changed{"event=concurrency_limit_changed limiter=archive from=20 to=18 why=\"latency rose\"",
+                         [](Observer& o) { o.on_concurrency_limit_changed({"archive", 20, 18, "latency rose"}); }};
 const Case scheduled{"event=retry_scheduled failed_attempts=2 delay=200ms error=\"send timed out: topic orders\"",
                      [](Observer& o) { o.on_retry_scheduled({2, 200ms, error}); }};
 const Case given_up{"event=retry_given_up attempts=4 why=\"no retries left\" error=\"send timed out: topic orders\"",
@@ -83,12 +90,14 @@ TEST_F(SpdlogObserverTest, PrintsDetailsAtDebug) {
     expect_prints({.memory_details = true}, {allocated, released, refused}, "debug");
     expect_prints({.circuit_details = true}, {state_changed, rejected}, "debug");
     expect_prints({.retry_details = true}, {scheduled, given_up}, "debug");
+    expect_prints({.refused_calls = true}, {call_refused}, "debug");
+    expect_prints({.limit_changes = true}, {limit_changed}, "debug");
     expect_prints({.dead_letters = true}, {stored}, "debug");
 }
 
 TEST_F(SpdlogObserverTest, PrintsNothingThatIsNotSelected) {
-    for (const auto& [line, event] :
-         {allocated, released, refused, state_changed, rejected, scheduled, given_up, stored})
+    for (const auto& [line, event] : {allocated, released, refused, state_changed, rejected, call_refused,
+                                      limit_changed, scheduled, given_up, stored})
         EXPECT_EQ(printed({}, event), "") << line;
     EXPECT_EQ(printed({.circuit_states = true}, rejected.event), "");
 }
@@ -115,6 +124,25 @@ TEST_F(SpdlogObserverTest, AlwaysPrintsDeadLettersThatAreDelayed) {
     EXPECT_EQ(printed({}, [](Observer& o) { o.on_dead_letter_delayed({"failed-records", 2, error}); }),
               "warning event=dead_letter_delayed topic=failed-records failed_deliveries=2 "
               "error=\"send timed out: topic orders\"");
+}
+
+TEST_F(SpdlogObserverTest, PrintsSpooledDeadLettersWhereSelectedAndStuckOnesAndFloodsAlways) {
+    const auto spooled = [](Observer& o) { o.on_dead_letter_spooled({"failed-records", error, 7}); };
+    EXPECT_EQ(printed({}, spooled), "");
+    EXPECT_EQ(printed({.dead_letters = true}, spooled),
+              "debug event=dead_letter_spooled topic=failed-records waiting=7 error=\"send timed out: topic orders\"");
+    EXPECT_EQ(printed({}, [](Observer& o) { o.on_dead_letter_flood({"failed-records", "one cause", 10s, error}); }),
+              "error event=dead_letter_flood topic=failed-records why=\"one cause\" hold=10000ms "
+              "error=\"send timed out: topic orders\"");
+    EXPECT_EQ(printed({}, [](Observer& o) { o.on_dead_letters_stuck({"failed-records", 7, 4, error}); }),
+              "error event=dead_letters_stuck topic=failed-records waiting=7 failed_deliveries=4 "
+              "error=\"send timed out: topic orders\"");
+}
+
+TEST_F(SpdlogObserverTest, AlwaysPrintsThatATopicDiffers) {
+    const auto differs = [](Observer& o) { o.on_dead_letter_topic_differs({"failed", "retention.ms", "1000", "2"}); };
+    EXPECT_EQ(printed({}, differs),
+              "warning event=dead_letter_topic_differs topic=failed setting=retention.ms wanted=1000 actual=2");
 }
 
 TEST_F(SpdlogObserverTest, QuotesAndEscapesValuesSoThatALineStaysOneLine) {
@@ -158,8 +186,11 @@ TEST(LogSelection, FollowsTheFlagsOfTheConfig) {
         {.log_resource_allocations = true, .log_circuit_breaker_state_changes = true, .log_retry_attempts = true});
 
     EXPECT_TRUE(logs.allocations && logs.circuit_states && logs.retry_attempts);
-    EXPECT_FALSE(logs.memory_details || logs.circuit_details || logs.retry_details || logs.dead_letters);
+    EXPECT_FALSE(logs.memory_details || logs.circuit_details || logs.retry_details || logs.refused_calls ||
+                 logs.limit_changes || logs.dead_letters);
     EXPECT_TRUE(LogSelection::from({.debug_resource_management = true}).memory_details);
+    EXPECT_TRUE(LogSelection::from({.debug_resource_management = true}).refused_calls);
+    EXPECT_TRUE(LogSelection::from({.debug_resource_management = true}).limit_changes);
     EXPECT_TRUE(LogSelection::from({.debug_circuit_breakers = true}).circuit_details);
     EXPECT_TRUE(LogSelection::from({.debug_retries = true}).retry_details);
     EXPECT_TRUE(LogSelection::from({.debug_retries = true}).dead_letters);

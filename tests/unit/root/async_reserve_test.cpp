@@ -7,6 +7,7 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <memory>
 #include <optional>
@@ -67,6 +68,22 @@ TEST_F(AsyncReserveTest, WaitsForRoomAndIsNeverResumedInsideARelease) {
 
     ASSERT_TRUE(outcome);
     EXPECT_EQ((*outcome)->bytes(), 50u);
+}
+
+TEST_F(AsyncReserveTest, IsNotResumedInsideAReleaseOnItsOwnExecutor) {
+    auto held = account.try_reserve(100);
+    std::optional<Outcome> outcome;
+    bool was_inside = true;
+    async_reserve(account, 50, into(outcome));
+    asio::post(io, [&] {
+        held->release();
+        was_inside = outcome.has_value();
+    });
+
+    run();
+
+    EXPECT_FALSE(was_inside);
+    EXPECT_TRUE(outcome);
 }
 
 TEST_F(AsyncReserveTest, IsAwaitedByACoroutine) {

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <new>
 #include <utility>
 #include <vector>
 
@@ -87,19 +86,15 @@ TEST_F(CircuitBreakerFailuresTest, AProbeIsAdmittedAndJudgedWithoutMemory) {
     EXPECT_GE(failures, 2);
 }
 
-TEST_F(CircuitBreakerFailuresTest, AProbeBesideOthersKeepsItsPermitOrTakesNone) {
+TEST_F(CircuitBreakerFailuresTest, AProbeBesideOthersKeepsItsPermitOrIsRefused) {
     Breaker several{"several", {.failure_threshold = 1, .success_threshold = 40, .timeout = 10s}, nullptr, time};
     several.try_acquire()->failure(Errc::connect_failed);
     time.advance(10s);
     std::vector<Breaker::Permit> permits;
     permits.reserve(40);
     const auto probe = [&] {
-        try {
-            auto permit = several.try_acquire();
-            if (permit) permits.push_back(std::move(*permit));
-        } catch (const std::bad_alloc&) {
-            return;
-        }
+        auto permit = several.try_acquire();
+        if (permit) permits.push_back(std::move(*permit));
     };
     int failures = 0;
     while (permits.size() < 40) {
@@ -143,19 +138,17 @@ TEST_F(CircuitBreakerFailuresTest, AnAbandonedProbeGivesItsPermitBackWithoutMemo
     EXPECT_GE(failures, 1);
 }
 
-TEST_F(CircuitBreakerFailuresTest, AWindowWithoutMemoryForgetsTheOldestSlowCalls) {
+TEST_F(CircuitBreakerFailuresTest, AWindowWithoutMemoryForgetsNoSlowCall) {
     Breaker slow{"slow",
                  {.sliding_window_size = 1000, .slow_call_threshold = 1s, .slow_call_rate_threshold = 1.0},
                  nullptr,
                  time};
-    slow.try_acquire()->success();
-    std::uint64_t calls = 1;
+    std::uint64_t calls = 0;
     const auto call = [&] {
         CallContext context{CallContext::no_deadline};
         Breaker::Guard guard{slow};
-        ++calls;
         if (!guard.before(context).proceeds()) return;
-        time.advance(1s);
+        if (++calls % 2 == 0) time.advance(1s);
         guard.after_success(context);
     };
     int failures = 0;
@@ -164,8 +157,7 @@ TEST_F(CircuitBreakerFailuresTest, AWindowWithoutMemoryForgetsTheOldestSlowCalls
     EXPECT_GE(failures, 2);
     const auto window = slow.get_stats();
     EXPECT_EQ(window.window_calls, calls);
-    EXPECT_LT(window.slow_count, calls);
-    EXPECT_GE(window.slow_count + static_cast<std::uint64_t>(failures) + 1, calls);
+    EXPECT_EQ(window.slow_count, calls / 2);
 }
 
 TEST(BreakerMachineFailures, ChangesThatThereIsNoMemoryForAreOneWithTheNext) {

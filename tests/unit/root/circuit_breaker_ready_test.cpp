@@ -8,6 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include "support/ready_waiters.hpp"
+#include "support/ticking_time.hpp"
 #include "velostream/circuit_breaker.hpp"
 #include "velostream/testing/manual_time.hpp"
 
@@ -16,58 +18,20 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Time goes on by a nanosecond whenever somebody looks.
-struct TickingTime {
-    TimePoint now() const noexcept {
-        auto ticking = time;
-        ticking.advance(1ns);
-        return ticking.now();
-    }
-    TimePoint coarse_now() const noexcept { return now(); }
-    void sleep_until(const asio::any_io_executor& executor, TimePoint at, SleepHandler handler) {
-        time.sleep_until(executor, at, std::move(handler));
-    }
-
-    testing::ManualTime time;
-};
-
-class CircuitBreakerReadyTest : public ::testing::Test {
+class CircuitBreakerReadyTest : public testing::ReadyWaiters {
   protected:
     using Breaker = CircuitBreaker<testing::ManualTime>;
 
     void open() {
         while (breaker->state() == CircuitState::closed) breaker->try_acquire()->failure(Errc::connect_failed);
     }
-    // Waits under the number `name`; what it completed with is in `done`.
-    auto waiter(int name) {
-        return asio::bind_executor(io.get_executor(), [this, name](boost::system::error_code code) {
-            (code ? aborted : ready).push_back(name);
-        });
-    }
     void wait(int name) { breaker->async_ready(waiter(name)); }
-    // Who has become ready since the last call.
-    std::vector<int> now_ready() {
-        poll();
-        return std::exchange(ready, {});
-    }
-    void poll() {
-        io.restart();
-        io.poll();
-    }
-    void pass(Duration by) {
-        time.advance(by);
-        poll();
-    }
 
-    asio::io_context io;
-    testing::ManualTime time;
     std::optional<Breaker> breaker{
         std::in_place, "orders",
         CircuitBreakerConfig{
             .failure_threshold = 2, .success_threshold = 2, .timeout = 10s, .max_half_open_duration = 30s},
         nullptr, time};
-    std::vector<int> ready, aborted;
-    using Names = std::vector<int>;
 };
 
 TEST_F(CircuitBreakerReadyTest, IsReadyAtOnceWhileCallsAreAdmitted) {
@@ -99,7 +63,8 @@ TEST_F(CircuitBreakerReadyTest, FindsRecoveryWithoutTrafficAndWithoutPolling) {
 
 TEST_F(CircuitBreakerReadyTest, MissesNoTimeoutThatPassesWhileItBeginsToWait) {
     for (int looks = 1; looks <= 20; ++looks) {
-        CircuitBreaker ticking{"ticking", {.failure_threshold = 1, .timeout = 1ms}, nullptr, TickingTime{time}};
+        CircuitBreaker ticking{
+            "ticking", {.failure_threshold = 1, .timeout = 1ms}, nullptr, testing::TickingTime{time}};
         ticking.try_acquire()->failure(Errc::connect_failed);
         time.advance_to(*ticking.get_stats().next_probe_at - Duration{looks});
 
@@ -125,6 +90,20 @@ TEST_F(CircuitBreakerReadyTest, InvitesOneWaiterForEachProbeInTheOrderOfArrival)
     pass(10s);
 
     EXPECT_EQ(now_ready(), (Names{1, 2}));
+}
+
+TEST_F(CircuitBreakerReadyTest, WhoComesWhenTheWaitIsOverComesAfterThoseWhoWait) {
+    breaker.emplace("one probe", CircuitBreakerConfig{.failure_threshold = 1, .success_threshold = 1, .timeout = 10s},
+                    nullptr, time);
+    open();
+    wait(1);
+    time.advance(10s); // nobody has been told yet
+
+    wait(2);
+
+    EXPECT_EQ(now_ready(), (Names{1}));
+    breaker->try_acquire()->success();
+    EXPECT_EQ(now_ready(), (Names{2}));
 }
 
 TEST_F(CircuitBreakerReadyTest, InvitesEverybodyWhenTheCircuitCloses) {
@@ -326,16 +305,38 @@ TEST_F(CircuitBreakerReadyTest, TheEndOfTheBreakerCompletesThemWithOperationAbor
 TEST_F(CircuitBreakerReadyTest, WaitersOfOtherContextsGoOnWhenOneContextEnds) {
     open();
     {
-        asio::io_context short_lived; // the first waiter's context carries the sleep
+        asio::io_context short_lived;
         breaker->async_ready(
             asio::bind_executor(short_lived.get_executor(), [](boost::system::error_code) { FAIL(); }));
         wait(1);
-        ASSERT_EQ(time.sleepers(), 1u);
+        ASSERT_EQ(time.sleepers(), 2u) << "one alarm for each context";
     }
-    EXPECT_EQ(time.sleepers(), 1u) << "not armed again in the other context";
+    poll();
+    EXPECT_EQ(time.sleepers(), 1u);
 
     pass(10s);
     EXPECT_EQ(now_ready(), (Names{1}));
+}
+
+TEST_F(CircuitBreakerReadyTest, AContextThatStandsStillHoldsUpThoseBehindItForPatienceOrUntilACallOrAWaiterComes) {
+    for (const bool calls : {true, false}) {
+        breaker.emplace("orders", CircuitBreakerConfig{.failure_threshold = 1, .success_threshold = 3, .timeout = 10s},
+                        nullptr, time);
+        open();
+        asio::io_context still;
+        breaker->async_ready(asio::bind_executor(still.get_executor(), [](boost::system::error_code) {}));
+        wait(1);
+        pass(10s);
+        EXPECT_EQ(now_ready(), (Names{}));
+
+        std::optional<Result<Breaker::Permit>> permit;
+        if (calls)
+            permit.emplace(breaker->try_acquire());
+        else
+            wait(2);
+
+        EXPECT_EQ(now_ready(), calls ? Names{1} : (Names{1, 2}));
+    }
 }
 
 TEST_F(CircuitBreakerReadyTest, ABreakerOutlivesTheContextOfItsLastSleep) {

@@ -170,6 +170,48 @@ TEST_F(CircuitBreakerTest, APredicateThatThrowsMakesTheCallAFailure) {
     EXPECT_EQ(picky.get_stats().failure_count, 1u);
 }
 
+TEST_F(CircuitBreakerTest, StaysOpenForAsLongAsTheServiceAskedFor) {
+    breaker.try_acquire()->failure(network);
+    breaker.try_acquire()->failure(Error{Errc::connect_failed}.with_retry_after(30s));
+
+    EXPECT_EQ(breaker.try_acquire().error().retry_after(), 30s);
+    time.advance(30s);
+    ASSERT_TRUE(breaker.try_acquire());
+    EXPECT_EQ(observer->transitions().back().why, "waited 30 s, probing");
+}
+
+TEST_F(CircuitBreakerTest, AFirstProbeThatComesLateSaysHowLongTheCircuitHasBeenOpen) {
+    open(breaker);
+    time.advance(1h);
+
+    ASSERT_TRUE(breaker.try_acquire());
+
+    EXPECT_EQ(observer->transitions().back().why, "waited 3600 s, probing");
+}
+
+TEST_F(CircuitBreakerTest, JitterIsThatOfItsSeed) {
+    const CircuitBreakerConfig config{.failure_threshold = 1, .timeout = 10s, .timeout_jitter = 1.0};
+    const auto waits = [&](std::uint64_t seed) {
+        Breaker jittered{"jittered", config, nullptr, time, {}, {}, seed};
+        jittered.try_acquire()->failure(network);
+        return *jittered.try_acquire().error().retry_after();
+    };
+
+    EXPECT_EQ(waits(1), waits(1));
+    EXPECT_NE(waits(1), waits(2));
+    EXPECT_GE(waits(1), 10s);
+    EXPECT_LE(waits(1), 20s);
+}
+
+TEST_F(CircuitBreakerTest, BreakersWithoutASeedHaveAJitterOfTheirOwn) {
+    const CircuitBreakerConfig config{.failure_threshold = 1, .timeout = 1h, .timeout_jitter = 1.0};
+    Breaker first{"first", config, nullptr, time}, second{"second", config, nullptr, time};
+    first.try_acquire()->failure(network);
+    second.try_acquire()->failure(network);
+
+    EXPECT_NE(first.try_acquire().error().retry_after(), second.try_acquire().error().retry_after());
+}
+
 // Permits
 
 TEST_F(CircuitBreakerTest, APermitSaysHowItsCallWent) {
@@ -290,6 +332,27 @@ TEST_F(CircuitBreakerTest, SaysWhyItOpened) {
     breaker.reset();
     EXPECT_EQ(breaker.why_open(), std::nullopt);
     EXPECT_EQ(breaker.state(), CircuitState::closed);
+}
+
+TEST_F(CircuitBreakerTest, AResetForgetsAnOpeningThatIsToldLaterAndNoneThatComesAfterIt) {
+    for (const bool opens_again : {false, true}) {
+        CircuitBreaker late{"told late", {.failure_threshold = 1}, nullptr, time};
+        late.on_state_change([&](const CircuitStateChanged& change) {
+            if (change.to != CircuitState::disabled) return;
+            late.force_close(); // told, as the next, when this returns
+            late.try_acquire()->failure(network);
+            late.reset();
+            if (opens_again) late.try_acquire()->failure(Errc::operation_failed);
+        });
+
+        late.disable();
+
+        const auto reason = late.why_open();
+        ASSERT_EQ(reason.has_value(), opens_again);
+        if (opens_again) {
+            EXPECT_EQ(reason->last_error, Errc::operation_failed);
+        }
+    }
 }
 
 TEST_F(CircuitBreakerTest, NamesTheRuleThatOpenedIt) {

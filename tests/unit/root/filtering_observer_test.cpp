@@ -28,10 +28,16 @@ struct CountingObserver : Observer {
     void on_pressure_changed(const PressureChanged&) noexcept override { seen += 'p'; }
     void on_circuit_state_changed(const CircuitStateChanged&) noexcept override { seen += 'c'; }
     void on_call_rejected(const CallRejected&) noexcept override { seen += 'j'; }
+    void on_call_refused(const CallRefused&) noexcept override { seen += 'x'; }
+    void on_concurrency_limit_changed(const ConcurrencyLimitChanged&) noexcept override { seen += 'm'; }
     void on_retry_scheduled(const RetryScheduled&) noexcept override { seen += 's'; }
     void on_retry_given_up(const RetryGivenUp&) noexcept override { seen += 'g'; }
     void on_dead_letter_stored(const DeadLetterStored&) noexcept override { seen += 'd'; }
     void on_dead_letter_delayed(const DeadLetterDelayed&) noexcept override { seen += 'l'; }
+    void on_dead_letter_spooled(const DeadLetterSpooled&) noexcept override { seen += 'o'; }
+    void on_dead_letter_flood(const DeadLetterFlood&) noexcept override { seen += 'w'; }
+    void on_dead_letters_stuck(const DeadLettersStuck&) noexcept override { seen += 'k'; }
+    void on_dead_letter_topic_differs(const DeadLetterTopicDiffers&) noexcept override { seen += 'i'; }
     std::string seen;
 };
 
@@ -44,10 +50,19 @@ void tell_everything(Observer& observer) {
     observer.on_pressure_changed({PressureLevel::normal, PressureLevel::high, 81.5});
     observer.on_circuit_state_changed({"orders", CircuitState::closed, CircuitState::open, "failures 5 of 5", {}});
     observer.on_call_rejected({.breaker = "orders", .retry_after = 1500ms});
+    const Error full{Errc::bulkhead_full, "max_concurrent 2, max_waiting 3"};
+    observer.on_call_refused({.limiter = "archive", .why = "no room", .error = full});
+    observer.on_concurrency_limit_changed({.limiter = "archive", .from = 20, .to = 18, .why = "latency rose"});
     observer.on_retry_scheduled({.failed_attempts = 1, .delay = 100ms, .error = error});
     observer.on_retry_given_up({.attempts = 4, .why = "max_retries", .error = error});
     observer.on_dead_letter_stored({.topic = "failed-records", .error = error});
     observer.on_dead_letter_delayed({.topic = "failed-records", .failed_deliveries = 2, .delivery_error = error});
+    observer.on_dead_letter_spooled({.topic = "failed-records", .error = error, .waiting = 7});
+    observer.on_dead_letter_flood({.topic = "failed-records", .why = "one cause", .hold = 10s, .error = error});
+    observer.on_dead_letters_stuck(
+        {.topic = "failed-records", .waiting = 7, .failed_deliveries = 4, .delivery_error = error});
+    observer.on_dead_letter_topic_differs(
+        {.topic = "failed-records", .setting = "retention.ms", .wanted = "1000", .actual = "2000"});
 }
 
 std::string passed_with(const StreamingConfig& config) {
@@ -58,13 +73,13 @@ std::string passed_with(const StreamingConfig& config) {
 }
 
 TEST(FilteringObserver, PassesWhatEachFlagSelectsAndAlwaysPressureStallsAndDeadLetters) {
-    EXPECT_EQ(passed_with({}), "tpdl");
-    EXPECT_EQ(passed_with({.log_resource_allocations = true}), "artpdl");
-    EXPECT_EQ(passed_with({.debug_resource_management = true}), "arftpdl");
-    EXPECT_EQ(passed_with({.log_circuit_breaker_state_changes = true}), "tpcdl");
-    EXPECT_EQ(passed_with({.debug_circuit_breakers = true}), "tpcjdl");
-    EXPECT_EQ(passed_with({.log_retry_attempts = true}), "tpsdl");
-    EXPECT_EQ(passed_with({.debug_retries = true}), "tpsgdl");
+    EXPECT_EQ(passed_with({}), "tpdlowki");
+    EXPECT_EQ(passed_with({.log_resource_allocations = true}), "artpdlowki");
+    EXPECT_EQ(passed_with({.debug_resource_management = true}), "arftpxmdlowki");
+    EXPECT_EQ(passed_with({.log_circuit_breaker_state_changes = true}), "tpcdlowki");
+    EXPECT_EQ(passed_with({.debug_circuit_breakers = true}), "tpcjdlowki");
+    EXPECT_EQ(passed_with({.log_retry_attempts = true}), "tpsdlowki");
+    EXPECT_EQ(passed_with({.debug_retries = true}), "tpsgdlowki");
 }
 
 TEST(FilteringObserver, PassesNothingToNobody) {
@@ -89,10 +104,20 @@ TEST(StreamObserver, PrintsEachEventAsOneLine) {
         "velostream: memory pressure: normal -> high at 81.5 %\n"
         "velostream: circuit orders: closed -> open (failures 5 of 5)\n"
         "velostream: circuit orders: call rejected, next try in 1500 ms\n"
+        "velostream: archive: call refused (no room): bulkhead full: max_concurrent 2, max_waiting 3\n"
+        "velostream: archive: 20 -> 18 calls at once (latency rose)\n"
         "velostream: retry: attempt 1 failed, next in 100 ms: operation failed: first line second line\n"
         "velostream: retry: given up after 4 attempts (max_retries): operation failed: first line second line\n"
         "velostream: dead letter: stored in failed-records: operation failed: first line second line\n"
-        "velostream: dead letter: delivery 2 to failed-records failed: operation failed: first line second line\n");
+        "velostream: dead letter: delivery 2 to failed-records failed: operation failed: first line second line\n"
+        "velostream: dead letter: spooled for failed-records, 7 waiting there: operation failed: first line "
+        "second line\n"
+        "velostream: dead letters: a flood for failed-records (one cause), held for 10000 ms: operation failed: first "
+        "line second line\n"
+        "velostream: dead letters: 7 stuck in the spool for failed-records after 4 failed deliveries: operation "
+        "failed: "
+        "first line second line\n"
+        "velostream: dead letters: topic failed-records has retention.ms 2000, not 1000\n");
 }
 
 TEST(StreamObserver, RoundsAWaitUpSoThatNoTryComesTooEarly) {

@@ -4,14 +4,22 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <thread>
+#include <utility>
 
-#include "support/counting_new.hpp"
-#include "support/run_coroutine.hpp"
+#include "support/allocations_of_calls.hpp"
+#include "support/failing_malloc.hpp"
 #include "velostream/pipeline.hpp"
 #include "velostream/testing/manual_time.hpp"
+#include "velostream/timeout.hpp"
 
 namespace velostream {
 namespace {
@@ -28,22 +36,9 @@ class GuardedCallAllocations : public ::testing::Test {
   protected:
     GuardedCallAllocations() { open.try_acquire()->failure(network); }
 
-    // How often 1000 calls of `call()` go to the heap, once the frames of the first ones are there to be used again.
     template <class Call>
     std::uint64_t of(Call call) {
-        auto counted = [&]() -> asio::awaitable<std::uint64_t> {
-            for (int i = 0; i < 20; ++i) {
-                auto called = call();
-                co_await std::move(called);
-            }
-            const auto before = allocations;
-            for (int i = 0; i < 1000; ++i) {
-                auto called = call();
-                co_await std::move(called);
-            }
-            co_return allocations - before;
-        };
-        return run(io, time, counted());
+        return testing::allocations_of_calls(io, time, std::move(call));
     }
 
     asio::io_context io;
@@ -51,6 +46,9 @@ class GuardedCallAllocations : public ::testing::Test {
     CircuitBreaker<testing::ManualTime> closed{"closed", {}, nullptr, time};
     CircuitBreaker<testing::ManualTime> open{"open", {.failure_threshold = 1, .timeout = 1h}, nullptr, time};
     RetryExecutor<testing::ManualTime> retry{RetryConfig{.max_retries = 0}, nullptr, time};
+    RetryBudget nothing{{.ratio = 0, .reserve_per_second = 0}};
+    RetryExecutor<testing::ManualTime> limited{RetryConfig{.attempt_timeout = 1h}, RetryOptions{.budget = nothing},
+                                               nullptr, time};
 };
 
 TEST_F(GuardedCallAllocations, AreCounted) {
@@ -105,6 +103,18 @@ TEST_F(GuardedCallAllocations, SuccessInTheFirstTryTakesNone) {
     EXPECT_EQ(of([&] { return retry.execute_with_retry(with_context); }), 0u);
 }
 
+TEST_F(GuardedCallAllocations, CountingACallForABudgetTakesNone) {
+    EXPECT_EQ(of([&] { return limited.execute_with_retry(with_context); }), 0u);
+    EXPECT_EQ(nothing.get_stats(time.now()).calls, 1020u);
+}
+
+TEST_F(GuardedCallAllocations, ARetryThatABudgetRefusesTakesNone) {
+    constexpr auto fails = [](CallContext&) -> asio::awaitable<Result<int>> { co_return Errc::connect_failed; };
+
+    EXPECT_EQ(of([&] { return limited.execute_with_retry(fails); }), 0u);
+    EXPECT_EQ(limited.get_stats().no_budget, 1020u);
+}
+
 TEST_F(GuardedCallAllocations, APipelineTakesNone) {
     Pipeline guarded{retry, closed};
 
@@ -112,17 +122,43 @@ TEST_F(GuardedCallAllocations, APipelineTakesNone) {
     EXPECT_EQ(of([&] { return guarded.execute(with_context); }), 0u);
 }
 
+TEST_F(GuardedCallAllocations, TheSlotOfACallThatNobodyCanCancelTakesNone) {
+    Timeout<> timeout{1h};
+    const auto waits = [this](CallContext& call) -> asio::awaitable<int> {
+        asio::steady_timer timer{io, asio::steady_timer::time_point{}};
+        auto token = asio::bind_cancellation_slot(call.cancellation_slot(), asio::use_awaitable);
+        auto waiting = timer.async_wait(std::move(token));
+        co_await std::move(waiting);
+        co_return 1;
+    };
+    std::uint64_t taken = 1;
+    auto counted = [&]() -> asio::awaitable<void> {
+        for (int i = 0; i < 1020; ++i) {
+            if (i == 20) taken = allocations;
+            auto call = timeout.execute(waits);
+            co_await std::move(call);
+        }
+        taken = allocations - taken;
+    };
+
+    asio::co_spawn(io, counted(), asio::detached); // without a slot
+    io.run();
+
+    EXPECT_EQ(taken, 0u);
+}
+
 TEST_F(GuardedCallAllocations, APipelineIsOneFrameWhateverTheNumberOfPolicies) {
     Pipeline one{retry};
     Pipeline three{retry, closed, open};
 
-    auto before = allocations;
-    const auto short_call = one.execute(plain); // outside of any context: there is nothing to use again
-    EXPECT_EQ(allocations, before + 1);
-
-    before = allocations;
-    const auto long_call = three.execute(plain);
-    EXPECT_EQ(allocations, before + 1);
+    // On a thread that has kept no frame yet, and outside of any context: there is nothing to use again.
+    std::thread{[&] {
+        const auto before = allocations;
+        const auto short_call = one.execute(plain);
+        EXPECT_EQ(allocations, before + 1);
+        const auto long_call = three.execute(plain);
+        EXPECT_EQ(allocations, before + 2);
+    }}.join();
 }
 
 } // namespace

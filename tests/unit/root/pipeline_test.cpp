@@ -8,6 +8,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "support/run_coroutine.hpp"
 #include "velostream/testing/recording_observer.hpp"
@@ -171,6 +172,23 @@ class OneAtATime {
 // A temporary policy would be gone before the first call.
 static_assert(std::is_constructible_v<Pipeline<RetryExecutor<>>, RetryExecutor<>&>);
 static_assert(!std::is_constructible_v<Pipeline<RetryExecutor<>>, RetryExecutor<>>);
+
+// What is no policy makes no pipeline, and what is no operation no call; as questions, so that nothing else breaks.
+// (What is refused with a sentence of ours stands in tests/refused.)
+struct HalfAPolicy {
+    struct Guard {
+        explicit Guard(HalfAPolicy&) {}
+        Decision before(CallContext&) { return Decision::proceed(); }
+    };
+};
+template <class... Policies>
+concept MakesAPipeline = requires(Policies&... policies) { Pipeline{policies...}; };
+template <class Operation>
+concept MakesACall =
+    requires(const Pipeline<RetryExecutor<>>& guarded, Operation operation) { guarded.execute(operation); };
+static_assert(MakesAPipeline<RetryExecutor<>, OneAtATime>);
+static_assert(!MakesAPipeline<RetryExecutor<>, int> && !MakesAPipeline<HalfAPolicy> && !MakesAPipeline<RetryConfig>);
+static_assert(MakesACall<testing::ScriptedOperation<int>> && !MakesACall<int> && !MakesACall<int (*)()>);
 
 static_assert(CallPolicy<OneAtATime> && WaitingGuard<OneAtATime::Guard> && !TimedPolicy<OneAtATime>);
 static_assert(TimedPolicy<RetryExecutor<>> && TimedPolicy<CircuitBreaker<>>);
@@ -374,6 +392,47 @@ TEST_F(PipelineTest, ASuccessWhoseValueCannotBeMovedToTheCallerIsJudgedOnce) {
     }
 
     EXPECT_GE(thrown_to_the_caller, 1);
+}
+
+// Asks for another try after each failure, in 10 s.
+class Insistent {
+  public:
+    explicit Insistent(testing::ManualTime time) : time_(std::move(time)) {}
+    const testing::ManualTime& time() const noexcept { return time_; }
+
+    class Guard {
+      public:
+        explicit Guard(Insistent& policy) noexcept : policy_(policy) {}
+        Decision before(CallContext&) noexcept { return Decision::proceed(); }
+        void after_success(CallContext&) noexcept {}
+        Verdict after_failure(CallContext&, Error&) {
+            ++policy_.told;
+            return Verdict::again_at(policy_.time_.now() + 10s);
+        }
+
+      private:
+        Insistent& policy_;
+    };
+
+    int told = 0;
+
+  private:
+    testing::ManualTime time_;
+};
+
+TEST_F(PipelineTest, APolicyThatAsksForAnotherTryAfterTheDeadlineIsToldOnceMoreAndGetsNone) {
+    Insistent insistent{time};
+    Pipeline guarded{breaker, insistent};
+    operation.fails(Errc::connect_failed);
+    const auto begin = time.now();
+
+    const auto result = run(io, time, guarded.execute(operation, begin + 15s));
+
+    EXPECT_EQ(result.error(), Errc::connect_failed);
+    EXPECT_EQ(operation.started_at(), (std::vector{begin, begin + 10s}));
+    EXPECT_EQ(time.now(), begin + 10s) << "it does not wait for a try that would come too late";
+    EXPECT_EQ(insistent.told, 3);
+    EXPECT_EQ(breaker.get_stats().failure_count, 1u);
 }
 
 // Cannot take being told of a failure.

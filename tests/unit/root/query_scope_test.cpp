@@ -7,10 +7,12 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "support/run_coroutine.hpp"
 #include "velostream/resource_manager.hpp"
 #include "velostream/testing/manual_time.hpp"
 
@@ -50,9 +52,9 @@ TEST_F(QueryScopeTest, TheQueryAfterTheLastOneIsRefusedAtOnce) {
 
     ASSERT_FALSE(third);
     EXPECT_EQ(third.error(), Errc::admission_refused);
-    EXPECT_NE(third.error().message().find("query 'third': 2 of max_concurrent_queries = 2 are open"),
-              std::string::npos)
-        << third.error().message();
+    EXPECT_EQ(third.error().message(),
+              "query not admitted: max_concurrent_queries: account 'third' asked for 1 query, refused by 'queries': "
+              "used 2 of 2; largest: first 1, second 1; waiting could help");
 }
 
 TEST_F(QueryScopeTest, APlaceIsFreeWhenAQueryEnds) {
@@ -128,6 +130,58 @@ TEST_F(QueryScopeTest, WhatItHoldsCountsUntilItComesBack) {
     EXPECT_EQ(resources.get_memory_usage().bytes_used, 0u);
 }
 
+TEST_F(QueryScopeTest, TheStatsShowWhatEachQueryHoldsAndNothingTwice) {
+    auto one = resources.open_query({.name = "one"});
+    const auto named = resources.allocate_memory("sends", 1 * mebibyte);
+    auto state = one->state().try_reserve(4 * mebibyte);
+    const auto traffic = one->traffic().try_reserve(2 * mebibyte);
+    const auto operation = one->memory().child("operation").try_reserve(1 * mebibyte);
+    const auto other = resources.open_query({.name = "other"});
+    EXPECT_FALSE(one->memory().try_reserve(1000 * mebibyte));
+
+    const auto rows = [this] {
+        std::string text;
+        Bytes sum = 0;
+        const auto stats = resources.get_memory_stats();
+        for (const auto& row : stats.names) {
+            text += row.name + "=" + std::to_string(row.used_bytes / mebibyte) + " ";
+            sum += row.used_bytes;
+        }
+        EXPECT_EQ(sum, stats.used_bytes);
+        return text;
+    };
+    EXPECT_EQ(rows(), "query/one=7 query/other=0 sends=1 state=0 traffic=0 ");
+    const auto stats = resources.get_memory_stats();
+    EXPECT_GE(stats.names.front().peak_bytes, 7 * mebibyte);
+    EXPECT_EQ(stats.names.front().refusals, 1u);
+
+    {
+        const auto ended = std::move(*one);
+    }
+    EXPECT_EQ(rows(), "query/one=7 query/other=0 sends=1 state=0 traffic=0 ") << "it holds something still";
+    state->release();
+    EXPECT_EQ(rows(), "query/one=3 query/other=0 sends=1 state=0 traffic=0 ");
+}
+
+TEST_F(QueryScopeTest, TheStatsShowAQueryThatHasEndedAsLongAsItHoldsSomething) {
+    auto query = std::optional{resources.open_query({.name = "one"}).value()};
+    const auto held = query->memory().try_reserve(10_MiB);
+    query.reset();
+
+    const auto names = resources.get_memory_stats().names;
+
+    EXPECT_EQ(std::ranges::count(names, "query/one", &NamedMemoryStats::name), 1);
+}
+
+TEST_F(QueryScopeTest, TheStatsForgetQueriesThatHaveEndedAndHoldNothing) {
+    for (int round = 0; round < 100; ++round) {
+        const auto query = resources.open_query({.name = "short"});
+        const auto held = query->traffic().try_reserve(1000);
+    }
+
+    EXPECT_EQ(resources.get_memory_stats().names.size(), 2u) << "state and traffic";
+}
+
 TEST_F(QueryScopeTest, AnImpossibleLimitIsAnErrorAndTakesNoPlace) {
     for (const std::uint64_t wrong : {std::uint64_t{0}, std::uint64_t{1} << 44}) {
         const auto query = resources.open_query({.name = "wrong", .max_memory_mb = wrong});
@@ -141,6 +195,18 @@ TEST_F(QueryScopeTest, AnImpossibleLimitIsAnErrorAndTakesNoPlace) {
     EXPECT_EQ(resources.queries().used(), 0u);
 }
 
+TEST_F(QueryScopeTest, AnImpossibleLimitDoesNotWaitForAPlace) {
+    const auto first = resources.open_query(), second = resources.open_query();
+    std::optional<Result<QueryScope>> wrong;
+    resources.async_admit({.name = "wrong", .max_memory_mb = 0}, into(wrong));
+    EXPECT_FALSE(wrong) << "never inside of the call";
+    run();
+
+    ASSERT_TRUE(wrong);
+    EXPECT_EQ(wrong->error(), boost::system::errc::invalid_argument);
+    EXPECT_FALSE(resources.queries().anyone_waits());
+}
+
 TEST_F(QueryScopeTest, WaitsForAPlaceInTurn) {
     auto first = resources.open_query();
     auto second = resources.open_query();
@@ -149,7 +215,7 @@ TEST_F(QueryScopeTest, WaitsForAPlaceInTurn) {
     resources.async_admit({.name = "fourth"}, TimePoint::max(), into(fourth));
     run();
     EXPECT_FALSE(third || fourth);
-    EXPECT_NE(resources.open_query().error().message().find("2 wait"), std::string::npos);
+    EXPECT_NE(resources.open_query().error().message().find("2 waiting"), std::string::npos);
 
     {
         const auto ended = std::move(first);
@@ -178,8 +244,58 @@ TEST_F(QueryScopeTest, AWaitForAPlaceEndsAtItsDeadlineOrWhenItIsCancelled) {
     EXPECT_EQ(late->error(), Errc::deadline_exceeded);
     ASSERT_TRUE(late->error().inner());
     EXPECT_EQ(*late->error().inner(), Errc::admission_refused);
+    EXPECT_NE(late->error().message().find("used 2 of 2; largest: query 1, query 1; "), std::string::npos)
+        << late->error().message();
     EXPECT_EQ(cancelled->error(), Errc::cancelled);
     EXPECT_EQ(resources.queries().waiting(), 0u);
+}
+
+// Awaited in place, with names that fit in no small string.
+TEST_F(QueryScopeTest, IsAwaitedWithLimitsMadeInPlace) {
+    auto opens = [this]() -> asio::awaitable<std::string> {
+        const auto first = co_await resources.async_admit({.name = "orders by customer, all of them"}, time.now() + 1s,
+                                                          asio::use_awaitable);
+        const auto second = co_await resources.async_admit(
+            {.name = "clicks by page and by country", .max_memory_mb = 10}, asio::use_awaitable);
+        co_return std::string{first->name()} + ", " + std::string{second->name()} + ", " +
+            std::to_string(*second->memory().limit() / mebibyte);
+    };
+
+    const auto opening = testing::start(io, opens());
+
+    ASSERT_TRUE(opening.ended());
+    EXPECT_EQ(opening.value(), "orders by customer, all of them, clicks by page and by country, 10");
+    EXPECT_EQ(resources.queries().used(), 0u);
+}
+
+TEST_F(QueryScopeTest, ANameIsCopiedByTheCall) {
+    auto first = resources.open_query(), second = resources.open_query();
+    std::optional<Result<QueryScope>> third;
+    std::string name = "a query whose name fits in no small string";
+    resources.async_admit({.name = name}, into(third));
+    name.assign(name.size(), 'x');
+
+    {
+        const auto ended = std::move(first);
+    }
+    run();
+
+    ASSERT_TRUE(third && *third);
+    EXPECT_EQ((*third)->name(), "a query whose name fits in no small string");
+}
+
+TEST_F(QueryScopeTest, AWaitWithoutADeadlineGoesOn) {
+    auto first = resources.open_query(), second = resources.open_query();
+    std::optional<Result<QueryScope>> third;
+    resources.async_admit({}, into(third));
+
+    time.advance(24h);
+    run();
+    EXPECT_FALSE(third);
+
+    first = Error{Errc::cancelled};
+    run();
+    EXPECT_TRUE(third && *third);
 }
 
 TEST_F(QueryScopeTest, AnAllocationThatWaitsIsCountedUnderItsName) {
@@ -195,6 +311,20 @@ TEST_F(QueryScopeTest, AnAllocationThatWaitsIsCountedUnderItsName) {
     ASSERT_TRUE(allocation && *allocation);
     EXPECT_EQ((*allocation)->name(), "sends");
     EXPECT_EQ(resources.account("sends").used(), mebibyte);
+}
+
+TEST_F(QueryScopeTest, AnAllocationMayWaitWithoutADeadline) {
+    auto held = resources.allocate_memory("windows", 100 * mebibyte);
+    std::optional<Result<Allocation>> allocation;
+    resources.async_allocate_memory("sends", mebibyte, into(allocation));
+    time.advance(24h);
+    run();
+    ASSERT_FALSE(allocation);
+
+    held->release();
+    run();
+
+    EXPECT_TRUE(allocation && *allocation);
 }
 
 } // namespace

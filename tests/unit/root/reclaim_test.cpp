@@ -7,8 +7,8 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/strand.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -16,68 +16,12 @@
 #include <utility>
 #include <vector>
 
-#include "velostream/resource_manager.hpp"
-#include "velostream/testing/manual_time.hpp"
+#include "reclaim_fixture.hpp"
+#include "velostream/core/accounted_memory.hpp"
+#include "velostream/core/joint_reservation.hpp"
 
 namespace velostream {
 namespace {
-
-using namespace std::chrono_literals;
-using testing::ManualTime;
-
-/// Gives back pieces of what it holds.
-class Cache final : public Reclaimer {
-  public:
-    Cache(MemoryAccount account, ReclaimKind kind, Bytes held, Bytes piece, std::vector<std::string>* calls = nullptr)
-        : kind_(kind), piece_(piece), calls_(calls), held_(*account.try_reserve(held)) {}
-
-    ReclaimKind kind() const noexcept override { return kind_; }
-    Bytes estimate() const noexcept override { return held_.bytes() + pretended; }
-    asio::awaitable<void> reclaim(Bytes wanted) override {
-        wanted_.push_back(wanted);
-        if (calls_) calls_->emplace_back(to_string(kind_));
-        co_await asio::post(asio::use_awaitable);
-        if (throws) throw std::runtime_error{"cannot"};
-        held_.shrink(piece_);
-        if (grows != 0) static_cast<void>(held_.try_grow(grows));
-        if (throws_later) throw std::runtime_error{"cannot go on"};
-    }
-
-    std::vector<Bytes> wanted_;
-    Bytes pretended = 0;
-    bool throws = false;
-    bool throws_later = false; // after it has freed something
-    Bytes grows = 0;           // while it should free
-
-  private:
-    ReclaimKind kind_;
-    Bytes piece_;
-    std::vector<std::string>* calls_;
-    MemoryReservation held_;
-};
-
-class ReclaimTest : public ::testing::Test {
-  protected:
-    static StreamingConfig config() { return {.max_memory_mb = 100}; } // high at 80 MiB
-    void run() {
-        io.restart();
-        io.poll();
-    }
-    auto cache(ReclaimKind kind, Bytes held_mb, Bytes piece_mb) {
-        return std::make_shared<Cache>(account, kind, held_mb * mebibyte, piece_mb * mebibyte, &calls);
-    }
-    auto add(std::shared_ptr<Cache> reclaimer) {
-        return resources.add_reclaimer(io.get_executor(), account, std::move(reclaimer));
-    }
-    Bytes used_mb() { return resources.get_memory_usage().bytes_used / mebibyte; }
-
-    asio::io_context io;
-    ManualTime time;
-    ResourceManager<NoConnections, ManualTime> resources{
-        io.get_executor(), config(), {.system_files = {.proc = "/nowhere", .cgroup = "/nowhere"}}, time};
-    MemoryAccount account = resources.account("caches");
-    std::vector<std::string> calls;
-};
 
 TEST_F(ReclaimTest, HighPressureAsksUntilUseIsBelowTheThreshold) {
     auto registered = add(cache(ReclaimKind::flush, 40, 5));
@@ -166,15 +110,31 @@ TEST_F(ReclaimTest, AfterASuccessTheNextOneNeedNotWait) {
     EXPECT_EQ(calls.size(), 2u);
 }
 
-TEST_F(ReclaimTest, WhatNeedsLessDoesNotLowerWhatIsWantedAlready) {
+TEST_F(ReclaimTest, WhoeverLacksMostSaysHowMuchIsWanted) {
     auto reclaimer = cache(ReclaimKind::spill, 70, 70);
     auto registered = add(reclaimer);
-    EXPECT_FALSE(resources.allocate_memory("sends", 50 * mebibyte));     // wants use to be 20 MiB
-    auto allocation = resources.allocate_memory("sends", 15 * mebibyte); // and the threshold just below 80
+    EXPECT_FALSE(resources.allocate_memory("sends", 50 * mebibyte));     // lacks 20 MiB,
+    EXPECT_FALSE(resources.allocate_memory("sends", 40 * mebibyte));     // which is enough for this one,
+    auto allocation = resources.allocate_memory("sends", 15 * mebibyte); // and 15 more now; the threshold is at 80
 
     run();
 
-    EXPECT_EQ(reclaimer->wanted_.front(), 65 * mebibyte);
+    EXPECT_EQ(reclaimer->wanted_, (std::vector<Bytes>{35 * mebibyte}));
+}
+
+TEST_F(ReclaimTest, WhatIsWantedWhileOneIsAskedIsAskedOfTheNext) {
+    auto reclaimer = cache(ReclaimKind::spill, 75, 5);
+    auto registered = add(reclaimer);
+    EXPECT_FALSE(resources.allocate_memory("sends", 30 * mebibyte)); // lacks 5 MiB
+    io.poll_one();
+    io.poll_one(); // the reclaimer has begun
+    ASSERT_EQ(reclaimer->wanted_, (std::vector<Bytes>{5 * mebibyte}));
+
+    EXPECT_FALSE(resources.allocate_memory("sends", 40 * mebibyte));
+    run();
+
+    EXPECT_EQ(reclaimer->wanted_, (std::vector<Bytes>{5 * mebibyte, 10 * mebibyte, 5 * mebibyte}));
+    EXPECT_TRUE(resources.allocate_memory("sends", 40 * mebibyte));
 }
 
 TEST_F(ReclaimTest, WhatIsClaimedAndNotFreedDoesNotCount) {
@@ -212,8 +172,88 @@ TEST_F(ReclaimTest, ARefusedAllocationAsksForWhatItWanted) {
     EXPECT_FALSE(refused);
     run();
 
-    EXPECT_EQ(reclaimer->wanted_.front(), 50 * mebibyte);
+    EXPECT_EQ(reclaimer->wanted_, (std::vector<Bytes>{20 * mebibyte}));
     EXPECT_TRUE(resources.allocate_memory("sends", 50 * mebibyte));
+}
+
+TEST_F(ReclaimTest, ARefusedReservationAsksForWhatItWantedWhateverTookIt) {
+    const auto query = resources.open_query({.name = "query", .max_memory_mb = 20});
+    const auto reclaimer =
+        std::make_shared<Cache>(query->memory(), ReclaimKind::spill, 20 * mebibyte, 1 * mebibyte, &calls);
+    const auto registered = resources.add_reclaimer(io.get_executor(), query->memory(), reclaimer);
+    AccountedResource containers{query->traffic()};
+    const std::function<void()> ways[] = {
+        [&] { EXPECT_FALSE(query->state().try_reserve(1 * mebibyte)); },
+        [&] { EXPECT_THROW(static_cast<void>(containers.allocate(1 * mebibyte)), MemoryRefusedException); },
+        [&] { EXPECT_FALSE(try_reserve_all({{query->state(), 1 * mebibyte}, {query->traffic(), 1}})); },
+        [&] {
+            auto some = *query->memory().try_reserve(0);
+            EXPECT_FALSE(some.try_grow(1 * mebibyte));
+        },
+        [&] {
+            auto some = *account.try_reserve(1 * mebibyte);
+            EXPECT_FALSE(some.try_transfer(query->memory()));
+        },
+    };
+    for (const auto& refused : ways) {
+        reclaimer->wanted_.clear();
+        refused();
+        EXPECT_TRUE(reclaimer->wanted_.empty()) << "never inside of the call";
+        run();
+
+        EXPECT_GE(reclaimer->wanted_.size(), 1u);
+        reclaimer->fill(query->memory());
+        time.advance(1s);
+    }
+}
+
+TEST_F(ReclaimTest, OfSeveralRefusalsOfAnAccountTheLargestIsAskedFor) {
+    for (const auto& refused : {std::vector<Bytes>{3, 6, 4}, std::vector<Bytes>{6, 3}, std::vector<Bytes>{3, 6}}) {
+        const auto query = resources.open_query({.name = "query", .max_memory_mb = 10});
+        const auto reclaimer = std::make_shared<Cache>(query->memory(), ReclaimKind::spill, 8 * mebibyte, 8 * mebibyte);
+        const auto registered = resources.add_reclaimer(io.get_executor(), query->memory(), reclaimer);
+        run();
+
+        for (const auto mb : refused) EXPECT_FALSE(query->memory().try_reserve(mb * mebibyte));
+        run();
+
+        EXPECT_EQ(reclaimer->wanted_, (std::vector<Bytes>{4 * mebibyte}));
+    }
+}
+
+TEST_F(ReclaimTest, AfterMoreRefusalsThanAreRememberedTheNextOneAsksStill) {
+    const auto registered = add(cache(ReclaimKind::spill, 70, 30));
+    run();
+    for (int i = 0; i < 200; ++i) EXPECT_FALSE(account.try_reserve(50 * mebibyte));
+    run();
+    EXPECT_EQ(calls.size(), 1u);
+    const auto more = account.try_reserve(50 * mebibyte);
+    ASSERT_TRUE(more);
+    run();
+    time.advance(1s);
+    run();
+    calls.clear();
+
+    EXPECT_FALSE(account.try_reserve(account.available() + mebibyte));
+    run();
+
+    EXPECT_EQ(calls.size(), 1u);
+}
+
+TEST_F(ReclaimTest, WhatWasRefusedWhereNobodyWasLeftIsForgotten) {
+    const auto reclaimer = cache(ReclaimKind::spill, 70, 30);
+    reclaimer->nothing_to_free = true;
+    const auto registered = add(reclaimer);
+    run();
+    EXPECT_FALSE(account.try_reserve(50 * mebibyte));
+    run();
+
+    reclaimer->nothing_to_free = false;
+    time.advance(1s);
+    const auto another = add(cache(ReclaimKind::pause, 1, 1)); // lets it look
+    run();
+
+    EXPECT_TRUE(calls.empty());
 }
 
 TEST_F(ReclaimTest, ARequestThatCanNeverSucceedFreesNothing) {
@@ -248,7 +288,7 @@ TEST_F(ReclaimTest, AnAllocationThatWaitsIsGrantedWhatWasFreed) {
     run();
 
     ASSERT_TRUE(allocation && *allocation);
-    EXPECT_GE(calls.size(), 2u);
+    EXPECT_EQ(calls.size(), 5u) << "two for its room, and three since 100 MiB are used then";
 }
 
 TEST_F(ReclaimTest, AWaitThatIsCancelledIsNoRefusalAndAsksForNothingMore) {
@@ -281,43 +321,73 @@ TEST_F(ReclaimTest, ARegistrationThatEndsIsNotAsked) {
     EXPECT_TRUE(calls.empty());
 }
 
-TEST_F(ReclaimTest, OneThatEndsWithItsContextEndsTheReclaimAndNotTheNext) {
+TEST_F(ReclaimTest, ARegistrationMayEndWithItsContextWhileItIsLookedAt) {
+    struct Leaving final : Reclaimer {
+        ReclaimKind kind() const noexcept override { return ReclaimKind::expired; }
+        Bytes estimate() const noexcept override {
+            leave();
+            return 10 * mebibyte;
+        }
+        asio::awaitable<void> reclaim(Bytes) override { co_return; }
+        std::function<void()> leave;
+    };
+    auto other = std::make_unique<asio::io_context>();
+    const auto leaving = std::make_shared<Leaving>();
+    auto registered = resources.add_reclaimer(asio::make_strand(*other), account, leaving);
+    leaving->leave = [&] {
+        registered.release();
+        other.reset();
+    };
+    const auto next = add(cache(ReclaimKind::flush, 10, 10));
+    const auto allocation = resources.allocate_memory("sends", 75 * mebibyte);
+    run();
+
+    EXPECT_EQ(calls.size(), 1u);
+    EXPECT_EQ(resources.get_reclaim_stats().failed, 1u);
+}
+
+TEST_F(ReclaimTest, OneIsCalledOnItsOwnExecutor) {
+    struct Plain final : Reclaimer {
+        ReclaimKind kind() const noexcept override { return ReclaimKind::expired; }
+        Bytes estimate() const noexcept override { return 10 * mebibyte; }
+        asio::awaitable<void> reclaim(Bytes) override {
+            was_at_home = home.get_executor().running_in_this_thread();
+            throw std::runtime_error{"it is no coroutine"};
+        }
+        explicit Plain(asio::io_context& its_home) : home(its_home) {}
+        asio::io_context& home;
+        std::optional<bool> was_at_home;
+    };
+    asio::io_context home;
+    const auto plain = std::make_shared<Plain>(home);
+    const auto registered = resources.add_reclaimer(home.get_executor(), account, plain);
+    const auto allocation = resources.allocate_memory("sends", 85 * mebibyte);
+    run();
+    EXPECT_FALSE(plain->was_at_home);
+
+    home.poll();
+    run();
+
+    EXPECT_EQ(plain->was_at_home, true);
+    EXPECT_EQ(resources.get_reclaim_stats().failed, 1u);
+}
+
+TEST_F(ReclaimTest, OneThatEndsWithItsContextHasFailedAndTheNextIsAsked) {
     auto first = std::make_shared<Cache>(account, ReclaimKind::expired, 1 * mebibyte, mebibyte);
+    auto second = add(cache(ReclaimKind::flush, 10, 10));
+    auto allocation = resources.allocate_memory("sends", 75 * mebibyte);
     {
         asio::io_context other;
         auto registered = resources.add_reclaimer(other.get_executor(), account, first);
-        auto allocation = resources.allocate_memory("sends", 85 * mebibyte);
-        EXPECT_TRUE(resources.get_reclaim_stats().is_running);
-    }
-    EXPECT_FALSE(resources.get_reclaim_stats().is_running);
-
-    auto registered = add(cache(ReclaimKind::flush, 10, 10));
-    auto allocation = resources.allocate_memory("sends", 80 * mebibyte);
-    run();
-    EXPECT_EQ(calls.size(), 1u);
-}
-
-TEST_F(ReclaimTest, AListenerIsToldTheLevelOnItsExecutorOnceForManyChanges) {
-    std::vector<PressureLevel> told;
-    auto registered =
-        resources.add_pressure_listener(io.get_executor(), [&](PressureLevel level) { told.push_back(level); });
-    {
-        auto high = resources.allocate_memory("sends", 85 * mebibyte);
-        auto critical = resources.allocate_memory("sends", 10 * mebibyte);
-        EXPECT_TRUE(told.empty());
         run();
-        EXPECT_EQ(told, (std::vector<PressureLevel>{PressureLevel::critical}));
-        time.advance(1s);
+        EXPECT_TRUE(resources.get_reclaim_stats().is_running);
+        EXPECT_TRUE(calls.empty());
     }
-    time.advance(1s);
-    static_cast<void>(resources.get_memory_stats()); // critical, high, normal by now
     run();
 
-    EXPECT_EQ(told, (std::vector<PressureLevel>{PressureLevel::critical, PressureLevel::normal}));
-    registered.release();
-    auto high = resources.allocate_memory("sends", 85 * mebibyte);
-    run();
-    EXPECT_EQ(told.size(), 2u);
+    EXPECT_EQ(calls.size(), 1u);
+    EXPECT_EQ(resources.get_reclaim_stats().failed, 1u);
+    EXPECT_FALSE(resources.get_reclaim_stats().is_running);
 }
 
 } // namespace

@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <iostream>
 #include <sstream>
 #include <utility>
@@ -43,6 +46,32 @@ TEST_F(ResourceManagerTest, AnAllocationOfAnotherManagerStaysWithThatOne) {
     allocation.release();
 
     EXPECT_EQ(observer->take(), Events{"released b 500, used 0"});
+}
+
+TEST_F(ResourceManagerTest, TheObserverHearsNothingOfAWaitThatIsCancelled) {
+    auto resources = manager({.max_memory_mb = 1, .debug_resource_management = true, .log_resource_allocations = true});
+    const auto held = resources.allocate_memory("held", 1_MiB);
+    asio::cancellation_signal signal;
+    bool has_ended = false;
+    auto handler = asio::bind_executor(io, [&](const Result<Allocation>&) { has_ended = true; });
+    resources.async_allocate_memory("waits", 1, asio::bind_cancellation_slot(signal.slot(), std::move(handler)));
+    observer->take();
+
+    signal.emit(asio::cancellation_type::terminal);
+    io.poll();
+
+    EXPECT_TRUE(has_ended);
+    EXPECT_EQ(observer->take(), Events{}) << "it was refused nothing";
+}
+
+TEST_F(ResourceManagerTest, TheObserverHearsOfNoTransferToTheSameAccount) {
+    auto resources = manager({.max_memory_mb = 1, .log_resource_allocations = true});
+    auto allocation = *resources.allocate_memory("a", 1000);
+    observer->take();
+
+    EXPECT_TRUE(allocation.try_transfer(resources.account("a")));
+
+    EXPECT_EQ(observer->take(), Events{});
 }
 
 TEST_F(ResourceManagerTest, TheObserverHearsOfTransfers) {

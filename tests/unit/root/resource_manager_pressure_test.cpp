@@ -71,6 +71,25 @@ TEST_F(ResourceManagerTest, PressureRisesAtTheThresholdAndFallsBelowTheHysteresi
     EXPECT_EQ(observer->take(), (Events{"normal -> high", "high -> critical", "critical -> high", "high -> normal"}));
 }
 
+TEST_F(ResourceManagerTest, AChangeOfTheLevelIsToldWithAHundredPercentAtMost) {
+    struct Percentages final : Observer {
+        void on_pressure_changed(const PressureChanged& event) noexcept override {
+            told.push_back(event.pressure_percentage);
+        }
+        std::vector<double> told;
+    };
+    const auto percentages = std::make_shared<Percentages>();
+    auto with = options();
+    with.observer = percentages;
+    ResourceManager<NoConnections, ManualTime> resources{io.get_executor(), StreamingConfig{.max_memory_mb = 4}, with,
+                                                         time};
+    const auto held = resources.memory().try_reserve(2_MiB);
+    resources.memory().set_limit(1_MiB);
+    io.poll();
+
+    EXPECT_EQ(percentages->told, std::vector{100.0});
+}
+
 TEST_F(ResourceManagerTest, WhatTheKernelSaysIsReadAtMostFourTimesASecond) {
     auto resources = limited(100);
     static_cast<void>(resources.allocate_memory("a", 1));
@@ -100,6 +119,42 @@ TEST_F(ResourceManagerTest, WhoHoldsNothingIsNotAskedForMemory) {
     EXPECT_EQ(resources.get_reclaim_stats().reclaims, 0u);
 }
 
+TEST_F(ResourceManagerTest, OfAFullControlGroupAsMuchIsWantedAsTakesItBelowTheThreshold) {
+    struct Asked final : Reclaimer {
+        ReclaimKind kind() const noexcept override { return ReclaimKind::flush; }
+        Bytes estimate() const noexcept override { return 1; }
+        asio::awaitable<void> reclaim(Bytes bytes) override {
+            wanted.push_back(bytes);
+            co_return;
+        }
+        std::vector<Bytes> wanted;
+    };
+    // The machine is full in both cases: that is pressure of a manager without a limit, and of no other.
+    write("proc/meminfo", "MemTotal: 1048576 kB\nMemAvailable: 0 kB\n");
+    for (const bool group_is_full : {false, true}) {
+        if (group_is_full) {
+            write("proc/self/cgroup", "0::/\n");
+            write("cgroup/memory.max", "1000000\n");
+            write("cgroup/memory.current", "900000\n");
+        }
+        auto resources = limited(1000);
+        const auto asked = std::make_shared<Asked>();
+        const auto account = resources.account("cache");
+        const auto registered = resources.add_reclaimer(io.get_executor(), account, asked);
+        const auto held = account.try_reserve(90_MiB);
+        static_cast<void>(resources.get_memory_stats());
+        io.restart();
+        io.poll();
+
+        if (!group_is_full) {
+            EXPECT_TRUE(asked->wanted.empty());
+            continue;
+        }
+        ASSERT_EQ(asked->wanted.size(), 1u);
+        EXPECT_NEAR(static_cast<double>(asked->wanted[0]), 10.0 * mebibyte, 2) << "a ninth of what it holds";
+    }
+}
+
 TEST_F(ResourceManagerTest, BetweenTwoReadingsTheLastOneCounts) {
     auto resources = limited(100);
     {
@@ -117,6 +172,7 @@ TEST_F(ResourceManagerTest, WhatIsResidentAndChargedToNobodyIsAFigureOfItsOwn) {
     write("proc/self/status", "Name: test\nVmRSS:\t   10240 kB\n");
     auto resources = limited(100);
     const auto held = resources.allocate_memory("windows", 4_MiB);
+    static_cast<void>(resources.allocate_memory("windows", 50_MiB)); // is gone again
 
     const auto stats = resources.get_memory_stats();
 

@@ -6,49 +6,18 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/execution.hpp>
-#include <boost/asio/require.hpp>
 #include <functional>
 #include <limits>
-#include <new>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "resource_manager_fixture.hpp"
+#include "support/interrupted_executor.hpp"
 
 namespace velostream {
 namespace {
-
-/// Runs something before its next post comes back: what another thread may do when this one is preempted there. That
-/// post may find no memory.
-class InterruptedExecutor {
-  public:
-    using Interruption = std::function<void()>;
-    InterruptedExecutor(asio::io_context::executor_type executor, Interruption& interruption, bool finds_memory = true)
-        : executor_(executor), interruption_(&interruption), finds_memory_(finds_memory) {}
-
-    asio::execution_context& query(asio::execution::context_t) const noexcept { return executor_.context(); }
-    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
-        return asio::execution::blocking.never;
-    }
-    template <class Work>
-    void execute(Work work) const {
-        const auto interrupt = std::exchange(*interruption_, nullptr);
-        if (finds_memory_ || !interrupt)
-            asio::require(executor_, asio::execution::blocking.never).execute(std::move(work));
-        if (!interrupt) return;
-        interrupt();
-        if (!finds_memory_) throw std::bad_alloc{};
-    }
-    friend bool operator==(const InterruptedExecutor&, const InterruptedExecutor&) = default;
-
-  private:
-    asio::io_context::executor_type executor_;
-    Interruption* interruption_;
-    bool finds_memory_;
-};
 
 class StallTest : public ResourceManagerTest {
   protected:
@@ -138,6 +107,24 @@ TEST_F(StallTest, IsToldForEachAccountWhereSomebodyWaits) {
     EXPECT_EQ(stalls(), Events{"stalled windows, 1 waiting, used 1000 of 1000, 40 s"});
 }
 
+// It keeps its place in the query's line while it waits for the process.
+TEST_F(StallTest, IsNoneOfAnAccountThatHasRoomWhereTheProcessMoves) {
+    auto resources = stalling();
+    const auto query = resources.open_query({.name = "query", .max_memory_mb = 1});
+    auto all_of_query = *query->memory().try_reserve(1_MiB);
+    std::optional<Result<MemoryReservation>> granted_one;
+    async_reserve(query->memory(), 500'000,
+                  asio::bind_executor(io, [&](Result<MemoryReservation> one) { granted_one.emplace(std::move(one)); }));
+    EXPECT_TRUE(all_of_query.try_transfer(resources.account("other")));
+    for (int i = 0; i < 20; ++i) {
+        advance(20s);
+        all_of_query.shrink(10);
+    }
+
+    EXPECT_FALSE(granted_one);
+    EXPECT_EQ(stalls(), Events{});
+}
+
 TEST_F(StallTest, IsToldOfPlacesForQueries) {
     auto resources = stalling();
     const auto query = resources.open_query({.name = "one"});
@@ -149,6 +136,18 @@ TEST_F(StallTest, IsToldOfPlacesForQueries) {
 
     EXPECT_EQ(stalls(), Events{"stalled queries, 1 waiting, used 1 of 1, 40 s"});
     EXPECT_FALSE(is_admitted);
+}
+
+TEST_F(StallTest, IsToldOfConnections) {
+    auto with_timeout = options();
+    with_timeout.stall_timeout = 40s;
+    const ResourceManager resources{io.get_executor(), StreamingConfig{.max_connections = 1}, with_timeout, time};
+    const auto held = resources.connections().try_reserve(1);
+    async_reserve(resources.connections(), 1, asio::bind_executor(io, [](const Result<MemoryReservation>&) {}));
+
+    advance(60s);
+
+    EXPECT_EQ(stalls(), Events{"stalled connections, 1 waiting, used 1 of 1, 40 s"});
 }
 
 TEST_F(StallTest, IsToldThoughItBeganWhileAnotherThreadSaidThatNobodyWaits) {
@@ -197,8 +196,9 @@ TEST_F(StallTest, AreNotLookedForWhenNobodyWaits) {
 
     held->release();
     run();
-
     EXPECT_EQ(granted.size(), 1u);
+    advance(5s); // pressure has fallen by then
+
     EXPECT_TRUE(io.stopped()) << "nothing of it keeps the context running";
     advance(300s);
     EXPECT_EQ(stalls(), Events{});
@@ -220,6 +220,41 @@ TEST_F(StallTest, BeginsAnewWithTheNextOneWhoWaits) {
     EXPECT_EQ(stalls(), Events{});
     advance(25s);
     EXPECT_EQ(stalls().size(), 1u);
+}
+
+TEST_F(StallTest, BeginsAnewWithTheNextOneWhoWaitsThereThoughOthersWaitAllTheTime) {
+    auto resources = stalling();
+    const auto held = resources.allocate_memory("windows", 1_MiB);
+    const auto place = resources.open_query({});
+    asio::cancellation_signal signal;
+    resources.async_admit({}, TimePoint::max(),
+                          asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(io, asio::detached)));
+    ask(resources, "groups", 10);
+    advance(35s);
+    signal.emit(asio::cancellation_type::terminal);
+    advance(10s); // they are looked at meanwhile
+    resources.async_admit({}, TimePoint::max(), asio::bind_executor(io, asio::detached));
+    advance(35s);
+    EXPECT_EQ(stalls().size(), 1u) << "of who waits all the time";
+
+    advance(25s);
+    EXPECT_EQ(stalls().size(), 1u) << "of who came later";
+}
+
+TEST_F(StallTest, LeaveNoAlarmWhenTheirManagerEnds) {
+    std::optional<ResourceManager<NoConnections, ManualTime>> resources;
+    auto options_of_it = options();
+    resources.emplace(io.get_executor(), StreamingConfig{.max_memory_mb = 1}, options_of_it, time);
+    const auto held = resources->allocate_memory("windows", 1_MiB);
+    const auto account = resources->account("groups");
+    async_reserve(account, 10, asio::bind_executor(io, asio::detached));
+    run();
+    ASSERT_GE(time.sleepers(), 1u);
+
+    resources.reset();
+    run();
+
+    EXPECT_EQ(time.sleepers(), 0u);
 }
 
 TEST_F(StallTest, AreNotToldByAManagerThatHasEnded) {

@@ -54,10 +54,32 @@ TEST_F(ResourceManagerTest, AnAllocationIsSplitAndMergedWithoutTouchingTheLimit)
     auto rest = whole->split(2 * mebibyte);
     EXPECT_EQ(rest.bytes(), mebibyte - 1000);
     EXPECT_EQ(whole->bytes(), 0u);
-    whole->merge(std::move(rest));
+    EXPECT_TRUE(whole->merge(std::move(rest)));
     EXPECT_EQ(whole->bytes(), mebibyte - 1000);
     whole->release();
     EXPECT_EQ(resources.get_memory_usage().bytes_used, 0u);
+}
+
+TEST_F(ResourceManagerTest, AllocationsOfOtherNamesOrManagersAreNotMerged) {
+    auto resources = limited(1), others = limited(1);
+    auto batch = *resources.allocate_memory("batch", 1000);
+    auto sends = *resources.allocate_memory("sends", 100);
+    auto elsewhere = *others.allocate_memory("batch", 10);
+
+    for (auto* other : {&sends, &elsewhere}) {
+        const auto merged = batch.merge(std::move(*other));
+        ASSERT_FALSE(merged);
+        EXPECT_EQ(merged.error(), boost::system::errc::invalid_argument);
+        EXPECT_NE(merged.error().message().find("'batch'"), std::string::npos) << merged.error().message();
+    }
+
+    EXPECT_EQ(batch.bytes(), 1000u);
+    EXPECT_EQ(sends.bytes(), 100u);
+    EXPECT_EQ(elsewhere.bytes(), 10u);
+    batch.release();
+    EXPECT_EQ(resources.account("batch").used(), 0u);
+    EXPECT_EQ(resources.account("sends").used(), 100u);
+    EXPECT_TRUE(batch.merge(std::move(batch))) << "it has nothing to give";
 }
 
 TEST_F(ResourceManagerTest, IsMadeFromAnExecutorAndAConfigWithOrWithoutAFactory) {
@@ -156,11 +178,14 @@ TEST_F(ResourceManagerTest, WhereTheLimitFellBelowUseAllIsUsedAndNothingAvailabl
     auto resources = limited(4);
     const auto held = resources.allocate_memory("windows", 2_MiB);
 
-    resources.memory().set_limit(1_MiB);
+    for (const auto limit : {1_MiB, Bytes{0}}) {
+        resources.memory().set_limit(limit);
 
-    EXPECT_EQ(resources.get_memory_usage().percentage, 100.0);
-    EXPECT_EQ(resources.get_memory_stats().available_bytes, 0u);
-    EXPECT_EQ(resources.get_memory_stats().available_mb, 0u);
+        EXPECT_EQ(resources.get_memory_usage().percentage, 100.0) << limit;
+        EXPECT_EQ(resources.get_memory_stats().pressure_percentage, 100.0) << limit;
+        EXPECT_EQ(resources.get_memory_stats().available_bytes, 0u) << limit;
+        EXPECT_EQ(resources.get_memory_stats().available_mb, 0u) << limit;
+    }
 }
 
 TEST_F(ResourceManagerTest, AnAllocationMayOutliveItsManager) {
@@ -171,6 +196,33 @@ TEST_F(ResourceManagerTest, AnAllocationMayOutliveItsManager) {
     }
     EXPECT_EQ(allocation->bytes(), 1000u);
     EXPECT_TRUE(allocation->try_grow(1000));
+}
+
+TEST_F(ResourceManagerTest, AWaitMayOutliveItsManager) {
+    std::optional<Allocation> held;
+    std::optional<QueryScope> query;
+    std::optional<Result<Allocation>> allocation;
+    std::optional<Result<QueryScope>> admitted;
+    {
+        auto resources =
+            manager({.max_memory_mb = 1, .resource_limits = ResourceLimitsConfig{.max_concurrent_queries = 1}});
+        held.emplace(*resources.allocate_memory("a", 1_MiB));
+        query.emplace(*resources.open_query());
+        resources.async_allocate_memory("b", 1000, TimePoint::max(), asio::bind_executor(io, [&](auto result) {
+                                            allocation.emplace(std::move(result));
+                                        }));
+        resources.async_admit({.name = "late"}, TimePoint::max(),
+                              asio::bind_executor(io, [&](auto result) { admitted.emplace(std::move(result)); }));
+    }
+
+    held->release();
+    query.reset();
+    io.poll();
+
+    ASSERT_TRUE(allocation && *allocation && admitted && *admitted);
+    EXPECT_EQ((*allocation)->name(), "b");
+    EXPECT_EQ((*admitted)->state().limit(), 768_KiB);
+    EXPECT_TRUE((*allocation)->try_grow(1000));
 }
 
 TEST_F(ResourceManagerTest, AnAllocationThatIsMovedToItselfKeepsItsBytes) {

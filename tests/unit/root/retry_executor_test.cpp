@@ -8,11 +8,10 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <stdexcept>
 
-#include "support/run_coroutine.hpp"
-#include "velostream/testing/recording_observer.hpp"
-#include "velostream/testing/scripted_operation.hpp"
+#include "retry_executor_fixture.hpp"
 
 namespace velostream {
 namespace {
@@ -20,33 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-const Error network = Errc::connect_failed;
-const Error bad_request = boost::system::errc::make_error_code(boost::system::errc::invalid_argument);
-
-class RetryExecutorTest : public ::testing::Test {
-  protected:
-    using Retry = RetryExecutor<testing::ManualTime>;
-
-    Retry with(const RetryConfig& config, std::optional<std::uint64_t> seed = std::nullopt) {
-        return Retry{config, observer, time, seed};
-    }
-    // When the operation was called, from the start of the test.
-    std::vector<Duration> calls() const {
-        std::vector<Duration> since;
-        for (const auto at : operation.started_at()) since.push_back(at - start);
-        return since;
-    }
-    Result<int> execute(Retry& retry, CallOptions options = {}) {
-        return run(io, time, retry.execute_with_retry(operation, options));
-    }
-
-    asio::io_context io;
-    testing::ManualTime time;
-    const TimePoint start = time.now();
-    std::shared_ptr<testing::RecordingObserver> observer = std::make_shared<testing::RecordingObserver>();
-    testing::ScriptedOperation<int> operation{time};
-};
 
 TEST_F(RetryExecutorTest, IsMadeFromAConfig) {
     RetryExecutor defaults{RetryConfig{}};
@@ -202,7 +174,7 @@ TEST_F(RetryExecutorTest, AnOperationThatTakesTheContextIsConnectedToWhoeverCanc
 
     run(io, time, retry.execute_with_retry(operation.with_context()));
 
-    EXPECT_TRUE(operation.contexts()[0].cancellation_slot().is_connected());
+    EXPECT_TRUE(operation.contexts()[0].caller_slot().is_connected());
 }
 
 // Deadlines
@@ -217,6 +189,7 @@ TEST_F(RetryExecutorTest, EndsNowWithTheLastErrorIfTheNextTryWouldBeTooLate) {
     EXPECT_EQ(result.error().attempts(), 2u);
     EXPECT_EQ(time.now(), start + 100ms) << "did not sleep into certain death";
     EXPECT_EQ(observer->given_up().back().why, "no time before the deadline");
+    EXPECT_EQ(result.error().retry_refused_by(), Errc::deadline_exceeded);
 }
 
 TEST_F(RetryExecutorTest, WokenAfterTheDeadlineItEndsWithTheLastErrorToo) {
@@ -324,11 +297,17 @@ TEST_F(RetryExecutorTest, AValueThatArrivesInSpiteOfTheTimeoutIsReturned) {
     EXPECT_EQ(run(io, time, retry.execute_with_retry(ignores_cancellation)).value(), 7);
 }
 
-TEST_F(RetryExecutorTest, AnOperationThatTakesTheContextIsLeftToBoundItself) {
+TEST_F(RetryExecutorTest, AnOperationThatTakesTheContextAndNotItsSlotIsLeftToBoundItself) {
     auto retry = with({.attempt_timeout = 1s});
-    operation.takes(5s).returns(7);
+    const auto bounds_itself = [this](CallContext& call) -> asio::awaitable<int> {
+        EXPECT_EQ(call.deadline(), start + 1s);
+        const auto executor = co_await asio::this_coro::executor;
+        auto sleep = async_sleep_until(time, executor, start + 5s, asio::use_awaitable);
+        co_await std::move(sleep);
+        co_return 7;
+    };
 
-    const auto result = run(io, time, retry.execute_with_retry(operation.with_context()));
+    const auto result = run(io, time, retry.execute_with_retry(bounds_itself));
 
     EXPECT_EQ(result.value(), 7);
     EXPECT_EQ(time.now(), start + 5s);
@@ -377,7 +356,12 @@ TEST_F(RetryExecutorTest, CountsHowEveryCallEnded) {
     EXPECT_EQ(stats.succeeded_after_retry, 1u);
     EXPECT_EQ(stats.exhausted, 1u);
     EXPECT_EQ(stats.given_up, 2u);
+    EXPECT_EQ(stats.not_retryable, 1u);
+    EXPECT_EQ(stats.no_time, 1u);
+    EXPECT_EQ(stats.no_budget + stats.no_memory + stats.callback_threw, 0u);
     EXPECT_EQ(stats.cancelled, 1u);
+    EXPECT_EQ(stats.calls - stats.succeeded_after_retry - stats.exhausted - stats.given_up - stats.cancelled, 1u)
+        << "those that succeeded at once";
 }
 
 TEST_F(RetryExecutorTest, DoesNotCountACallThatMadeNoTry) {

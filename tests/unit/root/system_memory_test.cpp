@@ -81,6 +81,16 @@ TEST_F(SystemMemoryTest, TakesTheLowerOfHighAndMax) {
     EXPECT_EQ(read_system_memory(files()).cgroup_limit, 512_MiB);
 }
 
+TEST_F(SystemMemoryTest, TakesMaxWhereHighIsAboveIt) {
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "536870912\n");
+    write("cgroup/service/memory.high", "1073741824\n");
+    write("cgroup/service/memory.current", "268435456\n");
+
+    EXPECT_EQ(read_system_memory(files()).cgroup_limit, 512_MiB);
+    EXPECT_EQ(read_system_memory(files()).cgroup_used_fraction, 0.5);
+}
+
 TEST_F(SystemMemoryTest, HeedsTheGroupsAboveItsOwn) {
     write_machine();
     write("proc/self/cgroup", "0::/pod/container\n");
@@ -129,6 +139,51 @@ TEST_F(SystemMemoryTest, ReadsStallsOfTheGroupElseOfTheMachine) {
     EXPECT_EQ(read_system_memory(files()).stalled_fraction, 0.5);
 }
 
+TEST_F(SystemMemoryTest, InsideAContainerTheStallsOfItsRootAreItsOwn) {
+    write("proc/pressure/memory", "some avg10=99.00 avg60=1.00 avg300=0.00 total=1\n");
+    write("proc/self/cgroup", "0::/\n");
+    write("cgroup/memory.pressure", "some avg10=0.00 avg60=1.00 avg300=0.00 total=1\n");
+
+    EXPECT_EQ(read_system_memory(files()).stalled_fraction, 0) << "its neighbours' do not concern it";
+}
+
+TEST_F(SystemMemoryTest, APathThatCannotBeFollowedIsAsGoodAsNone) {
+    write("proc/pressure/memory", "some avg10=12.50 avg60=1.00 avg300=0.00 total=1\n");
+    write("proc/self/cgroup", "0::/loop\n");
+    write("cgroup/memory.max", "1073741824\n");
+    std::filesystem::create_symlink("loop", std::filesystem::path{files().cgroup} / "loop");
+
+    const auto memory = read_system_memory(files());
+
+    EXPECT_EQ(memory.stalled_fraction, 0.125);
+    EXPECT_EQ(memory.cgroup_limit, 1_GiB);
+}
+
+TEST_F(SystemMemoryTest, WhatTheGroupLeavesIsKnownWithoutTheMachine) {
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "1073741824\n");
+    write("cgroup/service/memory.current", "268435456\n");
+
+    EXPECT_EQ(read_system_memory(files()).available(), 768_MiB);
+}
+
+TEST_F(SystemMemoryTest, NoLimitOfVersion1IsNoneAlsoWithoutTheMachine) {
+    write("proc/self/cgroup", "4:memory:/service\n");
+    write("cgroup/memory/service/memory.limit_in_bytes", "9223372036854771712\n");
+
+    EXPECT_FALSE(read_system_memory(files()).cgroup_limit);
+    EXPECT_THROW(max_memory_from_system(0.5, files()), std::runtime_error);
+}
+
+TEST_F(SystemMemoryTest, ANegativeNumberIsNone) {
+    write_machine();
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "1073741824\n");
+    write("cgroup/service/memory.current", "-1\n");
+
+    EXPECT_EQ(read_system_memory(files()).cgroup_used_fraction, 0);
+}
+
 TEST_F(SystemMemoryTest, TakesNothingButAnAverageForStalls) {
     write("proc/pressure/memory", "some total=99 avg60=1.00\n");
 
@@ -142,6 +197,26 @@ TEST_F(SystemMemoryTest, ALimitAsLargeAsTheMachineIsALimit) {
     write("cgroup/service/memory.current", "1073741824\n");
 
     EXPECT_EQ(read_system_memory(files()).cgroup_limit, 8_GiB);
+}
+
+TEST_F(SystemMemoryTest, ALimitAboveTheMachineIsNone) {
+    write_machine();
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "8589934593\n");
+    write("cgroup/service/memory.current", "8589934592\n");
+
+    const auto memory = read_system_memory(files());
+
+    EXPECT_FALSE(memory.cgroup_limit);
+    EXPECT_EQ(memory.cgroup_used_fraction, 0);
+    EXPECT_EQ(memory.available(), 6_GiB);
+}
+
+TEST_F(SystemMemoryTest, AGroupMayHaveAColonInItsName) {
+    write("proc/self/cgroup", "0::/unit:a:b.service\n");
+    write("cgroup/unit:a:b.service/memory.max", "1073741824\n");
+
+    EXPECT_EQ(read_system_memory(files()).cgroup_limit, 1_GiB);
 }
 
 TEST_F(SystemMemoryTest, SurvivesFilesThatAreMissingOrMakeNoSense) {

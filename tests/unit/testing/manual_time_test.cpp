@@ -50,6 +50,17 @@ TEST_F(ManualTimeTest, NeverGoesBack) {
     EXPECT_EQ(time.now(), start + 3s);
 }
 
+TEST_F(ManualTimeTest, GoesNoFurtherThanTheLastMoment) {
+    sleep(start + 1h, "hour");
+    time.run_for(io, Duration::max());
+    EXPECT_EQ(woken, (std::vector<std::string>{"hour"}));
+    EXPECT_EQ(time.now(), TimePoint::max());
+
+    ManualTime other;
+    other.advance(Duration::max());
+    EXPECT_EQ(other.now(), TimePoint::max());
+}
+
 TEST_F(ManualTimeTest, CopiesShowTheSameTimeAndInstancesDoNot) {
     const auto copy = time;
     const ManualTime other{start};

@@ -10,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "velostream/async/context_membership.hpp"
 #include "velostream/async/operation.hpp"
 #include "velostream/base/result.hpp"
+#include "velostream/base/units.hpp"
 #include "velostream/core/memory_account.hpp"
 #include "velostream/kafka/consumed_record.hpp"
 #include "velostream/kafka/detail/stored_handler.hpp"
@@ -28,6 +30,20 @@
 namespace velostream::kafka::detail {
 
 class ConsumerCore;
+class RecordRecovery;
+
+/// Where to be done means more than that the handler has ended: it says whether the next record may start, and is told
+/// of every one that does. All on the loop's executor.
+class RecordGate {
+  public:
+    /// If not, `RecordLoop::serve` is to be called when it may.
+    virtual bool admits(const ConsumedRecord& record) = 0;
+    virtual void on_started(const ConsumedRecord& record) = 0;
+    virtual void on_ended(const ConsumedRecord& record, bool is_done) = 0;
+
+  protected:
+    ~RecordGate() = default;
+};
 
 /// The state of one `for_each`: its workers, those of them that wait for a record, and how it ends. All on the
 /// consumer's executor.
@@ -41,14 +57,16 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     struct Held {
         ConsumedRecord record;
         MemoryReservation memory;
+        std::uint64_t number; // of those that started
     };
 
     struct Worker {
-        StoredHandler<void()> idle; // engaged while it waits for a record
+        StoredHandler<void()> idle; // engaged while it waits for a record, or to handle its own again
         asio::cancellation_signal cancel;
     };
 
-    RecordLoop(std::shared_ptr<ConsumerCore> core, ForEachOptions options);
+    /// Records are done when their handlers say so, or when `gate` does, which must outlive this object.
+    RecordLoop(std::shared_ptr<ConsumerCore> core, ForEachOptions options, RecordGate* gate = nullptr);
     ~RecordLoop();
 
     /// Once, when it has an owner.
@@ -68,7 +86,23 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
             token, this, &worker);
     }
 
+    /// What becomes of a record whose handler has failed.
+    enum class Failed : std::uint8_t {
+        ends_loop,
+        again, ///< it was held, and is to be handled again
+        left,  ///< it was held when the loop ended: whoever reads on gets it
+    };
+    /// Returns when that is certain: a record that is held waits in here for its turn.
+    asio::awaitable<Failed> judge(Worker& worker, std::uint64_t number, Error error, std::size_t tries);
+    /// Whether failures may be anything but the end.
+    bool holds_records() const noexcept { return recovery_ != nullptr; }
+    void on_circuit_ready();
+    /// There is no memory to be told of that.
+    void look_again_soon();
+
     void on_handled(Held& held, const Result<void>& result);
+    /// It was held and is not done.
+    void on_left(Held& held);
     /// What it threw was no handler's: that is a result.
     void on_worker_ended(const std::exception_ptr& thrown);
 
@@ -87,6 +121,8 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     void serve();
     /// No more handlers; `error` is how it ends.
     void end(std::optional<Error> error);
+    /// The same, and handlers in progress are cancelled.
+    void abandon(Error error);
 
     std::vector<std::unique_ptr<Worker>>& workers() noexcept { return workers_; }
     const asio::any_io_executor& executor() const noexcept { return executor_; }
@@ -95,16 +131,30 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     class Member;
     static constexpr std::size_t records_per_turn = 1000;
 
+    template <class Token>
+    auto async_turn(Worker& worker, std::uint64_t number, Token&& token) {
+        return asio::async_initiate<Token, void()>(
+            [](auto handler, RecordLoop* loop, Worker* waiting, std::uint64_t its_number) {
+                waiting->idle.emplace(std::move(handler), loop->executor_);
+                loop->on_turn_wanted(*waiting, its_number);
+            },
+            token, this, &worker, number);
+    }
+    asio::awaitable<void> wait_for(Duration length);
+    void on_turn_wanted(Worker& worker, std::uint64_t number);
     void on_idle(Worker& worker);
-    void start_idle_workers();
-    void serve_end_later();
+    void release(Held& held, bool is_done, std::optional<Error> failure);
+    void start_workers();
+    Worker* next_worker();
+    void start_workers_later();
     void watch_end();
     void complete_end();
-    void cancel();
     void forget_idle_workers() noexcept;
     void destroy_idle_workers() noexcept;
 
     std::shared_ptr<ConsumerCore> core_;
+    RecordGate* gate_;
+    std::unique_ptr<RecordRecovery> recovery_; // where a breaker says how many handlers may run
     asio::any_io_executor executor_;
     ContextMembership membership_;
     MemoryAccount memory_;
@@ -113,15 +163,17 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     std::vector<Worker*> idle_; // any of them may be next: it is the records that have an order
     std::size_t running_ = 0;   // workers whose coroutine has not ended
     std::size_t held_ = 0;      // records in progress
+    std::uint64_t started_ = 0;
     StoredHandler<void(Result<void>)> end_;
     std::optional<Error> error_;
     std::size_t turn_left_ = records_per_turn; // records that may start before others have the thread
     bool is_over_ = false;
     bool is_serving_ = false;
-    bool is_blocked_ = false; // the next record found no memory
+    bool is_blocked_ = false; // the next record found no memory, or the gate shut
 };
 
-std::shared_ptr<RecordLoop> open_record_loop(const std::shared_ptr<ConsumerCore>& core, ForEachOptions options);
+std::shared_ptr<RecordLoop> open_record_loop(const std::shared_ptr<ConsumerCore>& core, ForEachOptions options,
+                                             RecordGate* gate = nullptr);
 
 template <class Handler>
 asio::awaitable<void> run_record_worker(std::shared_ptr<RecordLoop> loop, Handler& handler,
@@ -133,16 +185,32 @@ asio::awaitable<void> run_record_worker(std::shared_ptr<RecordLoop> loop, Handle
             continue;
         }
         Result<void> result;
-        try {
-            auto handled = handler(held->record);
-            if constexpr (std::same_as<decltype(handled), asio::awaitable<void>>)
-                co_await std::move(handled);
-            else
-                result = co_await std::move(handled);
-        } catch (...) {
-            result = Error::from_exception(std::current_exception());
+        auto fate = RecordLoop::Failed::ends_loop;
+        for (std::size_t tries = 0;; ++tries) {
+            try {
+                auto handled = handler(held->record);
+                if constexpr (std::same_as<decltype(handled), asio::awaitable<void>>) {
+                    co_await std::move(handled);
+                    result = Result<void>{};
+                } else {
+                    result = co_await std::move(handled);
+                }
+            } catch (...) {
+                result = Error::from_exception(std::current_exception());
+            }
+            if (result || !loop->holds_records()) break;
+            try {
+                auto judging = loop->judge(worker, held->number, result.error(), tries);
+                fate = co_await std::move(judging);
+            } catch (...) { // cancelled, or no memory to wait: no other try
+                fate = RecordLoop::Failed::ends_loop;
+            }
+            if (fate != RecordLoop::Failed::again) break;
         }
-        loop->on_handled(*held, result);
+        if (fate == RecordLoop::Failed::left)
+            loop->on_left(*held);
+        else
+            loop->on_handled(*held, result);
     }
 }
 

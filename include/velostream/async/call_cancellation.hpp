@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/system/error_code.hpp>
+#include <memory>
+#include <utility>
+
+#include "velostream/async/call_context.hpp"
+#include "velostream/async/lent_slot.hpp"
+#include "velostream/async/shared_deadline.hpp"
+#include "velostream/async/time_source.hpp"
+
+namespace velostream::detail {
+
+/// Rings once on an executor at some time, unless it is disarmed before.
+///
+/// Threads: on its executor, one at a time.
+template <TimeSource Time>
+class CallAlarm {
+  public:
+    using Ring = void (*)(void* whose);
+
+    CallAlarm(Ring ring, void* whose) noexcept : ring_(ring), whose_(whose) {}
+    CallAlarm(const CallAlarm&) = delete;
+    CallAlarm& operator=(const CallAlarm&) = delete;
+    ~CallAlarm() { disarm(); }
+
+    void arm(Time time, const asio::any_io_executor& executor, TimePoint at) {
+        disarm();
+        auto sleep = std::make_shared<Sleep>(*this);
+        auto wake = [sleep](boost::system::error_code code) {
+            auto* const alarm = std::exchange(sleep->alarm, nullptr);
+            if (!alarm) return; // disarmed
+            alarm->sleep_.reset();
+            if (!code) alarm->ring_(alarm->whose_);
+        };
+        time.sleep_until(
+            executor, at,
+            asio::bind_executor(executor, asio::bind_cancellation_slot(sleep->signal.slot(), std::move(wake))));
+        sleep_ = std::move(sleep);
+    }
+    void disarm() noexcept {
+        const auto sleep = std::exchange(sleep_, nullptr);
+        if (!sleep) return;
+        sleep->alarm = nullptr;
+        sleep->signal.emit(asio::cancellation_type::terminal);
+    }
+
+  private:
+    struct Sleep {
+        explicit Sleep(CallAlarm& armed) noexcept : alarm(&armed) {}
+        CallAlarm* alarm; // null once it has rung or is disarmed
+        asio::cancellation_signal signal;
+    };
+
+    const Ring ring_;
+    void* const whose_;
+    std::shared_ptr<Sleep> sleep_;
+};
+
+/// By the machine's clock: all calls of an execution context share one timer.
+template <>
+class CallAlarm<SteadyTime> : private SharedDeadline {
+  public:
+    using Ring = void (*)(void* whose);
+
+    CallAlarm(Ring ring, void* whose) noexcept : SharedDeadline(&on_ring), ring_(ring), whose_(whose) {}
+
+    void arm(const SteadyTime&, const asio::any_io_executor& executor, TimePoint at) {
+        SharedDeadline::arm(executor, at);
+    }
+    using SharedDeadline::disarm;
+
+  private:
+    static void on_ring(SharedDeadline& deadline) {
+        auto& alarm = static_cast<CallAlarm&>(deadline);
+        alarm.ring_(alarm.whose_);
+    }
+
+    const Ring ring_;
+    void* const whose_;
+};
+
+/// What the cancellation slot of a `CallContext` with a deadline is connected to: the caller, and the deadline. Costs
+/// nothing until the operation asks for the slot.
+///
+/// Lifetime: as long as the frame of the call. Either of it and the caller's signal may go first.
+template <TimeSource Time>
+class CallCancellation final : public CallContext::Cancellation {
+  public:
+    CallCancellation(Time time, asio::any_io_executor executor, const asio::cancellation_state& caller,
+                     CoroutineChain& chain)
+        : time_(std::move(time)), executor_(std::move(executor)), caller_(caller), lent_(chain) {}
+    CallCancellation(const CallCancellation&) = delete;
+    CallCancellation& operator=(const CallCancellation&) = delete;
+    ~CallCancellation() { let_go(); }
+
+    asio::cancellation_slot slot(TimePoint deadline) override {
+        // Each time anew: what the operation awaited meanwhile may have taken the caller's slot for itself, or have
+        // taken away the one that it was lent.
+        auto caller = caller_.slot().is_connected() ? caller_.slot() : lent_.slot();
+        if (!forwarder_) caller.emplace<Forwarder>(*this);
+        if (!is_armed_) {
+            alarm_.arm(time_, executor_, deadline);
+            is_armed_ = true;
+        }
+        return signal_.slot();
+    }
+
+    /// The try has ended. True if the deadline cancelled it, before the caller did.
+    bool finish() noexcept {
+        if (std::exchange(is_armed_, false)) alarm_.disarm();
+        let_go();
+        signal_.slot().clear();
+        lent_.take_back();
+        return std::exchange(has_timed_out_, false);
+    }
+
+  private:
+    // In the caller's slot, or the lent one. Asio takes it out when what was awaited has ended; but in the other slot
+    // it leaves what may be gone by the time it would be cancelled.
+    struct Forwarder {
+        explicit Forwarder(CallCancellation& cancellation) noexcept : to(&cancellation) { to->forwarder_ = this; }
+        Forwarder(const Forwarder&) = delete;
+        Forwarder& operator=(const Forwarder&) = delete;
+        ~Forwarder() {
+            if (!to) return;
+            to->forwarder_ = nullptr;
+            to->signal_.slot().clear();
+        }
+        void operator()(asio::cancellation_type kind) const {
+            if (to) to->signal_.emit(kind);
+        }
+
+        CallCancellation* to; // null once the try has ended
+    };
+
+    void let_go() noexcept {
+        if (const auto forwarder = std::exchange(forwarder_, nullptr)) forwarder->to = nullptr;
+    }
+
+    static void expire(void* self) {
+        auto& cancellation = *static_cast<CallCancellation*>(self);
+        cancellation.is_armed_ = false; // and armed again for what the operation awaits next
+        // Also where the caller was first: the operation may not have listened to him.
+        if (cancellation.caller_.cancelled() == asio::cancellation_type::none) cancellation.has_timed_out_ = true;
+        cancellation.signal_.emit(asio::cancellation_type::terminal);
+    }
+
+    const Time time_;
+    const asio::any_io_executor executor_;
+    const asio::cancellation_state caller_;
+    LentSlot lent_; // where nobody can cancel the caller, who has no slot then
+    asio::cancellation_signal signal_;
+    CallAlarm<Time> alarm_{&expire, this};
+    Forwarder* forwarder_ = nullptr; // while it is in the caller's slot and of use
+    bool is_armed_ = false;
+    bool has_timed_out_ = false;
+};
+
+} // namespace velostream::detail

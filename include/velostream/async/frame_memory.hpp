@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <utility>
+
+namespace velostream {
+
+namespace asio = boost::asio;
+
+namespace detail {
+
+/// Memory for coroutine frames, of which each thread keeps what has ended for what begins next.
+///
+/// Asio keeps two frames a thread, of up to 1020 bytes. A call under policies has more at a time than that, together
+/// with those of the operation and of whoever called, so that each call would go to the heap.
+///
+/// Threads: safe, without any lock. Memory may go back on another thread than it came from.
+class FrameMemory {
+  public:
+    static constexpr std::size_t step = 128;           ///< sizes are rounded up to a multiple of this,
+    static constexpr std::size_t largest = 2048;       ///< and what is larger than this is not kept
+    static constexpr std::uint8_t most_of_a_size = 16; ///< that a thread keeps
+
+    /// Throws `std::bad_alloc`.
+    static void* allocate(std::size_t size) {
+        const auto which = index(size);
+        if (which < sizes) [[likely]]
+            if (auto& kept = kept_[which]; kept.first) [[likely]] {
+                --kept.count;
+                return std::exchange(kept.first, kept.first->next);
+            }
+        return ::operator new(rounded(size));
+    }
+    static void deallocate(void* memory, std::size_t size) noexcept {
+        const auto which = index(size);
+        if (which < sizes) [[likely]]
+            if (auto& kept = kept_[which]; kept.count < most_) [[likely]] {
+                ++kept.count;
+                kept.first = new (memory) Free{kept.first};
+                return;
+            }
+        deallocate_otherwise(memory, size);
+    }
+
+  private:
+    struct Free {
+        Free* next;
+    };
+    struct Kept {
+        Free* first;
+        std::uint8_t count;
+    };
+    class Ending;
+
+    static constexpr std::size_t sizes = largest / step;
+    static std::size_t index(std::size_t size) noexcept { return (size - 1) / step; }
+    static std::size_t rounded(std::size_t size) noexcept { return (index(size) + 1) * step; }
+    static void deallocate_otherwise(void* memory, std::size_t size) noexcept;
+
+    // Constant initialisers need no guard.
+    static inline constinit thread_local std::array<Kept, sizes> kept_{};
+    static inline constinit thread_local std::uint8_t most_ = 0; // until the thread has made sure that they go with it
+    static inline constinit thread_local bool has_ended_ = false;
+};
+
+/// The first parameter of a coroutine, which may be a member, whose frame is to come from `FrameMemory`.
+struct OwnFrame {};
+inline constexpr OwnFrame own_frame{};
+
+/// Coroutines that await each other, from the one that was spawned on: what Asio calls a thread, by its entry point.
+using CoroutineChain = asio::detail::awaitable_frame<asio::detail::awaitable_thread_entry_point, asio::any_io_executor>;
+
+/// `co_await this_chain`, in a coroutine with a frame from `FrameMemory`, gives the chain that it is part of.
+struct ThisChain {};
+inline constexpr ThisChain this_chain{};
+
+template <class T>
+class OwnFramePromise : public asio::detail::awaitable_frame<T, asio::any_io_executor> {
+    using Frame = asio::detail::awaitable_frame<T, asio::any_io_executor>;
+
+    // Asio's coroutines know those who wait for them as exactly a `Frame`.
+    template <class U>
+    struct Awaiter {
+        bool await_ready() const noexcept { return awaited.await_ready(); }
+        void await_suspend(std::coroutine_handle<OwnFramePromise> waits) {
+            static_assert(sizeof(OwnFramePromise) == sizeof(Frame) && alignof(OwnFramePromise) == alignof(Frame));
+            awaited.await_suspend(std::coroutine_handle<Frame>::from_promise(waits.promise()));
+        }
+        U await_resume() { return awaited.await_resume(); }
+
+        asio::awaitable<U> awaited;
+    };
+
+  public:
+    static void* operator new(std::size_t size) { return FrameMemory::allocate(size); }
+    static void operator delete(void* memory, std::size_t size) noexcept { FrameMemory::deallocate(memory, size); }
+
+    using Frame::await_transform;
+    auto await_transform(ThisChain) const noexcept {
+        struct Chain {
+            bool await_ready() const noexcept { return true; }
+            void await_suspend(std::coroutine_handle<>) const noexcept {}
+            CoroutineChain& await_resume() const noexcept { return *entry_point; }
+
+            CoroutineChain* entry_point;
+        };
+        return Chain{this->attached_thread_->entry_point()};
+    }
+    template <class U>
+    auto await_transform(asio::awaitable<U, asio::any_io_executor> awaited) const {
+        return Awaiter<U>{Frame::await_transform(std::move(awaited))};
+    }
+};
+
+} // namespace detail
+
+} // namespace velostream
+
+template <class T, class... Parameters>
+struct std::coroutine_traits<boost::asio::awaitable<T>, velostream::detail::OwnFrame, Parameters...> {
+    using promise_type = velostream::detail::OwnFramePromise<T>;
+};
+template <class T, class Object, class... Parameters>
+struct std::coroutine_traits<boost::asio::awaitable<T>, Object, velostream::detail::OwnFrame, Parameters...> {
+    using promise_type = velostream::detail::OwnFramePromise<T>;
+};

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/async/lent_slot.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <memory>
+#include <new>
+
+namespace velostream::detail {
+
+namespace {
+
+// Asio gives a chain its slot when it is spawned, and not later; and what a state points to is made by a slot, in
+// memory that a slot takes. Neither is needed: both are reached by their members, to which no other way leads.
+template <class Of, auto Member>
+struct Reached {
+    friend constexpr auto member(Of) noexcept { return Member; }
+};
+struct OfState {
+    friend constexpr auto member(OfState) noexcept;
+};
+struct OfChain {
+    friend constexpr auto member(OfChain) noexcept;
+};
+template struct Reached<OfState, &asio::cancellation_state::impl_>;
+template struct Reached<OfChain, &CoroutineChain::cancellation_state_>;
+
+template <class Member>
+struct Pointed;
+template <class Class, class Type>
+struct Pointed<Type * Class::*> {
+    using type = Type;
+};
+using StateData = Pointed<decltype(member(OfState{}))>::type;
+
+asio::cancellation_state& state_of(CoroutineChain& chain) noexcept {
+    return chain.*member(OfChain{});
+}
+
+} // namespace
+
+asio::cancellation_slot LentSlot::slot() noexcept {
+    static_assert(sizeof(StateData) <= sizeof(state_) && alignof(StateData) <= alignof(void*));
+    auto& state = state_of(chain_);
+    if (!state.slot().is_connected()) {
+        if (!is_made_) ::new (state_) StateData;
+        is_made_ = true;
+        state.*member(OfState{}) = std::launder(reinterpret_cast<StateData*>(state_));
+    }
+    return state.slot();
+}
+
+void LentSlot::unmake() noexcept {
+    auto& state = state_of(chain_);
+    auto* const made = std::launder(reinterpret_cast<StateData*>(state_));
+    if (state.*member(OfState{}) == made) state = {};
+    is_made_ = false;
+    std::destroy_at(made);
+}
+
+} // namespace velostream::detail

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/async/time_source.hpp"
+
+#include <boost/asio/any_completion_executor.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/consign.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/query.hpp>
+#include <boost/asio/require.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace velostream {
+
+namespace {
+
+// Runs things where they are asked for. A timer ends in a thread that runs its context, and needs nothing else where
+// any of these will do: so its wait takes no memory but its own, and its end none. With an executor of any type Boost
+// 1.81 wants some as it begins, and ends the program where there is none.
+class InPlace {
+  public:
+    explicit InPlace(asio::execution_context& context) noexcept : context_(&context) {}
+
+    asio::execution_context& query(asio::execution::context_t) const noexcept { return *context_; }
+    template <class Function>
+    void execute(Function&& function) const {
+        std::forward<Function>(function)();
+    }
+    friend bool operator==(const InPlace&, const InPlace&) noexcept = default;
+
+  private:
+    asio::execution_context* context_;
+};
+
+using PlainTimer = asio::basic_waitable_timer<asio::steady_timer::clock_type, asio::steady_timer::traits_type, InPlace>;
+
+// Names no executor, so that its timer calls it in place.
+struct Wake {
+    using cancellation_slot_type = asio::cancellation_slot;
+
+    cancellation_slot_type get_cancellation_slot() const noexcept {
+        return asio::get_associated_cancellation_slot(handler);
+    }
+    void operator()(boost::system::error_code code) { std::move(handler)(code); }
+
+    std::unique_ptr<PlainTimer> timer; // until the handler has returned: it may be about to be cancelled
+    SleepHandler handler;
+};
+
+// The context if any thread that runs it will do for what runs on `executor`, else null.
+template <class Any>
+const asio::execution_context* whose_threads_all_do(const Any& executor) noexcept {
+    const auto context_of = []<class Known>(const Known* known) -> const asio::execution_context* {
+        return known ? &asio::query(*known, asio::execution::context) : nullptr;
+    };
+    const auto look = [&]<class Known>(std::type_identity<Known>) {
+        using Tracked =
+            decltype(asio::require(std::declval<const Known&>(), asio::execution::outstanding_work.tracked));
+        const auto* found = context_of(executor.template target<Known>());
+        return found ? found : context_of(executor.template target<Tracked>());
+    };
+    const auto* found = look(std::type_identity<asio::io_context::executor_type>{});
+    return found ? found : look(std::type_identity<asio::thread_pool::executor_type>{});
+}
+
+bool may_end_in_place(const asio::any_io_executor& executor, const SleepHandler& handler) {
+    const auto own = asio::get_associated_executor(handler, asio::any_completion_executor{InPlace{executor.context()}});
+    if (!own) throw std::bad_alloc{}; // there is one, which takes memory to tell
+    const auto* context = whose_threads_all_do(executor);
+    return context && (own.target<InPlace>() || whose_threads_all_do(own) == context);
+}
+
+} // namespace
+
+void SteadyTime::sleep_until(const asio::any_io_executor& executor, TimePoint at, SleepHandler handler) {
+    if (may_end_in_place(executor, handler)) {
+        auto timer = std::make_unique<PlainTimer>(InPlace{executor.context()}, at);
+        auto& armed = *timer; // the handler owns the timer from here on
+        armed.async_wait(Wake{std::move(timer), std::move(handler)});
+    } else {
+        auto timer = std::make_unique<asio::steady_timer>(executor, at);
+        auto& armed = *timer;
+        armed.async_wait(asio::consign(std::move(handler), std::move(timer)));
+    }
+}
+
+} // namespace velostream

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "velostream/base/item_pool.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <set>
+
+namespace velostream {
+namespace {
+
+struct FourAtOnce {
+    template <class T>
+    using Atomic = std::atomic<T>;
+    static constexpr std::size_t items_at_once = 4;
+};
+struct Item {
+    int content = 0;
+    std::atomic<std::uint32_t> next_free{0};
+};
+using Pool = ItemPool<FourAtOnce, Item>;
+
+TEST(ItemPool, EveryItemThatIsTakenHasAnIndexAndAPlaceOfItsOwn) {
+    Pool pool;
+    std::set<std::uint32_t> indices;
+    std::set<const Item*> items;
+
+    for (int count = 0; count < 1000; ++count) {
+        const auto index = pool.take();
+        indices.insert(index);
+        items.insert(&pool[index]);
+    }
+
+    EXPECT_EQ(indices.size(), 1000u);
+    EXPECT_EQ(items.size(), 1000u);
+    EXPECT_FALSE(indices.contains(0)) << "which names none";
+}
+
+TEST(ItemPool, AnItemStaysWhereItIsWhenMoreAreMade) {
+    Pool pool;
+    const auto first = pool.take();
+    const auto* const item = &pool[first];
+
+    for (int count = 0; count < 1000; ++count) pool.take();
+
+    EXPECT_EQ(&pool[first], item);
+}
+
+TEST(ItemPool, WhatCameBackIsTakenAgainTheLatestFirst) {
+    Pool pool;
+    const auto one = pool.take(), two = pool.take(), three = pool.take();
+
+    pool.give_back(one);
+    pool.give_back(three);
+    pool.give_back(two);
+
+    EXPECT_EQ(pool.take(), two);
+    EXPECT_EQ(pool.take(), three);
+    EXPECT_EQ(pool.take(), one);
+    EXPECT_EQ(pool.take(), 4u) << "a new one";
+}
+
+TEST(ItemPool, AnItemThatCameBackIsAsItWasLeft) {
+    Pool pool;
+    const auto index = pool.take();
+    pool[index].content = 7;
+
+    pool.give_back(index);
+
+    EXPECT_EQ(pool[index].content, 7);
+    EXPECT_EQ(pool.take(), index);
+    EXPECT_EQ(pool[index].content, 7);
+}
+
+struct ScarceItem {
+    std::atomic<std::uint32_t> next_free{0};
+    static inline bool is_scarce = false;
+    static void* operator new[](std::size_t size) {
+        if (is_scarce) throw std::bad_alloc{};
+        return ::operator new[](size);
+    }
+    static void operator delete[](void* items) noexcept { ::operator delete[](items); }
+};
+
+TEST(ItemPool, NothingIsLostWhereThereIsNoMemoryForMore) {
+    ItemPool<FourAtOnce, ScarceItem> pool;
+    for (int count = 0; count < 4; ++count) pool.take();
+    ScarceItem::is_scarce = true;
+
+    EXPECT_THROW(pool.take(), std::bad_alloc);
+    EXPECT_THROW(pool.take(), std::bad_alloc);
+    pool.give_back(2);
+    EXPECT_EQ(pool.take(), 2u) << "what is there can be taken";
+
+    ScarceItem::is_scarce = false;
+    EXPECT_EQ(pool.take(), 5u) << "no index was left out";
+}
+
+TEST(IndexWord, TheSameIndexAgainIsAnotherWord) {
+    const auto word = IndexWord::after(0, 5);
+
+    const auto later = IndexWord::after(IndexWord::after(word, 6), 5);
+
+    EXPECT_EQ(IndexWord::index_of(word), 5u);
+    EXPECT_EQ(IndexWord::index_of(later), 5u);
+    EXPECT_NE(word, later);
+}
+
+} // namespace
+} // namespace velostream

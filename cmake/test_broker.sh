@@ -100,6 +100,7 @@ make_certificate() {
         fail "no certificate: $(cat "$folder/keytool.log")"
 }
 
+# Records of tests are as old as they say, so nothing is deleted for its age where the topic does not ask for it.
 # Paths are relative, because a list of folders in Kafka's settings has no way to write a comma or a space at an end.
 configure() { # ID
     mkdir -p "$folder/$1"
@@ -123,6 +124,7 @@ broker.session.timeout.ms=2000
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
 log.cleaner.dedupe.buffer.size=8388608
+log.retention.ms=-1
 CONF
     cat > "$folder/$1/log4j.properties" << CONF
 log4j.rootLogger=WARN, stderr

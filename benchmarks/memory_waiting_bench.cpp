@@ -68,6 +68,21 @@ void one_of_many_accounts(benchmark::State& state, std::size_t count) {
     }
 }
 
+// A reservation refused by a process that so many accounts hold: the refusal names those that hold most.
+void refused_beside_many_accounts(benchmark::State& state, std::size_t count) {
+    const MemoryAccount process{"process", count * size};
+    std::vector<MemoryAccount> accounts;
+    std::vector<MemoryReservation> held;
+    for (std::size_t index = 0; index < count; ++index) {
+        accounts.push_back(process.child("account"));
+        held.push_back(*accounts.back().try_reserve(size));
+    }
+    for (auto _ : counted(state)) {
+        auto reservation = accounts.back().try_reserve(size);
+        if (reservation) state.SkipWithError("not refused");
+    }
+}
+
 // An allocation through a manager under high pressure, which is judged each time, beside so many accounts all of which
 // leave credit at hand.
 void allocation_under_pressure(benchmark::State& state, std::size_t count) {
@@ -130,6 +145,9 @@ void declare(Suite& suite) {
         suite.add(
             "growth/memory_accounts/" + std::to_string(count),
             [count](benchmark::State& state) { one_of_many_accounts(state, count); }, one);
+        suite.add(
+            "growth/memory_refusal/" + std::to_string(count),
+            [count](benchmark::State& state) { refused_beside_many_accounts(state, count); }, one);
         suite.add(
             "growth/allocation_under_pressure/" + std::to_string(count),
             [count](benchmark::State& state) { allocation_under_pressure(state, count); }, one);

@@ -202,7 +202,7 @@ asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry, s
         const auto sent = co_await guarded_.execute(send);
         if (sent) break;
         const auto error = sent.error();
-        if (!passes_with_time(error)) co_return at_line(line, error);
+        if (!worth_waiting_for(error)) co_return at_line(line, error);
         co_await breaker_.async_ready(asio::use_awaitable); // the record is not to blame: hold it
     }
     ++figures_.totals_acknowledged;
@@ -214,7 +214,7 @@ asio::awaitable<Result<void>> Job::bury(const kafka::ConsumedRecord& record, Err
         const auto stored = co_await dead_letters_.send_to_dlq(record, error);
         if (stored) break;
         const auto why = stored.error();
-        if (why != Errc::dead_letter_lost || !passes_with_time(*why.inner()))
+        if (why != Errc::dead_letter_lost || !worth_waiting_for(*why.inner()))
             co_return at_line(line_number_of(record).value_or(0), why);
     }
     ++figures_.dead_letters[reason_of(error)];

@@ -5,20 +5,10 @@
 
 namespace orders {
 
-/// Whether waiting can cure it. What is wrong with the record itself, with credentials or with rights it cannot, nor
-/// what a component calls fatal.
-inline bool passes_with_time(const velostream::Error& error) {
-    using velostream::ErrorType;
-    switch (error.type()) {
-        case ErrorType::network:
-        case ErrorType::timeout:
-        case ErrorType::service_unavailable:
-        case ErrorType::outcome_unknown: // a line or total that was written twice is recognised
-        case ErrorType::resource_exhausted:
-            return !error.blames_record();
-        default:
-            return false;
-    }
+/// Whether to hold the line and try again. A line or total that was written twice is recognised, so an unknown outcome
+/// is worth another try too.
+inline bool worth_waiting_for(const velostream::Error& error) {
+    return error.passes_with_time() || error == velostream::ErrorType::outcome_unknown;
 }
 
 } // namespace orders

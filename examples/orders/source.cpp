@@ -141,7 +141,7 @@ void Source::finish(Slot& slot, const Result<velostream::kafka::Delivery>& sent)
         if (slot.bytes > much_for_a_line)
             slot.record.key = slot.record.value = std::nullopt; // with what they had grown to
         free_.push_back(&slot);
-    } else if (const auto error = sent.error(); passes_with_time(error)) {
+    } else if (const auto error = sent.error(); worth_waiting_for(error)) {
         failed_.push_back(&slot);
     } else {
         fatal_ = at_line(slot.line, error);

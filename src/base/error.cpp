@@ -109,6 +109,19 @@ bool Error::blames_record() const noexcept {
     return type == ErrorType::bad_request || type == ErrorType::unknown;
 }
 
+bool Error::passes_with_time() const noexcept {
+    if (blames_record()) return false;
+    switch (type()) {
+        case ErrorType::network:
+        case ErrorType::timeout:
+        case ErrorType::service_unavailable:
+        case ErrorType::resource_exhausted:
+            return true;
+        default:
+            return false;
+    }
+}
+
 std::string Error::message() const {
     auto text = code_.message();
     if (!detail().empty()) text.append(": ").append(detail());

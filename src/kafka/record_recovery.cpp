@@ -17,19 +17,6 @@ const Error& reason_of(const Error& error) noexcept {
     return is_about_dead_letters && error.inner() != nullptr ? *error.inner() : error;
 }
 
-bool passes_with_time(const Error& error) noexcept {
-    if (error.blames_record()) return false;
-    switch (error.type()) {
-        case ErrorType::network:
-        case ErrorType::timeout:
-        case ErrorType::service_unavailable:
-        case ErrorType::resource_exhausted:
-            return true;
-        default:
-            return false;
-    }
-}
-
 bool admits_calls(CircuitState state) noexcept {
     return !RecoveryRamp::is_shut(state) && state != CircuitState::half_open;
 }
@@ -45,7 +32,7 @@ std::optional<Duration> RecordRecovery::hold(const Error& error, std::size_t tri
     using namespace std::chrono_literals;
     constexpr Duration first_rest = 20ms, longest_rest = 1s;
     const auto& reason = reason_of(error);
-    if (!passes_with_time(reason)) return std::nullopt;
+    if (!reason.passes_with_time()) return std::nullopt;
     --running_;
     ramp_.on_failure();
     const auto state = circuit_.state();

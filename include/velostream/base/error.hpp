@@ -97,6 +97,12 @@ class Error {
     /// `retries_exhausted` answers as its last error.
     bool blames_record() const noexcept;
 
+    /// True if waiting can cure it, so that a record which it does not blame is held and tried again: types `network`,
+    /// `timeout`, `service_unavailable` and `resource_exhausted`. Credentials, rights, cancellation and what is fatal
+    /// do not pass. Of an unknown outcome it is false, since another try may do the same twice: who recognises a
+    /// repetition asks for `ErrorType::outcome_unknown` beside it. `retries_exhausted` answers as its last error.
+    bool passes_with_time() const noexcept;
+
     /// `code().message()`, the detail, the error behind it, the time that the calls took and what refused another try,
     /// as one line: `retries exhausted (connection refused); 4 tries in 4.7 s`.
     std::string message() const;
@@ -104,7 +110,7 @@ class Error {
     Error with_detail(std::string detail) const&;
     Error with_cause(std::exception_ptr cause) const;
     Error with_inner(Error inner) const;
-    /// Overrules `blames_record()`.
+    /// Overrules `blames_record()`; what blames the record does not pass with time.
     Error blaming_record(bool blames) const;
     Error with_attempts(std::uint32_t attempts) const& noexcept { return Error{*this}.with_attempts(attempts); }
     Error with_attempts(std::uint32_t attempts) && noexcept {

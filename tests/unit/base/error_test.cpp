@@ -163,6 +163,32 @@ TEST(Error, AUsersMarkOverrulesTheBlame) {
     EXPECT_FALSE(Error{Errc::operation_failed}.blaming_record(false).blames_record());
 }
 
+TEST(Error, PassesWithTimeWhenAnOutageEndsOrALimitFindsRoom) {
+    using boost::system::errc::make_error_code;
+    for (const Error& error :
+         {Error{make_error_code(boost::system::errc::connection_refused)}, Error{Errc::send_timeout},
+          Error{make_error_code(UserErrc::disk_gone)}, Error{Errc::circuit_open}, Error{Errc::bulkhead_full},
+          Error{Errc::memory_limit_exceeded}, Error{Errc::retries_exhausted}.with_inner(Errc::send_timeout)})
+        EXPECT_TRUE(error.passes_with_time()) << error;
+}
+
+TEST(Error, DoesNotPassWithTimeWhereWaitingCuresNothing) {
+    using boost::system::errc::make_error_code;
+    for (const Error& error : {Error{make_error_code(boost::system::errc::permission_denied)},
+                               Error{Errc::invalid_configuration}, Error{Errc::cancelled}, Error{Errc::producer_closed},
+                               Error{Errc::retries_exhausted}.with_inner(Errc::producer_fenced)})
+        EXPECT_FALSE(error.passes_with_time()) << error;
+    EXPECT_FALSE(Error{Errc::send_outcome_unknown}.passes_with_time()) << "the same could be done twice";
+}
+
+TEST(Error, WhatBlamesTheRecordDoesNotPassWithTime) {
+    for (const Error& error : {Error{make_error_code(UserErrc::typing_mistake)}, Error{Errc::operation_failed},
+                               Error{Errc::group_refused}, Error{Errc::send_timeout}.blaming_record(true),
+                               Error{Errc::retries_exhausted}.with_inner(Errc::operation_failed)})
+        EXPECT_FALSE(error.passes_with_time()) << error;
+    EXPECT_FALSE(Error{Errc::operation_failed}.blaming_record(false).passes_with_time()) << "nobody knows what it is";
+}
+
 TEST(Error, ExhaustedRetriesAnswerAsTheirLastError) {
     const auto exhausted = Error{Errc::retries_exhausted}.with_inner(Error{Errc::send_timeout}).with_attempts(4);
 

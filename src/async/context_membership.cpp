@@ -16,17 +16,23 @@ class ContextMembership::Service : public asio::execution_context::service {
     static inline asio::execution_context::id id;
 
     explicit Service(asio::execution_context& context) : service(context), members_(std::make_shared<Members>()) {}
+    ~Service() override {
+        if (!has_ended_)
+            Service::shutdown(); // made while the context was ending, which shuts down only what was there before
+    }
 
     const std::shared_ptr<Members>& members() const noexcept { return members_; }
 
   private:
     // All of them first leave their queues: a dropped coroutine may hand its turn on, and must find none of them.
     void shutdown() override {
+        has_ended_ = true;
         members_->end([](ContextMember& member) { return member.detach(); },
                       [](ContextMember& member) { member.drop(); });
     }
 
     std::shared_ptr<Members> members_;
+    bool has_ended_ = false;
 };
 
 bool ContextMembership::join(const asio::any_io_executor& executor, std::shared_ptr<ContextMember> member) {

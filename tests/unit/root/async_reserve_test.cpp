@@ -231,6 +231,32 @@ TEST_F(AsyncReserveTest, WaitersOfADestroyedContextMakeWay) {
     EXPECT_TRUE(behind->has_value());
 }
 
+TEST_F(AsyncReserveTest, AWaitThatBeginsWhileItsContextEndsEndsWithIt) {
+    class WaitsAtItsEnd {
+      public:
+        WaitsAtItsEnd(const MemoryAccount& account, asio::io_context& context)
+            : account_(account), executor_(context.get_executor()) {}
+        WaitsAtItsEnd(const WaitsAtItsEnd&) = delete;
+        WaitsAtItsEnd& operator=(const WaitsAtItsEnd&) = delete;
+        ~WaitsAtItsEnd() {
+            async_reserve(account_, 50, asio::bind_executor(executor_, [](const Outcome&) { ADD_FAILURE(); }));
+        }
+
+      private:
+        const MemoryAccount& account_;
+        asio::io_context::executor_type executor_;
+    };
+    auto held = account.try_reserve(100);
+    {
+        asio::io_context other;
+        asio::post(other, [late = std::make_unique<WaitsAtItsEnd>(account, other)] {});
+    }
+
+    ASSERT_FALSE(account.anyone_waits());
+    held->release();
+    EXPECT_EQ(account.used(), 0u);
+}
+
 TEST_F(AsyncReserveTest, ACoroutineThatIsDestroyedWithItsContextGivesBackWhatItHolds) {
     auto held = account.try_reserve(50);
     {

@@ -29,6 +29,7 @@ TEST(WorthWaitingFor, NothingThatWaitingDoesNotCure) {
          {Error{fatal}, Error{wrong_password}, Error{no_rights}, Error{too_large}, Error{Errc::cancelled},
           Error{Errc::operation_failed}, Error{make_error_code(OrderFault::line)},
           Error{Errc::memory_limit_exceeded}.blaming_record(true),
+          Error{Errc::send_outcome_unknown}.blaming_record(true),
           Error{Errc::retries_exhausted}.with_inner(Error{fatal})})
         EXPECT_FALSE(worth_waiting_for(error)) << error.message();
 }

@@ -34,6 +34,15 @@ std::string readable(Duration time) {
     return number(whole_hours) + " h " + number(whole_minutes - whole_hours) + " min";
 }
 
+// Without memory for them the error does without its text and its cause.
+Error described(const Error& error, const char* text, const std::exception_ptr& cause) noexcept {
+    try {
+        return (text ? error.with_detail(text) : error).with_cause(cause);
+    } catch (const std::bad_alloc&) {
+        return error;
+    }
+}
+
 } // namespace
 
 Error::Error(const std::error_code& code) noexcept : code_(boosted(code)) {}
@@ -45,18 +54,18 @@ Error Error::from_exception(std::exception_ptr exception) noexcept {
     } catch (const CarriesError& thrown) {
         // What std::throw_with_nested put behind it is nowhere else.
         const auto* outer = dynamic_cast<const std::nested_exception*>(&thrown);
-        return outer && outer->nested_ptr() && !thrown.error().cause() ? thrown.error().with_cause(exception)
-                                                                       : thrown.error();
+        const bool hides_another = outer && outer->nested_ptr() && !thrown.error().cause();
+        return hides_another ? described(thrown.error(), nullptr, exception) : thrown.error();
     } catch (const boost::system::system_error& thrown) {
-        return Error{thrown.code()}.with_detail(thrown.what()).with_cause(exception);
+        return described(thrown.code(), thrown.what(), exception);
     } catch (const std::system_error& thrown) {
-        return Error{thrown.code()}.with_detail(thrown.what()).with_cause(exception);
+        return described(thrown.code(), thrown.what(), exception);
     } catch (const std::bad_alloc&) {
         return make_error_code(boost::system::errc::not_enough_memory); // a detail or a cause would allocate
     } catch (const std::exception& thrown) {
-        return Error{Errc::operation_failed}.with_detail(thrown.what()).with_cause(exception);
+        return described(Errc::operation_failed, thrown.what(), exception);
     } catch (...) {
-        return Error{Errc::operation_failed}.with_cause(exception);
+        return described(Errc::operation_failed, nullptr, exception);
     }
 }
 

@@ -470,7 +470,7 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
         duties.gate = entry.gate;
         try {
             entry.machine.publish_transitions([&](const BreakerTransition& transition) {
-                const bool opens = transition.to == CircuitState::open;
+                const bool opens = transition.to == CircuitState::open || transition.to == CircuitState::forced_open;
                 if (opens && transition.resets == entry.machine.resets()) entry.opening = transition;
                 if (entry.gate && transition.to != CircuitState::half_open) entry.gate->forget_invitations();
                 shard.news.add(name(), value.first, transition);

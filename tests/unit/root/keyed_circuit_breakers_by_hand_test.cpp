@@ -52,6 +52,18 @@ TEST_F(KeyedBreakersByHandTest, AKeyWithoutAnEntryIsForcedOpenAndStaysSoWhatever
     EXPECT_EQ(breakers.get_stats().keys, 1u);
 }
 
+TEST_F(KeyedBreakersByHandTest, AKeyThatWasForcedOpenSaysSo) {
+    fail(breakers, "b");
+    fail(breakers, "b");
+    EXPECT_TRUE(breakers.force_open("a"));
+    EXPECT_TRUE(breakers.force_open("b"));
+
+    for (const auto* key : {"a", "b"}) {
+        ASSERT_TRUE(breakers.why_open(key)) << key;
+        EXPECT_EQ(breakers.why_open(key)->cause, BreakerCause::manual) << key << ": as of a CircuitBreaker";
+    }
+}
+
 TEST_F(KeyedBreakersByHandTest, ClosedByHandItCostsNothingAgain) {
     EXPECT_TRUE(breakers.force_open("a"));
     breakers.force_close("a");

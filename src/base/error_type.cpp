@@ -58,6 +58,7 @@ ErrorType type_of_errno(int value) noexcept {
         case ECONNABORTED:
         case ENOTCONN:
         case EPIPE:
+        case ESHUTDOWN:
         case ENETDOWN:
         case ENETUNREACH:
         case ENETRESET:

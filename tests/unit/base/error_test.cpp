@@ -54,6 +54,14 @@ TEST(ErrorType, CodesOfErrnoAsioAndThisLibraryAreClassified) {
     EXPECT_EQ(classify(velostream::make_error_code(Errc::send_timeout)), ErrorType::timeout);
 }
 
+TEST(ErrorType, EveryCodeOfABrokenConnectionIsOfTheNetwork) {
+    for (const auto code : {asio::error::broken_pipe, asio::error::connection_aborted, asio::error::connection_refused,
+                            asio::error::connection_reset, asio::error::host_unreachable, asio::error::network_down,
+                            asio::error::network_reset, asio::error::network_unreachable, asio::error::not_connected,
+                            asio::error::shut_down})
+        EXPECT_EQ(Error{code}.type(), ErrorType::network) << Error{code};
+}
+
 TEST(ErrorType, RefusalsByThisProcessAreResourceExhaustedAndNeverServiceUnavailable) {
     for (const auto code : {Errc::circuit_open, Errc::bulkhead_full, Errc::rate_limited, Errc::memory_limit_exceeded,
                             Errc::pool_exhausted, Errc::pool_timeout, Errc::admission_refused, Errc::budget_exhausted})

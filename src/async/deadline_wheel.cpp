@@ -6,6 +6,16 @@
 
 namespace velostream {
 
+namespace {
+
+// The clock may end within the last tick, before that has ended.
+TimePoint end_of_ticks(TimePoint origin, Duration tick, std::uint64_t count) noexcept {
+    const auto most = static_cast<std::uint64_t>(Duration::max() / tick);
+    return saturating_add(origin, count > most ? Duration::max() : tick * static_cast<Duration::rep>(count));
+}
+
+} // namespace
+
 DeadlineWheel::DeadlineWheel(TimePoint now, Duration tick) noexcept : origin_(now), tick_(tick) {}
 
 DeadlineWheel::~DeadlineWheel() {
@@ -89,7 +99,8 @@ void DeadlineWheel::advance_to(std::uint64_t tick) noexcept {
 }
 
 void DeadlineWheel::expire(TimePoint now) {
-    const auto target = now <= origin_ ? 0 : static_cast<std::uint64_t>((now - origin_) / tick_);
+    auto target = now <= origin_ ? 0 : static_cast<std::uint64_t>((now - origin_) / tick_);
+    if (now == TimePoint::max()) target = std::max(tick_at(now), now_ + 1); // no tick ends after it
     auto& due = lists_[due_place];
     for (;;) {
         while (due.next != &due) {
@@ -107,10 +118,10 @@ void DeadlineWheel::expire(TimePoint now) {
 }
 
 std::optional<TimePoint> DeadlineWheel::next_wake() const noexcept {
-    if (lists_[due_place].next != &lists_[due_place]) return origin_ + tick_ * static_cast<std::int64_t>(now_);
+    if (lists_[due_place].next != &lists_[due_place]) return end_of_ticks(origin_, tick_, now_);
     const auto next = next_occupied();
     if (!next) return std::nullopt;
-    return origin_ + tick_ * static_cast<std::int64_t>(*next);
+    return end_of_ticks(origin_, tick_, *next);
 }
 
 } // namespace velostream

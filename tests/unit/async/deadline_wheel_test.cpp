@@ -134,6 +134,22 @@ TEST(DeadlineWheel, TheLastMomentThereIsFitsWhateverTheTick) {
     EXPECT_TRUE(wheel.next_wake());
 }
 
+TEST(DeadlineWheel, ADeadlineInTheClocksLastTickExpiresWhenTheClockEnds) {
+    DeadlineWheel wheel{t0};
+    Probe probe;
+    wheel.arm(probe, TimePoint::max() - 1ns);
+
+    wheel.expire(TimePoint::max() - 2ns);
+    EXPECT_EQ(wheel.next_wake(), TimePoint::max());
+    EXPECT_EQ(probe.calls, 0);
+    wheel.expire(TimePoint::max());
+    EXPECT_EQ(probe.calls, 1);
+
+    wheel.arm(probe, TimePoint::max()); // as late as can be
+    wheel.expire(TimePoint::max());
+    EXPECT_EQ(probe.calls, 2);
+}
+
 TEST(DeadlineWheel, WhileOthersAreDueTheNextWakeIsNow) {
     struct Asking : Deadline {
         explicit Asking(DeadlineWheel& its_wheel)

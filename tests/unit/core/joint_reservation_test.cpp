@@ -254,6 +254,28 @@ TEST_F(JointWaitingTest, CountsAllItsPartsWhereItOvertakes) {
     MemoryWaiter::leave(large);
 }
 
+TEST_F(JointWaitingTest, CountsAsMuchAsItHasWhereItHasOvertaken) {
+    all.set_overtaking({.most = 10, .most_bytes = 10});
+    const auto rest = all.try_reserve(110);
+    const auto large = wait_for(all, 100);
+
+    const auto joint = wait_for({{b, 3}, {all, 4}});
+    EXPECT_EQ(joint->granted.size(), 2u);
+    const auto four = wait_for(all, 4), three = wait_for(all, 3);
+
+    EXPECT_FALSE(four->is_granted) << "7 have passed, and 3 more may";
+    EXPECT_TRUE(three->is_granted);
+    MemoryWaiter::leave(four);
+    MemoryWaiter::leave(large);
+}
+
+TEST_F(JointWaitingTest, ThatHasNotBeenRefusedYetHasNoReasonToTell) {
+    JointWaiter::leave(wait_for({{a, 20}, {b, 20}})); // its memory is used again
+    const Joint waiter{JointDemand{{{b, 20}, {a, 20}}}};
+
+    EXPECT_FALSE(waiter.why_waiting());
+}
+
 TEST_F(JointWaitingTest, SaysWhereItWaitsNowAndNotWhereItBegan) {
     const auto waiter = wait_for({{a, 20}, {b, 20}});
     EXPECT_EQ(waiter->why_waiting()->detail(),

@@ -167,6 +167,21 @@ TEST(MemoryWaiterLines, WhoIsServedInHisTurnHasOvertakenNobody) {
     EXPECT_TRUE(ask(other, 5)->is_granted()) << "the first who overtakes";
 }
 
+TEST(MemoryWaiterLines, WhoComesAfterOneThatWasOvertakenMayBeOvertakenAsOften) {
+    for (const Overtaking allowed :
+         {Overtaking{.most = 1, .most_bytes = 100}, Overtaking{.most = 9, .most_bytes = 5}}) {
+        const MemoryAccount account{"process", 100};
+        account.set_overtaking(allowed);
+        const auto held = account.try_reserve(90);
+        for (int round = 0; round < 3; ++round) { // the memory of who has gone is used again
+            auto large = ask(account, 80), small = ask(account, 5);
+            EXPECT_TRUE(small->is_granted()) << "round " << round;
+            small.reset();
+            EXPECT_TRUE(MemoryWaiter::leave(large));
+        }
+    }
+}
+
 // The level above is what it lacks at first; nothing moves at its own afterwards.
 TEST(MemoryWaiterLines, WhoMayOvertakeIsGrantedWhenThereIsRoomAbove) {
     const MemoryAccount process{"process", 100};

@@ -86,8 +86,11 @@ class LargestHolders {
         intro_ = "; largest seen of " + std::to_string(accounts) + " accounts: ";
         std::array<Node*, 3> remembered{};
         for (std::size_t index = 0; index < remembered.size(); ++index) {
-            remembered[index] = level_.largest_seen[index].load(std::memory_order_acquire);
-            if (remembered[index]) look_at(*remembered[index]);
+            auto* const node = level_.largest_seen[index].load(std::memory_order_acquire);
+            // Two calls at once may have left one of them twice.
+            if (node == nullptr || std::ranges::find(remembered, node) != remembered.end()) continue;
+            remembered[index] = node;
+            look_at(*node);
         }
         level_.tree.registry().for_some_live(level_.looked_up_to, most_accounts, [&](Node& node) {
             if (std::ranges::find(remembered, &node) == remembered.end()) look_at(node); // counted already
@@ -95,6 +98,7 @@ class LargestHolders {
         for (std::size_t index = 0; index < largest_.size(); ++index)
             level_.largest_seen[index].store(const_cast<Node*>(largest_[index].account.get()),
                                              std::memory_order_release);
+        insert({ended_, {}, "accounts that ended"});
         const auto granted = std::min(before, level_.granted());
         not_seen_ = granted - std::min(granted, below_);
     }
@@ -110,13 +114,9 @@ class LargestHolders {
         }
         if (units <= largest_.back().units) return;
         KeptNode kept{node};
-        if (kept.get() == nullptr || node.parent.load() != &level_ || is_named(node)) return;
+        if (kept.get() == nullptr || node.parent.load() != &level_) return;
         // Several accounts may have come and gone at this place while it was counted; this one stays from here on.
         insert({std::min(units, node.granted()), std::move(kept)});
-    }
-
-    bool is_named(const Node& node) const noexcept {
-        return std::ranges::any_of(largest_, [&node](const Holder& holder) { return holder.account.get() == &node; });
     }
 
     void insert(Holder holder) {

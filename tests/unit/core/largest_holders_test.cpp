@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who a refusal names.
+#include "core/largest_holders.hpp"
+
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -130,6 +132,42 @@ TEST(LargestHolders, TheLevelItselfIsNamedAmongThousandsThatHoldLittle) {
                   std::string::npos)
             << text;
     }
+}
+
+// Two refusals at once may leave an account in two of the places where a level remembers who held most.
+TEST(LargestHolders, OneThatIsRememberedTwiceCountsOnce) {
+    using Tree = BudgetTree<MachineAtomics>;
+    auto& process = Tree::make("process", 1'000'000);
+    auto& large = Tree::make_child(process, "large", unlimited_units);
+    std::vector<Tree::Node*> small;
+    for (int count = 0; count < 5'000; ++count) small.push_back(&Tree::make_child(process, "small", unlimited_units));
+    ASSERT_TRUE(Tree::take({.node = &large, .units = 600'000}).granted());
+    ASSERT_TRUE(Tree::take({.node = &process, .units = 300'000}).granted());
+    process.largest_seen[0] = process.largest_seen[1] = &large;
+
+    const auto text = largest_holders(process, process);
+
+    EXPECT_EQ(text, "; largest seen of 5002 accounts: large 600000, process itself and accounts not looked at 300000");
+    Tree::give(large.shard(0), 600'000);
+    Tree::give(process.shard(0), 300'000);
+    for (auto* const node : small) Tree::drop_owner(node);
+    Tree::drop_owner(&large);
+    Tree::drop_owner(&process);
+}
+
+TEST(LargestHolders, WhatOutlivesItsAccountIsNamedAmongThousandsToo) {
+    const MemoryAccount process{"process", 10'000};
+    std::vector<Held> held;
+    for (int count = 0; count < 5'000; ++count) held.push_back(hold(process.child("small"), 1));
+    auto account = std::optional{process.child("query")};
+    const auto outlives = account->try_reserve(10'000 - process.used());
+    account.reset();
+
+    std::string text; // each looks at some of them
+    for (int refusal = 0; refusal < 3 && text.find("accounts that ended 5000") == std::string::npos; ++refusal)
+        text = refusal_of(process);
+
+    EXPECT_NE(text.find("accounts: accounts that ended 5000, small 1, small 1"), std::string::npos) << text;
 }
 
 TEST(LargestHolders, WhatOutlivesItsAccountIsNamedTogether) {

@@ -120,6 +120,19 @@ TEST(StreamObserver, PrintsEachEventAsOneLine) {
         "velostream: dead letters: topic failed-records has retention.ms 2000, not 1000\n");
 }
 
+TEST(StreamObserver, SaysHowLongRetriesTookWhereThatIsKnown) {
+    std::ostringstream out;
+    StreamObserver observer{out};
+    const Error error{Errc::send_timeout};
+
+    observer.on_retry_given_up({.attempts = 4, .why = "exhausted", .error = error, .elapsed = 4700ms});
+    observer.on_retry_given_up({.attempts = 1, .why = "not retryable", .error = error});
+
+    EXPECT_EQ(out.str(),
+              "velostream: retry: given up after 4 attempts in 4700 ms (exhausted): send timed out\n"
+              "velostream: retry: given up after 1 attempts (not retryable): send timed out\n");
+}
+
 TEST(StreamObserver, RoundsAWaitUpSoThatNoTryComesTooEarly) {
     std::ostringstream out;
     StreamObserver observer{out};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "velostream/record_processor.hpp"
 
+#include <chrono>
 #include <stdexcept>
 
 namespace velostream::detail {
@@ -21,6 +22,15 @@ Reprocess waiting_here(Reprocess mode) {
 
 Error last_error(const Error& error) {
     return error == Errc::retries_exhausted && error.inner() ? error.inner()->with_attempts(error.attempts()) : error;
+}
+
+FailureDetails failure_of(const Error& error) {
+    using std::chrono::milliseconds;
+    FailureDetails failure;
+    if (!error.elapsed_longer()) return failure; // one try: when it failed is the time of dead-lettering
+    failure.last_failure = std::chrono::floor<milliseconds>(std::chrono::system_clock::now());
+    failure.first_failure = *failure.last_failure - std::chrono::floor<milliseconds>(*error.elapsed());
+    return failure;
 }
 
 } // namespace velostream::detail

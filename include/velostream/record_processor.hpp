@@ -34,10 +34,14 @@ std::optional<std::string> lane_of(const RecordView& record, Reprocess mode);
 Reprocess waiting_here(Reprocess mode);
 /// The last error of all tries.
 Error last_error(const Error& error);
+/// When the first and the last of several tries failed: an executor that does not know when they began counts the time
+/// from the first failure.
+FailureDetails failure_of(const Error& error);
 
 } // namespace detail
 
-/// Processes records, tries again those that failed, and makes dead letters of those that keep failing:
+/// Processes records, tries again those that failed, and makes dead letters of those that keep failing, which say how
+/// often they were tried, and when the first and the last try failed:
 ///
 ///     RecordProcessor processor{dead_letters, {.mode = Reprocess::parked}};
 ///     auto handler = [&](const kafka::ConsumedRecord& record) {
@@ -100,7 +104,8 @@ class RecordProcessor {
             co_return ProcessedRecord{};
         }
         if (is_cancelled()) co_return Error{Errc::cancelled};
-        auto sending = dead_letters_.send_to_dlq(record, detail::last_error(processed.error()));
+        const auto error = processed.error();
+        auto sending = dead_letters_.send_to_dlq(record, detail::last_error(error), detail::failure_of(error));
         const auto sent = co_await std::move(sending);
         if (!sent) co_return sent.error();
         co_return ProcessedRecord{.dead_letter = *sent};

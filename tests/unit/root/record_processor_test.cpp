@@ -5,8 +5,10 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <map>
 #include <stdexcept>
+#include <string>
 
 #include "dead_letter_queue_fixture.hpp"
 
@@ -113,6 +115,41 @@ TEST_F(RecordProcessorTest, WhatKeepsFailingIsADeadLetterOfItsLastErrorWithAllTr
     EXPECT_EQ(sink.letters()[0].header("x-dlq-attempts"), "3");
     EXPECT_EQ(sink.letters()[0].header("x-dlq-error-type"), "timeout");
     EXPECT_EQ(sink.letters()[0].value, "a");
+}
+
+TEST_F(RecordProcessorTest, ADeadLetterSaysWhenTheFirstTryFailedAndWhenTheLast) {
+    const auto time_in = [this](const char* name) {
+        return std::chrono::milliseconds{std::stoll(sink.letters().back().header(name).value())};
+    };
+    const auto before = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    process("k", "a", 99, timeout);
+    pass(10s);
+    pass(10s);
+
+    ASSERT_EQ(sink.letters().size(), 1u);
+    const auto last = time_in("x-dlq-last-failure-ms");
+    EXPECT_GE(last, before.time_since_epoch());
+    EXPECT_EQ(last - time_in("x-dlq-first-failure-ms"), 20s);
+
+    process("l", "b", 99, bad_record);
+    ASSERT_EQ(sink.letters().size(), 2u);
+    EXPECT_EQ(time_in("x-dlq-first-failure-ms"), time_in("x-dlq-last-failure-ms")) << "one try";
+}
+
+TEST_F(RecordProcessorTest, WhereALaterTryFailsForGoodTheFirstFailureIsSaidToo) {
+    int tries = 0;
+    const RecordView view{.topic = "orders", .partition = 3, .offset = 1};
+    auto operation = [&]() -> asio::awaitable<Result<void>> { co_return ++tries == 1 ? timeout : bad_record; };
+    asio::co_spawn(io, processor().process(view, operation), [](std::exception_ptr, const Processed&) {});
+    run();
+    pass(10s);
+
+    ASSERT_EQ(sink.letters().size(), 1u);
+    const auto letter = sink.letters().back();
+    EXPECT_EQ(letter.header("x-dlq-attempts"), "2");
+    EXPECT_EQ(std::stoll(letter.header("x-dlq-last-failure-ms").value()) -
+                  std::stoll(letter.header("x-dlq-first-failure-ms").value()),
+              10'000);
 }
 
 TEST_F(RecordProcessorTest, WhatNoOtherTryCanMendHasNone) {

@@ -71,9 +71,9 @@ class Consumer {
     void done(const ConsumedRecord& record);
 
     /// Calls `handler(record)` for every record, with up to `options.max_in_flight` of them in progress: a coroutine
-    /// `awaitable<Result<void>>` or `awaitable<void>` for a `const ConsumedRecord&`. Handlers of one partition start in
-    /// its order: what a handler does before it first waits is done in order. Success makes the record done. The
-    /// first failure (other than those that `options.gate` waits out) ends the loop: no more handlers start, those in
+    /// `awaitable<void>`, or of any `Result`, for a `const ConsumedRecord&`. Handlers of one partition start in its
+    /// order: what a handler does before it first waits is done in order. Success makes the record done. The first
+    /// failure (other than those that `options.gate` waits out) ends the loop: no more handlers start, those in
     /// progress end, and the failed record is not done.
     /// Ends with success after `stop` or `close`, when the handlers in progress have ended.
     ///

@@ -112,7 +112,7 @@ class ExactlyOnceProcessor {
     ~ExactlyOnceProcessor();
 
     /// Calls `handler(record, transaction)` for every record, with up to `options.max_in_flight` of them in progress: a
-    /// coroutine `awaitable<Result<void>>` or `awaitable<void>`. Handlers of one partition start in its order. When a
+    /// coroutine `awaitable<void>`, or of any `Result`. Handlers of one partition start in its order. When a
     /// transaction is full or due, no more start; when those in progress have ended well, it is committed, and the next
     /// one begins. Ends with success after `stop` or `close`, when what was in progress is committed.
     ///

@@ -52,11 +52,20 @@ struct ForEachOptions {
     CircuitGate gate{};
 };
 
-/// `(const ConsumedRecord&) -> awaitable<Result<void>>`, or `awaitable<void>`.
+namespace detail {
+
+template <class Returned>
+inline constexpr bool ends_record = false;
+template <>
+inline constexpr bool ends_record<asio::awaitable<void>> = true;
+template <class Value>
+inline constexpr bool ends_record<asio::awaitable<Result<Value>>> = true;
+
+} // namespace detail
+
+/// `(const ConsumedRecord&) -> awaitable<void>`, or of any `Result`, whose value nobody asks for.
 template <class Handler>
-concept RecordHandler =
-    std::move_constructible<Handler> && std::invocable<Handler&, const ConsumedRecord&> &&
-    (std::same_as<std::invoke_result_t<Handler&, const ConsumedRecord&>, asio::awaitable<Result<void>>> ||
-     std::same_as<std::invoke_result_t<Handler&, const ConsumedRecord&>, asio::awaitable<void>>);
+concept RecordHandler = std::move_constructible<Handler> && std::invocable<Handler&, const ConsumedRecord&> &&
+                        detail::ends_record<std::invoke_result_t<Handler&, const ConsumedRecord&>>;
 
 } // namespace velostream::kafka

@@ -17,12 +17,11 @@ namespace velostream::kafka {
 
 class Transaction;
 
-/// `(const ConsumedRecord&, Transaction&) -> awaitable<Result<void>>`, or `awaitable<void>`.
+/// `(const ConsumedRecord&, Transaction&) -> awaitable<void>`, or of any `Result`, whose value nobody asks for.
 template <class Handler>
 concept TransactionalHandler =
     std::move_constructible<Handler> && std::invocable<Handler&, const ConsumedRecord&, Transaction&> &&
-    (std::same_as<std::invoke_result_t<Handler&, const ConsumedRecord&, Transaction&>, asio::awaitable<Result<void>>> ||
-     std::same_as<std::invoke_result_t<Handler&, const ConsumedRecord&, Transaction&>, asio::awaitable<void>>);
+    detail::ends_record<std::invoke_result_t<Handler&, const ConsumedRecord&, Transaction&>>;
 
 namespace detail {
 

@@ -13,6 +13,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -234,7 +235,8 @@ class DeadLetterQueue {
     ///                 delivery's): no delivery succeeded;
     ///                 Errc::invalid_configuration: the record was read from the dead letter topic itself, where it
     ///                 would go round for ever;
-    ///                 Errc::memory_limit_exceeded: the account lacks room for it now; hold the record and try again;
+    ///                 Errc::memory_limit_exceeded: the account lacks room for it now, or that of the circuit for one
+    ///                 who waits; hold the record and try again;
     ///                 Errc::cancelled.
     /// Cancellation:   whatever kinds reach the coroutine, at any point; leaves nothing behind. A delivery that had
     ///                 begun may still arrive.
@@ -293,10 +295,10 @@ class DeadLetterQueue {
         InFlight in_flight{counts_};
         if (const auto held = why_held(error)) {
             auto holding = hold(*held);
-            const bool was_cancelled = !co_await std::move(holding);
-            if (was_cancelled) co_return Error{Errc::cancelled};
+            const auto interrupted = co_await std::move(holding);
+            if (interrupted == Errc::cancelled) co_return interrupted;
             in_flight.on_refused();
-            co_return detail::not_to_blame(error);
+            co_return interrupted.code() ? interrupted : detail::not_to_blame(error);
         }
         const auto made = letter_of(record, error, failure, trace);
         if (!made) {
@@ -378,18 +380,22 @@ class DeadLetterQueue {
         return Standstill{hold->until};
     }
 
-    // False if it was cancelled.
-    asio::awaitable<bool> hold(Standstill held) {
+    // Why it did not wait until then: `cancelled`, or no memory to wait.
+    asio::awaitable<Error> hold(Standstill held) {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         if (held.until) {
             const auto executor = co_await asio::this_coro::executor;
             auto sleeping = async_sleep_until(time_, executor, *held.until, asio::as_tuple(asio::use_awaitable));
             co_await std::move(sleeping);
         } else {
-            auto waiting = options_.circuit->until_ready();
-            co_await std::move(waiting);
+            try {
+                auto waiting = options_.circuit->until_ready();
+                co_await std::move(waiting);
+            } catch (const std::bad_alloc&) {
+                co_return Error::from_exception(std::current_exception());
+            }
         }
-        co_return cancellation.cancelled() == asio::cancellation_type::none;
+        co_return cancellation.cancelled() == asio::cancellation_type::none ? Error{} : Error{Errc::cancelled};
     }
 
     // Waits for room there as long as a delivery may take.

@@ -102,6 +102,24 @@ TEST_F(DeadLetterFloodTest, WhileTheCircuitIsOpenNothingThatIsNotBadIsTaken) {
     EXPECT_EQ(floods->events, std::vector<std::string>{});
 }
 
+TEST_F(DeadLetterFloodTest, WhereTheCircuitHasNoRoomForOneWhoWaitsTheRecordIsToBeHeld) {
+    const MemoryAccount account{"breakers", 1024 * 1024};
+    CircuitBreaker<ManualTime> breaker{"database", {}, nullptr, time, {}, account};
+    circuit = breaker;
+    breaker.force_open();
+    auto all = account.try_reserve(account.available());
+    const auto full = account.used();
+
+    const auto& refused = fail(timeout);
+
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->error(), Errc::memory_limit_exceeded);
+    EXPECT_EQ(guarded().get_stats().in_flight, 0u);
+    EXPECT_EQ(account.used(), full);
+    all->release();
+    EXPECT_FALSE(fail(timeout)) << "now it waits";
+}
+
 TEST_F(DeadLetterFloodTest, AHeldCallCanBeCancelled) {
     CircuitBreaker<ManualTime> breaker{"database", {}, nullptr, time};
     for (const bool by_circuit : {false, true}) {

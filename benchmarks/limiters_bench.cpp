@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "support/allocations.hpp"
@@ -122,9 +123,8 @@ void hand_over(benchmark::State& state, std::optional<Duration> max_wait) {
     }
 }
 
-// The same with a line of a thousand before it.
-void hand_over_in_a_long_line(benchmark::State& state, std::optional<Duration> max_wait) {
-    constexpr std::size_t length = 1000;
+// The same with a line of so many before it, all in one context.
+void hand_over_in_a_line(benchmark::State& state, std::size_t length, std::optional<Duration> max_wait) {
     asio::io_context context{1};
     Bulkhead bulkhead{BulkheadConfig{.max_concurrent = 1, .max_waiting = length + 1, .max_wait = max_wait}};
     auto held = *bulkhead.try_acquire();
@@ -138,6 +138,10 @@ void hand_over_in_a_long_line(benchmark::State& state, std::optional<Duration> m
         held.give_back();
         context.poll();
     }
+}
+
+void hand_over_in_a_long_line(benchmark::State& state, std::optional<Duration> max_wait) {
+    hand_over_in_a_line(state, 1000, max_wait);
 }
 
 // What a hand-over cannot do without: a handler goes to its executor and runs.
@@ -169,9 +173,8 @@ void rate_limiter_refuse(benchmark::State& state) {
     }
 }
 
-// Joins a line of a thousand and leaves it again with its cancellation.
-void rate_limiter_wait_and_cancel(benchmark::State& state) {
-    constexpr std::size_t length = 1000;
+// Joins a line of so many in one context, and leaves it again with its cancellation.
+void rate_limiter_wait_and_cancel(benchmark::State& state, std::size_t length) {
     asio::io_context context{1};
     RateLimiter limiter{RateLimiterConfig{.permits = 1, .period = 1h, .max_waiting = length + 1}};
     benchmark::DoNotOptimize(limiter.try_acquire());
@@ -215,7 +218,16 @@ void declare(Suite& suite) {
     suite.add("floor/clock", clock);
     suite.add("rate_limiter/try_acquire", rate_limiter_try_acquire);
     suite.add("rate_limiter/refuse", rate_limiter_refuse);
-    suite.add("rate_limiter/wait_and_cancel", rate_limiter_wait_and_cancel, {.threads = {1}});
+    const auto wait_and_cancel = [](std::size_t length) {
+        return [length](benchmark::State& state) { rate_limiter_wait_and_cancel(state, length); };
+    };
+    suite.add("rate_limiter/wait_and_cancel", wait_and_cancel(1000), {.threads = {1}});
+    // All who wait in one context share one alarm, whatever their deadlines.
+    for (const std::size_t length : {1U, 1'000U, 100'000U}) {
+        suite.add("growth/bulkhead_waiters/" + std::to_string(length),
+                  [length](benchmark::State& state) { hand_over_in_a_line(state, length, 1h); }, {.threads = {1}});
+        suite.add("growth/rate_limiter_waiters/" + std::to_string(length), wait_and_cancel(length), {.threads = {1}});
+    }
 }
 
 } // namespace velostream::bench

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a circuit breaker costs a call: the permit and the outcome of one that is closed, the refusal of one that is
-// open.
+// open; and who waits for that one.
 #include <benchmark/benchmark.h>
 
 #include <array>
 #include <atomic>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <string>
 
 #include "support/allocations.hpp"
 #include "support/floors.hpp"
@@ -145,6 +151,21 @@ void reject_open(benchmark::State& state) {
     }
 }
 
+// Who comes to an open circuit for which so many wait already, in one context, and leaves with its cancellation.
+void ready_and_cancel(benchmark::State& state, std::size_t waiting) {
+    asio::io_context context{1};
+    CircuitBreaker breaker{CircuitBreakerConfig{.failure_threshold = 1, .timeout = 1h}};
+    breaker.try_acquire()->failure(Errc::connect_failed);
+    const auto told = [](boost::system::error_code) {};
+    for (std::size_t i = 0; i < waiting; ++i) breaker.async_ready(asio::bind_executor(context, told));
+    asio::cancellation_signal cancel;
+    for (auto _ : counted(state)) {
+        breaker.async_ready(asio::bind_executor(context, asio::bind_cancellation_slot(cancel.slot(), told)));
+        cancel.emit(asio::cancellation_type::terminal);
+        context.poll();
+    }
+}
+
 } // namespace
 
 void declare(Suite& suite) {
@@ -159,6 +180,10 @@ void declare(Suite& suite) {
     suite.add("breaker/permit_record_time_window_failing", permit_record_time_window_failing);
     suite.add("floor/atomic_load", floors::atomic_load);
     suite.add("breaker/reject_open", reject_open);
+    for (const std::size_t waiting : {1U, 1'000U, 100'000U}) {
+        suite.add("growth/circuit_waiters/" + std::to_string(waiting),
+                  [waiting](benchmark::State& state) { ready_and_cancel(state, waiting); }, {.threads = {1}});
+    }
 }
 
 } // namespace velostream::bench

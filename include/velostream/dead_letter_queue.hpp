@@ -248,7 +248,7 @@ class DeadLetterQueue {
         using Held = std::conditional_t<std::is_lvalue_reference_v<Record>, const Plain&, Plain>;
         if (!takes(config_.accept, error)) return refuse(std::move(error));
         // Here and not in the coroutine: that one no longer has its caller on the stack.
-        auto trace = config_.include_stack_trace ? StackTrace::capture() : StackTrace{};
+        auto trace = config_.include_stack_trace ? StackTrace::capture_behind(error.thrown_at()) : StackTrace{};
         return deliver<Held>(std::forward<Record>(record), std::move(error), failure, std::move(trace));
     }
 

@@ -6,6 +6,8 @@
 #include <new>
 #include <ostream>
 
+#include "velostream/base/throw_places.hpp"
+
 namespace velostream {
 
 namespace {
@@ -49,6 +51,17 @@ Error::Error(const std::error_code& code) noexcept : code_(boosted(code)) {}
 
 Error Error::from_exception(std::exception_ptr exception) noexcept {
     if (!exception) return Errc::operation_failed;
+    auto error = from_thrown(exception);
+    if (auto place = detail::throw_place_of(exception); !place.empty()) {
+        try {
+            if (error.thrown_at().empty()) error = error.with_thrown_at(std::move(place));
+        } catch (const std::bad_alloc&) { // without its place, then
+        }
+    }
+    return error;
+}
+
+Error Error::from_thrown(const std::exception_ptr& exception) noexcept {
     try {
         std::rethrow_exception(exception);
     } catch (const CarriesError& thrown) {
@@ -90,6 +103,10 @@ Error Error::with_cause(std::exception_ptr cause) const {
     return changed([&](Info& info) { info.cause = std::move(cause); });
 }
 
+Error Error::with_thrown_at(StackTrace trace) const {
+    return changed([&](Info& info) { info.thrown_at = std::move(trace); });
+}
+
 Error Error::with_inner(Error inner) const {
     return changed([&](Info& info) { info.inner = std::make_shared<const Error>(std::move(inner)); });
 }
@@ -101,6 +118,11 @@ Error Error::blaming_record(bool blames) const {
 ErrorType Error::type() const noexcept {
     if (code_ == Errc::retries_exhausted && inner()) return inner()->type();
     return classify(code_);
+}
+
+StackTrace Error::thrown_at() const noexcept {
+    if (code_ == Errc::retries_exhausted && inner()) return inner()->thrown_at();
+    return info_ ? info_->thrown_at : StackTrace{};
 }
 
 bool Error::has_unknown_outcome() const noexcept {

@@ -160,14 +160,14 @@ RecentStacks& recent_stacks() {
 
 } // namespace
 
-[[gnu::noinline]] StackTrace StackTrace::capture() noexcept {
+[[gnu::noinline]] StackTrace StackTrace::capture(std::size_t frames_to_leave_out) noexcept {
     try {
         const void* frame = __builtin_frame_address(0);
         const void* caller = __builtin_return_address(0);
         auto& recent = recent_stacks();
         if (const auto* text = recent.find(frame, caller)) return StackTrace{*text};
         Walk walk;
-        walk.to_skip = 1; // this function
+        walk.to_skip = 1 + frames_to_leave_out; // this function, too
         _Unwind_Backtrace(add_frame, &walk);
         auto text = texts().find_or_make(walk);
         recent.add(frame, caller, walk, text);
@@ -179,10 +179,23 @@ RecentStacks& recent_stacks() {
 
 #else
 
-StackTrace StackTrace::capture() noexcept {
+StackTrace StackTrace::capture(std::size_t) noexcept {
     return {};
 }
 
 #endif
+
+[[gnu::noinline]] StackTrace StackTrace::capture_behind(const StackTrace& thrown_at) noexcept {
+    auto here = capture(1);
+    if (thrown_at.empty()) return here;
+    try {
+        std::string text{"thrown at\n"};
+        text.append(thrown_at.text());
+        if (!here.empty()) text.append("\nrecorded at\n").append(here.text());
+        return StackTrace{std::make_shared<const std::string>(std::move(text))};
+    } catch (...) { // no memory
+        return thrown_at;
+    }
+}
 
 } // namespace velostream

@@ -135,7 +135,7 @@ asio::awaitable<Result<void>> RetryDesk::publish(const ConsumedRecord& record, R
     if (topic.empty())
         co_return Error{Errc::invalid_configuration,
                         "no retry topic for " + std::string{record.topic()} + ": it is none of the source's topics"};
-    const auto trace = with_stack_trace_ ? StackTrace::capture() : StackTrace{};
+    const auto trace = with_stack_trace_ ? StackTrace::capture_behind(error.thrown_at()) : StackTrace{};
     const auto now = wall_now();
     const RetryContext context{.topic = topic,
                                .now = now,

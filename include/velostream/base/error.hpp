@@ -16,6 +16,7 @@
 
 #include "velostream/base/errc.hpp"
 #include "velostream/base/error_type.hpp"
+#include "velostream/base/stack_trace.hpp"
 #include "velostream/base/units.hpp"
 
 namespace velostream {
@@ -48,7 +49,8 @@ class Error {
     /// The error of a thrown exception: the one that it carries if it is one of this library's, the code of a
     /// `system_error` of Boost or std, `std::errc::not_enough_memory` for a `std::bad_alloc`, else
     /// `Errc::operation_failed`. The exception stays the cause, except where memory is short, and of one that carries
-    /// an error only where another is nested in it. A null pointer gives `operation_failed`.
+    /// an error only where another is nested in it. A null pointer gives `operation_failed`. Where it was thrown stays
+    /// known if the program traces throws (base/trace_throws.hpp).
     static Error from_exception(std::exception_ptr exception) noexcept;
 
     const boost::system::error_code& code() const noexcept { return code_; }
@@ -86,6 +88,10 @@ class Error {
     /// retries were exhausted.
     std::exception_ptr cause() const noexcept { return info_ ? info_->cause : nullptr; }
 
+    /// Where that exception was thrown, if the program traces throws (base/trace_throws.hpp); else empty. Of exhausted
+    /// retries, that of the last try.
+    StackTrace thrown_at() const noexcept;
+
     /// The error behind this one, such as the last error of exhausted retries; null if none.
     const Error* inner() const noexcept { return info_ ? info_->inner.get() : nullptr; }
 
@@ -109,6 +115,7 @@ class Error {
 
     Error with_detail(std::string detail) const&;
     Error with_cause(std::exception_ptr cause) const;
+    Error with_thrown_at(StackTrace trace) const;
     Error with_inner(Error inner) const;
     /// Overrules `blames_record()`; what blames the record does not pass with time.
     Error blaming_record(bool blames) const;
@@ -161,11 +168,13 @@ class Error {
     struct Info {
         std::string detail;
         std::exception_ptr cause;
+        StackTrace thrown_at;
         std::shared_ptr<const Error> inner;
         std::optional<bool> blames_record;
     };
     static constexpr Duration no_duration = Duration::min();
 
+    static Error from_thrown(const std::exception_ptr& exception) noexcept;
     void add_detail(std::string detail);
     template <class Change>
     Error changed(Change change) const;

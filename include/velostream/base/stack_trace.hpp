@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,12 +20,18 @@ class StackTrace {
     /// No trace.
     StackTrace() noexcept = default;
 
-    /// The stack of the caller; empty where the platform cannot walk it. The first trace from a place costs some
-    /// microseconds a frame; those that follow from the same place in the same thread find its text by comparing the
-    /// return addresses on the stack, tens of nanoseconds in all.
+    /// The stack of the caller, without its innermost frames; empty where the platform cannot walk it. The first trace
+    /// from a place costs some microseconds a frame; those that follow from the same place in the same thread find its
+    /// text by comparing the return addresses on the stack, tens of nanoseconds in all.
     ///
     /// Threads: safe.
-    static StackTrace capture() noexcept;
+    static StackTrace capture(std::size_t frames_to_leave_out = 0) noexcept;
+
+    /// What led to here: the stack of the caller, behind that of the throw where there is one, each below a line that
+    /// says which it is.
+    ///
+    /// Threads: safe.
+    static StackTrace capture_behind(const StackTrace& thrown_at) noexcept;
 
     std::string_view text() const noexcept { return text_ ? std::string_view{*text_} : std::string_view{}; }
     bool empty() const noexcept { return text().empty(); }

@@ -197,6 +197,15 @@ TEST(Error, WhatBlamesTheRecordDoesNotPassWithTime) {
     EXPECT_FALSE(Error{Errc::operation_failed}.blaming_record(false).passes_with_time()) << "nobody knows what it is";
 }
 
+TEST(Error, WhereNobodyTracesThrowsItDoesNotKnowWhere) {
+    const auto exception = std::make_exception_ptr(std::runtime_error{"x"});
+    try {
+        std::rethrow_exception(exception);
+    } catch (...) {
+        EXPECT_TRUE(Error::from_exception(std::current_exception()).thrown_at().empty());
+    }
+}
+
 TEST(Error, ExhaustedRetriesAnswerAsTheirLastError) {
     const auto exhausted = Error{Errc::retries_exhausted}.with_inner(Error{Errc::send_timeout}).with_attempts(4);
 

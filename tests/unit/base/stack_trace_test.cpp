@@ -62,6 +62,26 @@ TEST(StackTrace, TheWayToThePlaceMatters) {
     EXPECT_EQ(frames(from_deeper(3)), frames(from_deeper(1)) + 2);
 }
 
+[[gnu::noinline]] StackTrace of_the_caller() {
+    auto trace = StackTrace::capture(1);
+    asm volatile(""); // no tail call
+    return trace;
+}
+
+TEST(StackTrace, LeavesOutTheInnermostFramesThatItIsToldTo) {
+    EXPECT_EQ(frames(from_here()), frames(of_the_caller()) + 1);
+}
+
+TEST(StackTrace, WhatWasThrownStandsAheadOfWhereItWasRecorded) {
+    const auto thrown = from_deeper(2);
+
+    const auto both = StackTrace::capture_behind(thrown);
+
+    EXPECT_TRUE(both.text().starts_with("thrown at\n" + std::string{thrown.text()} + "\nrecorded at\n")) << both.text();
+    EXPECT_EQ(frames(both), frames(thrown) + frames(from_here()) + 1) << "two lines more, without from_here";
+    EXPECT_EQ(frames(StackTrace::capture_behind({})), frames(from_here()) - 1) << "nothing was thrown";
+}
+
 TEST(StackTrace, LeavesOutFramesBeyondTheLimit) {
     EXPECT_EQ(frames(from_deeper(100)), StackTrace::max_frames);
 }

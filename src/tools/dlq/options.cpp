@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/dlq/options.hpp"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <functional>
@@ -169,6 +171,22 @@ void add_json(CLI::App& app, Options& options) {
     add_flag(app, {.name = "--json", .help = "for programs"}, options.json);
 }
 
+std::optional<std::string> readable_file(const std::string& text) {
+    return ::access(text.c_str(), R_OK) == 0 ? std::optional{text} : std::nullopt;
+}
+
+void add_show(CLI::App& app, Options& options) {
+    add_flag(app, {.name = "--full", .help = "cut nothing"}, options.full);
+    add_read(app,
+             {.name = "--program",
+              .value = "FILE",
+              .help = "name functions and source lines of this program or library in\n"
+                      "stack traces, by addr2line",
+              .legal = "a file that can be read",
+              .is_repeatable = true},
+             readable_file, [&options](std::string value) { options.programs.push_back(std::move(value)); });
+}
+
 void add_redrive(CLI::App& app, Options& options) {
     constexpr std::uint64_t most = 1'000'000'000;
     add_topic(app, {.name = "--to", .value = "TOPIC", .help = "instead of the topic that each record came from"},
@@ -308,7 +326,7 @@ class CommandLine {
                       .help = "what letters of a group have in common (default fingerprint)",
                       .legal = "fingerprint, type, topic or hour"},
                      group_by, [this](GroupBy by) { options_.by = by; });
-        if (is(Command::show)) add_flag(app, {.name = "--full", .help = "cut nothing"}, options_.full);
+        if (is(Command::show)) add_show(app, options_);
         if (is(Command::redrive)) add_redrive(app, options_);
         if (is(Command::purge)) add_purge(app, options_, now);
         if (is(Command::list) || is(Command::redrive) || is(Command::export_letters)) add_filter(app, options_, now);

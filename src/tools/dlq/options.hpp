@@ -25,6 +25,7 @@ struct Options {
 
     std::vector<std::string> letters; ///< places or ids
     bool full = false;
+    std::vector<std::string> programs; ///< files that frames of stack traces are looked up in
 
     std::optional<std::string> to;
     std::optional<std::uint64_t> rate; ///< a second

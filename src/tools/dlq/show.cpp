@@ -8,6 +8,7 @@
 #include <set>
 
 #include "tools/dlq/commands.hpp"
+#include "tools/dlq/frame_names.hpp"
 #include "tools/dlq/option_values.hpp"
 #include "tools/dlq/shown.hpp"
 
@@ -207,14 +208,21 @@ std::string letter_json(const Letter& letter, const DeadLetterFacts& facts) {
 
 Ended show(const Options& options) {
     Wanted wanted{options.letters};
+    const FrameNames names{options.programs};
+    std::optional<Error> unnamed;
     std::vector<std::string> found;
     const auto read =
         read_letters(options.source, wanted.filter(), [&](const Letter& letter, const DeadLetterFacts& facts) {
-            if (wanted.takes(letter, facts))
-                found.push_back(options.json ? letter_json(letter, facts) : letter_text(letter, facts, options.full));
+            if (!wanted.takes(letter, facts)) return true;
+            const auto trace = names.named(facts.stack_trace);
+            if (!trace) unnamed = trace.error();
+            auto told = facts;
+            if (trace) told.stack_trace = *trace;
+            found.push_back(options.json ? letter_json(letter, told) : letter_text(letter, told, options.full));
             return !wanted.has_all();
         });
     if (!read) return ended_with(unreadable_input, read.error());
+    if (unnamed) return ended_with(failed_command, *unnamed);
     if (options.json) {
         std::string all;
         for (const auto& one : found) all += (all.empty() ? "\n  " : ",\n  ") + one;

@@ -13,6 +13,7 @@
 #include "spool_files.hpp"
 #include "support/dead_letters_in_topic.hpp"
 #include "support/run_program.hpp"
+#include "velostream/base/stack_trace.hpp"
 
 namespace velostream::kafka {
 namespace {
@@ -97,6 +98,22 @@ TEST_F(DlqToolTest, ShowShowsLettersByPlaceOrId) {
     ASSERT_EQ(by_id.size(), 1U);
     EXPECT_EQ(by_id[0]["offset"], 0);
     EXPECT_EQ(missing.error, "velostream-dlq: topic dead has no letter 1:7\n");
+}
+
+TEST_F(DlqToolTest, ShowNamesTheFramesOfAProgram) {
+    auto traced = letter("a", "1");
+    const std::string trace{StackTrace::capture().text()};
+    traced.headers.push_back({"__connect.errors.exception.stacktrace", trace});
+    write({traced});
+    const auto this_program = std::filesystem::read_symlink("/proc/self/exe").string();
+
+    const auto named = on_topic({"show", "0:0", "--program", this_program, "--full"});
+    const auto unnamed = on_topic({"show", "0:0", "--full"});
+
+    const auto first = trace.substr(0, trace.find('\n'));
+    EXPECT_NE(named.output.find(first + "  velostream::kafka::"), std::string::npos) << named.output;
+    EXPECT_NE(named.output.find("ShowNamesTheFramesOfAProgram"), std::string::npos) << named.output;
+    EXPECT_NE(unnamed.output.find(first + "\n"), std::string::npos) << unnamed.output;
 }
 
 TEST_F(DlqToolTest, RedriveSendsTheRecordsBackAsTheyWere) {

@@ -63,6 +63,13 @@ TEST(OptionsTest, EachCommandReadsATopicOrASpool) {
         }
 }
 
+TEST(OptionsTest, ShowKnowsProgramsThatCanBeRead) {
+    EXPECT_EQ(legal({"show", "0:1", "--spool", "s", "--program", "/proc/self/exe", "--program", "/dev/null"}).programs,
+              (std::vector<std::string>{"/proc/self/exe", "/dev/null"}));
+    expect_refused({"show", "0:1", "--spool", "s", "--program", "/nonexistent/billing"},
+                   "show: --program /nonexistent/billing: must be a file that can be read");
+}
+
 TEST(OptionsTest, TheClusterHasItsPropertiesAndATimeout) {
     const auto options = legal({"list", "--topic", "dead", "--brokers", "a:1,b:2", "-X", "sasl.password=a=b", "-X",
                                 "security.protocol=SASL_SSL", "--timeout", "5s"});

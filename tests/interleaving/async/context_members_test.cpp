@@ -30,6 +30,7 @@ using ExploredMembers = ContextMembers<ExploredContextAtomics<Mutation>, Member>
 
 struct LooksBeforeItJoins {};
 struct LeavesUnasked {};
+struct JoinsUnordered {};
 
 template <>
 auto ExploredMembers<LooksBeforeItJoins>::join(std::shared_ptr<Member> member) -> Index {
@@ -39,6 +40,17 @@ auto ExploredMembers<LooksBeforeItJoins>::join(std::shared_ptr<Member> member) -
     place.member = std::move(member);
     place.stand.store(Stand::joined);
     return index;
+}
+
+// Its own store is not yet seen when it looks whether the end has come.
+template <>
+auto ExploredMembers<JoinsUnordered>::join(std::shared_ptr<Member> member) -> Index {
+    const auto index = places_.take();
+    auto& place = places_[index];
+    place.member = std::move(member);
+    place.stand.store(Stand::joined, std::memory_order_release);
+    if (!has_ended_.load(std::memory_order_acquire)) return index;
+    return leave(index) ? 0 : index;
 }
 
 template <>
@@ -58,7 +70,9 @@ struct Intact {};
 /// Members that come and go, and what became of each.
 template <class Mutation>
 struct MembersWorld {
-    explicit MembersWorld(testing::Interleaving& its_run) : run(its_run) { // places enough, before anything is explored
+    // With places enough before anything is explored, or with none, so that they are made meanwhile.
+    MembersWorld(testing::Interleaving& its_run, bool has_places) : run(its_run) {
+        if (!has_places) return;
         for (auto& place : places) place = members.join(std::make_shared<Member>());
         for (const auto place : places) members.leave(place);
     }
@@ -111,9 +125,10 @@ struct MembersWorld {
 };
 
 template <class Mutation, class Threads>
-testing::ExplorationReport explore_members(Threads threads) {
-    return testing::explore([&](testing::Interleaving& run) {
-        const auto world = std::make_shared<MembersWorld<Mutation>>(run);
+testing::ExplorationReport explore_members(Threads threads, bool has_places = true,
+                                           testing::MemoryModel memory = testing::MemoryModel::sequential) {
+    const auto scenario = [&](testing::Interleaving& run) {
+        const auto world = std::make_shared<MembersWorld<Mutation>>(run, has_places);
         run.begin([world] {
             world->begin();
             world->places = {};
@@ -121,19 +136,22 @@ testing::ExplorationReport explore_members(Threads threads) {
         });
         threads(run, world);
         run.finally([world] { world->finally(); });
-    });
+    };
+    return testing::explore(scenario, {.memory = memory});
 }
 
 template <class Mutation>
-testing::ExplorationReport two_who_come_and_go_while_it_ends() {
-    return explore_members<Mutation>([](testing::Interleaving& run, const auto& world) {
+testing::ExplorationReport two_who_come_and_go_while_it_ends(
+    bool has_places = true, testing::MemoryModel memory = testing::MemoryModel::sequential) {
+    const auto threads = [](testing::Interleaving& run, const auto& world) {
         run.thread([world] {
             world->join(0);
             world->leave(0);
         });
         run.thread([world] { world->join(1); });
         run.thread([world] { world->end(); });
-    });
+    };
+    return explore_members<Mutation>(threads, has_places, memory);
 }
 
 /// The place of the one is perhaps another's by now.
@@ -153,8 +171,8 @@ testing::ExplorationReport one_who_takes_the_place_of_another_while_it_ends() {
 
 /// Whoever stops in the middle: the others come and go.
 template <class Mutation>
-testing::ExplorationReport one_who_stops() {
-    return explore_members<Mutation>([](testing::Interleaving& run, const auto& world) {
+testing::ExplorationReport one_who_stops(bool has_places = true) {
+    const auto threads = [](testing::Interleaving& run, const auto& world) {
         run.thread([world] {
             world->join(0);
             world->leave(0);
@@ -168,6 +186,27 @@ testing::ExplorationReport one_who_stops() {
             if (world->places[2] == 0) world->run.fail("refused by one who has stopped");
             world->leave(2);
             if (world->of[2]->left != 1) world->run.fail("held by one who has stopped");
+        });
+    };
+    return explore_members<Mutation>(threads, has_places);
+}
+
+/// The context that ends stops in the middle: who joins is refused, who leaves has left or is told.
+template <class Mutation>
+testing::ExplorationReport an_end_that_stops() {
+    return explore_members<Mutation>([](testing::Interleaving& run, const auto& world) {
+        run.thread([world] { world->join(0); });
+        run.thread([world] { world->end(); });
+        run.stopped([world](std::size_t thread) {
+            if (thread != 1) return;
+            world->leave(0);
+            world->join(2);
+            world->leave(2);
+            for (const auto number : {std::size_t{0}, std::size_t{2}}) {
+                const auto& member = *world->of[number];
+                if (world->places[number] != 0 && member.left + member.told != 1)
+                    world->run.fail("held by an end that has stopped");
+            }
         });
     });
 }
@@ -189,8 +228,26 @@ TEST(ContextMembersInterleavings, NobodyWaitsForOneWhoStops) {
     expect_passed(one_who_stops<Intact>());
 }
 
+TEST(ContextMembersInterleavings, PlacesAreMadeWhileItEnds) {
+    expect_passed(two_who_come_and_go_while_it_ends<Intact>(false));
+}
+TEST(ContextMembersInterleavings, EachIsToldWhateverTheMemoryOrdersLeaveOpen) {
+    expect_passed(two_who_come_and_go_while_it_ends<Intact>(true, testing::MemoryModel::weak));
+    expect_passed(two_who_come_and_go_while_it_ends<Intact>(false, testing::MemoryModel::weak));
+}
+TEST(ContextMembersInterleavings, PlacesAreMadeWhileOneStops) {
+    expect_passed(one_who_stops<Intact>(false));
+}
+TEST(ContextMembersInterleavings, NobodyWaitsForAnEndThatStops) {
+    expect_passed(an_end_that_stops<Intact>());
+}
+
 TEST(ContextMembersMutants, WhoLooksBeforeHeJoinsIsFound) {
     expect_found(two_who_come_and_go_while_it_ends<LooksBeforeItJoins>(), "somebody stayed untold");
+}
+TEST(ContextMembersMutants, WhoJoinsWithoutOrderIsFound) {
+    expect_found(two_who_come_and_go_while_it_ends<JoinsUnordered>(true, testing::MemoryModel::weak),
+                 "somebody stayed untold");
 }
 TEST(ContextMembersMutants, WhoLeavesUnaskedIsFound) {
     expect_found(two_who_come_and_go_while_it_ends<LeavesUnasked>(), "told, and something else");

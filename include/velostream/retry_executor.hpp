@@ -88,7 +88,8 @@ class RetryExecutor {
     ///                 deadline of the call would pass before the next try, if the budget is used up, or if the account
     ///                 has no room for the call's `held_bytes`; it then says so in `retry_refused_by()`. When all tries
     ///                 failed `Errc::retries_exhausted`, and if `RetryOptions::attempt_timeout` threw what it threw,
-    ///                 both with the last error inside. Each of them says the `attempts`, and all but the last one how
+    ///                 both with the last error inside; the former says its `retry_after`, too, so that a breaker or a
+    ///                 retry further out waits as long. Each of them says the `attempts`, and all but the last one how
     ///                 much time has `elapsed` since the first try began; where the clock was not needed then (no
     ///                 deadline, no budget, no timeouts, no `on_attempt`), since its failure, as time that it took
     ///                 longer than.
@@ -335,6 +336,7 @@ std::nullopt_t RetryExecutor<Time>::Guard::give_up(RetryChoice choice, Error& er
     if (exhausted) {
         try {
             ended = Error{Errc::retries_exhausted}.with_inner(error).with_attempts(attempts_);
+            if (const auto wait = error.retry_after()) ended = std::move(ended).with_retry_after(*wait);
         } catch (const std::bad_alloc&) { // it ends with its last error, which says all that decides
         }
     }

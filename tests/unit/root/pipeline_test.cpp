@@ -62,6 +62,16 @@ TEST_F(PipelineTest, JudgesTheWholeCallIfTheBreakerIsOutside) {
     EXPECT_EQ(breaker.get_stats().failure_count, 1u);
 }
 
+TEST_F(PipelineTest, ABreakerOutsideOfARetryStaysOpenForAsLongAsTheServiceAskedFor) {
+    Pipeline breaker_outside{breaker, retry};
+    operation.fails(Error{Errc::connect_failed}.with_retry_after(30s));
+
+    run(io, time, breaker_outside.execute(operation));
+    run(io, time, breaker_outside.execute(operation));
+
+    EXPECT_EQ(breaker.get_stats().next_probe_at, time.now() + 30s);
+}
+
 TEST_F(PipelineTest, ARetryThatListsRefusalsWaitsForTheOpenCircuit) {
     RetryExecutor patient{RetryConfig{.max_retries = 5,
                                       .backoff_strategy = FixedInterval{100ms},

@@ -104,6 +104,16 @@ TEST_F(RetryExecutorTest, RetryAfterIsALowerBoundOfTheDelay) {
     EXPECT_THAT(calls(), ElementsAre(0ms, 5s, 5200ms));
 }
 
+TEST_F(RetryExecutorTest, AfterTheLastTryTheErrorStillSaysHowLongToWait) {
+    auto retry = with({.max_retries = 1});
+    operation.fails(network.with_retry_after(30s)).fails(network.with_retry_after(40s));
+
+    const auto result = execute(retry);
+
+    EXPECT_EQ(result.error(), Errc::retries_exhausted);
+    EXPECT_EQ(result.error().retry_after(), 40s) << "that of the last try";
+}
+
 TEST_F(RetryExecutorTest, JitterFollowsTheSeed) {
     const RetryConfig config{.max_retries = 5, .jitter = Jitter::full};
     operation.fails(network);

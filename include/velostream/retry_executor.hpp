@@ -152,6 +152,7 @@ class RetryExecutor {
             state_ = State::idle;
         }
         Verdict after_failure(CallContext& call, Error& error) noexcept {
+            call.begin_attempt(attempts_, CallContext::no_deadline); // that of this try bounds nothing any more
             const auto again = decide(call, error);
             return again ? Verdict::again_at(*again) : Verdict::pass_on();
         }

@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/bind_executor.hpp>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "retry_executor_fixture.hpp"
+#include "velostream/bulkhead.hpp"
 #include "velostream/pipeline.hpp"
 
 namespace velostream {
@@ -186,6 +188,51 @@ TEST_F(RetryInsideAgainTest, EveryTryOfAPolicyFurtherOutIsACallWithAllItsTries) 
         if (!prepares) continue;
         EXPECT_THAT(attempts, ElementsAre(1, 2, 3, 1, 2, 3, 1, 2, 3));
     }
+}
+
+TEST_F(RetryInsideAgainTest, TheDeadlineOfATryThatHasEndedBoundsNoWaitFurtherOut) {
+    Again again;
+    Bulkhead<testing::ManualTime> one{BulkheadConfig{.max_concurrent = 1, .max_waiting = 1}, time};
+    auto retry = with({.max_retries = 0, .attempt_timeout = 100ms});
+    Pipeline guarded{again, one, retry};
+    operation.hangs().returns(7);
+    const auto call = testing::start(io, guarded.execute(operation));
+    BulkheadPermit another;
+    one.async_acquire(asio::bind_executor(io, [&](Result<BulkheadPermit> permit) { another = std::move(*permit); }));
+
+    time.run_for(io, 1s);
+    ASSERT_TRUE(another) << "has the place of the first try";
+    ASSERT_FALSE(call.ended());
+    another.give_back();
+    time.run_for(io, 1s);
+
+    EXPECT_EQ(call.value().value(), 7);
+}
+
+// Wants another try at a time of its own.
+struct AgainAt {
+    struct Guard {
+        explicit Guard(AgainAt& policy) noexcept : at(policy.at) {}
+        Decision before(CallContext&) { return Decision::proceed(); }
+        void after_success(CallContext&) noexcept {}
+        Verdict after_failure(CallContext&, Error&) noexcept { return Verdict::again_at(at); }
+
+        TimePoint at;
+    };
+
+    TimePoint at;
+};
+
+TEST_F(RetryInsideAgainTest, ATryThatWouldBeginAtTheDeadlineIsNotWaitedFor) {
+    AgainAt again{start + 5s};
+    Pipeline guarded{again};
+    operation.fails(network);
+
+    const auto result = run(io, time, guarded.execute(operation, start + 5s));
+
+    EXPECT_EQ(result.error(), Errc::connect_failed);
+    EXPECT_EQ(operation.calls(), 1u);
+    EXPECT_EQ(time.now(), start);
 }
 
 class OnAttemptTest : public RetryExecutorTest {

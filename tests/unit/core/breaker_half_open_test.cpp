@@ -1,26 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <memory_resource>
-#include <new>
-
 #include "breaker_fixture.hpp"
 
 namespace velostream::testing {
 namespace {
-
-class ScarceMemory final : public std::pmr::memory_resource {
-  public:
-    bool is_used_up = false;
-
-  private:
-    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-        if (is_used_up) throw std::bad_alloc{};
-        return std::pmr::new_delete_resource()->allocate(bytes, alignment);
-    }
-    void do_deallocate(void* place, std::size_t bytes, std::size_t alignment) override {
-        std::pmr::new_delete_resource()->deallocate(place, bytes, alignment);
-    }
-    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
-};
 
 class HalfOpenMachineTest : public BreakerMachineTest {
   protected:

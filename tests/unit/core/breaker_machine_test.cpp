@@ -342,6 +342,36 @@ TEST_F(BreakerMachineTest, ATransitionThatCouldNotBePublishedIsPublishedWithTheN
     EXPECT_EQ(seen, (std::vector{CircuitState::open, CircuitState::disabled, CircuitState::forced_open}));
 }
 
+TEST_F(BreakerMachineTest, WithoutMemoryTransitionsAreOneWithTheLastAndNoneWhereTheyLeadBack) {
+    ScarceMemory memory;
+    BreakerMachine machine{small, std::nullopt, memory};
+    memory.is_used_up = true;
+    std::vector<std::pair<CircuitState, CircuitState>> seen;
+    const auto see = [&](const BreakerTransition& transition) { seen.emplace_back(transition.from, transition.to); };
+
+    for (const auto state : {CircuitState::forced_open, CircuitState::disabled, CircuitState::metrics_only})
+        machine.set_state(state, t0);
+    machine.publish_transitions(see);
+    EXPECT_EQ(seen, (std::vector{std::pair{CircuitState::closed, CircuitState::forced_open},
+                                 std::pair{CircuitState::forced_open, CircuitState::metrics_only}}));
+
+    seen.clear();
+    for (const auto state : {CircuitState::closed, CircuitState::disabled, CircuitState::closed})
+        machine.set_state(state, t0);
+    machine.publish_transitions(see);
+    EXPECT_EQ(seen, (std::vector{std::pair{CircuitState::metrics_only, CircuitState::closed}}));
+}
+
+TEST_F(BreakerMachineTest, IsNotPristineBeforeAllItsTransitionsWereTold) {
+    BreakerMachine machine{small};
+    machine.set_state(CircuitState::disabled, t0);
+    machine.set_state(CircuitState::closed, t0);
+
+    EXPECT_FALSE(machine.is_pristine(t0));
+    machine.publish_transitions([](const auto&) {});
+    EXPECT_TRUE(machine.is_pristine(t0));
+}
+
 TEST_F(BreakerMachineTest, ATransitionMadeWhilePublishingIsPublishedAfterTheOthers) {
     BreakerMachine machine{small};
     fail(machine);

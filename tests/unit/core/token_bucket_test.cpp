@@ -92,6 +92,16 @@ TEST(TokenBucket, ATurnIsTheFirstMomentAtWhichItCanTake) {
                 }
 }
 
+TEST(TokenBucket, WhatItSaysIsAvailableIsWhatCanBeTaken) {
+    TokenBucket bucket{{.permits = 7, .period = 10ns}, t0};
+    take_all(bucket, t0);
+
+    for (auto now = t0; now <= t0 + 12ns; now += 1ns) {
+        auto taken_from = bucket;
+        EXPECT_EQ(bucket.available(now), take_all(taken_from, now)) << (now - t0).count();
+    }
+}
+
 TEST(TokenBucket, WhatIsMissingStaysMissingUnderAnotherRate) {
     TokenBucket bucket{{.permits = 10, .period = 1s}, t0};
     for (int i = 0; i < 4; ++i) bucket.try_take(t0);
@@ -112,6 +122,7 @@ TEST(TokenBucket, APermitOnItsWayIsNotLostUnderAnotherRate) {
     for (int i = 0; i < 1000; ++i)
         bucket.set_rate({.permits = i % 2 == 0 ? 3U : 1U, .period = 1s, .burst = 1}, t0 + 75ms);
     EXPECT_LE(bucket.turn(0, t0 + 75ms) - (t0 + 75ms + 250ms), 2us) << "nor by many changes";
+    EXPECT_GE(bucket.turn(0, t0 + 75ms), t0 + 75ms + 250ms) << "nor won by them";
 }
 
 TEST(TokenBucket, NoMoreIsMissingThanABucketHolds) {

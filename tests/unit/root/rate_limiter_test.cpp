@@ -311,6 +311,23 @@ TEST_F(RateLimiterTest, ACallWhoseTurnIsToldAfterItsDeadlineIsRefused) {
     EXPECT_EQ(limiter.get_stats().granted, granted);
 }
 
+TEST_F(RateLimiterTest, ATurnThatComesInTimeAndIsHeardOfTooLateIsNotUsed) {
+    use_all();
+    const auto before = limiter.get_stats();
+    const auto call = testing::start(io, limiter.execute(operation, {.deadline = time.now() + 150ms}));
+
+    time.advance(100ms);
+    io.restart();
+    while (limiter.get_stats().waiting > 0) ASSERT_EQ(io.poll_one(), 1u); // it has its turn, and is not told yet
+    pass(50ms);
+
+    EXPECT_EQ(call.value().error(), Errc::rate_limited);
+    EXPECT_EQ(operation.calls(), 0u);
+    EXPECT_EQ(limiter.get_stats().granted, before.granted) << "nobody was let begin";
+    EXPECT_EQ(limiter.get_stats().refused, before.refused + 1);
+    EXPECT_EQ(limiter.get_stats().available, 0u) << "but the permit is lost";
+}
+
 TEST_F(RateLimiterTest, ARetryThatListsRefusalsWaitsAsLongAsTheyTell) {
     RateLimiter<ManualTime> strict{{.permits = 1, .period = 1s}, time};
     RetryExecutor<ManualTime> retry{

@@ -367,6 +367,47 @@ TEST_F(AdaptiveLimitTest, AFailedCallGivesItsRoomOnAndLowersTheLimit) {
     EXPECT_EQ(limit.get_stats().in_use, 0u);
 }
 
+TEST_F(AdaptiveLimitTest, ACallThatBeganUnderAnEarlierLimitIsLateWhenItSucceeds) {
+    operation.takes(10ms).returns(1);
+    const auto call = testing::start(io, limit.execute(operation));
+
+    limit.try_acquire()->failure(Errc::send_timeout);
+    ASSERT_EQ(now_at(), 3u);
+    time.run_for(io, 10ms);
+
+    EXPECT_TRUE(call.value());
+    EXPECT_EQ(limit.get_stats().late, 1u);
+}
+
+TEST_F(AdaptiveLimitTest, ACallFromTheLineBelongsToTheLimitUnderWhichItGotItsPlace) {
+    std::vector<Permit> permits;
+    for (int i = 0; i < 4; ++i) permits.push_back(*limit.try_acquire());
+    operation.takes(10ms).returns(1);
+    const auto call = testing::start(io, limit.execute(operation));
+
+    permits[0].ignore(); // its place is on the way to the call
+    permits[1].failure(Errc::send_timeout);
+    ASSERT_EQ(now_at(), 3u);
+    time.run_for(io, 10ms);
+
+    EXPECT_TRUE(call.value());
+    EXPECT_EQ(limit.get_stats().late, 1u);
+}
+
+TEST_F(AdaptiveLimitTest, NoPredicateIsAskedAboutACancelledCall) {
+    int asked = 0;
+    Limit judged{"limit", config, nullptr, time, [&](const Error&) { return ++asked > 0; }};
+    operation.hangs();
+    const auto call = testing::start(io, judged.execute(operation));
+
+    call.cancel(asio::cancellation_type::terminal);
+    poll();
+
+    EXPECT_EQ(call.value().error(), ErrorType::cancelled);
+    EXPECT_EQ(asked, 0);
+    EXPECT_EQ(judged.get_stats().dropped, 0u);
+}
+
 TEST_F(AdaptiveLimitTest, ATimeoutAroundItOrInsideOfItIsADroppedCall) {
     Timeout<ManualTime> timeout{1s, time};
     Pipeline outside{timeout, limit};

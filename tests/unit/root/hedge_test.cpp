@@ -101,6 +101,24 @@ TEST_F(HedgeTest, TheFirstCallMayStillWin) {
     expect_nothing_left();
 }
 
+TEST_F(HedgeTest, AnAttemptThatIgnoresItsCancellationDoesNotReplaceTheFirstAnswer) {
+    int attempts = 0;
+    const auto first_goes_on = [&]() -> asio::awaitable<int> {
+        const int number = ++attempts;
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        const auto executor = co_await asio::this_coro::executor;
+        auto sleep = async_sleep_until(time, executor, start + 2500ms / number, asio::deferred);
+        co_await std::move(sleep);
+        co_return number;
+    };
+
+    EXPECT_EQ(call(Pipeline{hedge}, first_goes_on).value(), 2);
+
+    EXPECT_EQ(time.now(), start + 2500ms) << "it was waited for";
+    EXPECT_EQ(hedge.get_stats().won, 1u);
+    expect_nothing_left();
+}
+
 TEST_F(HedgeTest, StartsTheNextAtOnceWhenOneFails) {
     operation.takes(100ms).fails(Errc::connect_failed).returns(2);
 

@@ -116,6 +116,7 @@ TEST_F(JointReservationTest, IsSafeForAnySizeOf64Bits) {
 
     EXPECT_FALSE(try_reserve_all({{unlimited, huge}, {child, huge}}));
     EXPECT_FALSE(try_reserve_all({{unlimited, huge / 2}, {child, huge / 2}}));
+    EXPECT_FALSE(try_reserve_all({{child, huge / 2}, {child, huge / 2}, {child, huge / 2}})) << "more than 64 bits";
     EXPECT_EQ(unlimited.used(), 0u);
 }
 

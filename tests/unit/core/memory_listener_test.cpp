@@ -146,6 +146,7 @@ TEST_F(MemoryListenerTest, IsToldOfAllThatIsWantedTogetherAtTheLevelThatRefuses)
     const auto held = process.try_reserve(950);
 
     EXPECT_FALSE(try_reserve_all({{query, 20}, {process.child("other"), 40}}));
+    EXPECT_FALSE(try_reserve_all({{query, 20}, {query, 581}})) << "no room would help";
 
     EXPECT_EQ(listener->refused, std::vector<std::string>{"process 60"});
 }

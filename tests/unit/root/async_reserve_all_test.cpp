@@ -67,16 +67,38 @@ TEST_F(AsyncReserveAllTest, CompletesThroughTheExecutorInTheOrderOfTheDemands) {
     EXPECT_EQ(process.used() + first.used() + second.used(), 0u);
 }
 
+// Is told when what is granted passes a mark, in the middle of the call that grants it.
+struct MarkListener final : WaitingListener {
+    void on_waiting_changed() noexcept override {}
+    void on_mark_passed() noexcept override {
+        if (const auto call = std::exchange(on_mark, nullptr)) call();
+    }
+    std::function<void()> on_mark;
+};
+
+// What another thread would do between the grant and the moment when it is told: the deadline passes there.
+TEST_F(AsyncReserveAllTest, ADeadlineWhileTheFirstTreeIsGrantedEndsIt) {
+    const auto listener = std::make_shared<MarkListener>();
+    MemoryAccount one{"one", 10, listener}, other{"other", 10, listener};
+    if (JointDemand::tree_of(other) < JointDemand::tree_of(one)) std::swap(one, other);
+    one.set_marks(0, 1);
+    auto held = one.try_reserve(10);
+    const auto rest = other.try_reserve(10);
+    async_reserve_all({{one, 1}, {other, 1}}, time.now() + 1s, time, into(outcome));
+    listener->on_mark = [&] { advance(1s); };
+
+    held->release();
+    run();
+
+    ASSERT_TRUE(outcome && !*outcome);
+    EXPECT_EQ(outcome->error(), Errc::deadline_exceeded);
+    EXPECT_EQ(one.used(), 0u);
+    EXPECT_FALSE(one.anyone_waits() || other.anyone_waits());
+}
+
 // What another thread would do in the middle of the move from one tree to the next: the deadline passes there.
 TEST_F(AsyncReserveAllTest, ADeadlineWhileTheNextTreeIsAskedEndsIt) {
-    struct Listener final : WaitingListener {
-        void on_waiting_changed() noexcept override {}
-        void on_mark_passed() noexcept override {
-            if (const auto call = std::exchange(on_mark, nullptr)) call();
-        }
-        std::function<void()> on_mark;
-    };
-    const auto listener = std::make_shared<Listener>();
+    const auto listener = std::make_shared<MarkListener>();
     MemoryAccount one{"one", 10, listener}, other{"other", 10, listener};
     if (JointDemand::tree_of(other) < JointDemand::tree_of(one)) std::swap(one, other);
     other.set_marks(0, 1);

@@ -42,6 +42,7 @@ class AsyncReserveFailuresTest : public ::testing::Test {
         EXPECT_EQ(ended, before) << "nobody is told";
         EXPECT_FALSE(account.anyone_waits());
         EXPECT_EQ(places.used(), 0u);
+        EXPECT_TRUE(account.is_last_handle()) << "nothing of it is kept";
     }
 
     testing::SleeplessTime time;
@@ -63,6 +64,27 @@ TEST_F(AsyncReserveFailuresTest, AReserveAllWhoseDeadlineCannotBeSetDoesNotBegin
     time.set_has_no_memory(true);
     EXPECT_THROW(reserve_all(time.now() + 1s), std::bad_alloc);
 
+    expect_nothing_left();
+}
+
+/// A clock without memory for sleepers, who are cancelled when they ask.
+struct CancellingTime {
+    asio::cancellation_signal* signal;
+
+    TimePoint now() const noexcept { return TimePoint{1h}; }
+    TimePoint coarse_now() const noexcept { return now(); }
+    void sleep_until(const asio::any_io_executor&, TimePoint, const SleepHandler&) {
+        signal->emit(asio::cancellation_type::terminal);
+        throw std::bad_alloc{};
+    }
+};
+
+TEST_F(AsyncReserveFailuresTest, AReserveThatWasCancelledBeforeItsDeadlineCouldNotBeSetHasEnded) {
+    const CancellingTime cancelling{&cancel};
+    EXPECT_NO_THROW(async_reserve(account, 10, cancelling.now() + 1s, cancelling, handler()));
+    poll();
+
+    EXPECT_EQ(ended, 1);
     expect_nothing_left();
 }
 

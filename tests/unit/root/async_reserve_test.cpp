@@ -162,6 +162,22 @@ TEST_F(AsyncReserveTest, ADeadlineEndsWithItsWait) {
     EXPECT_TRUE(outcome->has_value());
 }
 
+TEST_F(AsyncReserveTest, AWaitIsWorkForItsContextAndIsGoneWhenItHasEnded) {
+    auto held = account.try_reserve(100);
+    std::optional<Outcome> outcome;
+    async_reserve(account, 50, into(outcome));
+    run();
+    EXPECT_FALSE(io.stopped());
+    EXPECT_FALSE(account.is_last_handle());
+
+    held->release();
+    run();
+
+    EXPECT_TRUE(outcome);
+    EXPECT_TRUE(io.stopped());
+    EXPECT_TRUE(account.is_last_handle()) << "nothing of it is kept";
+}
+
 TEST_F(AsyncReserveTest, EveryKindOfCancellationLeavesNothingBehind) {
     for (const auto kind :
          {asio::cancellation_type::terminal, asio::cancellation_type::partial, asio::cancellation_type::total}) {

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <random>
 #include <thread>
 #include <utility>
@@ -131,6 +132,71 @@ TEST(AsyncReserveStress, ContextsThatEndWhileOthersGiveBackKeepNothing) {
         giver.join();
         ASSERT_EQ(account.used(), 0u) << "round " << round;
         ASSERT_EQ(account.waiting(), 0u);
+    }
+}
+
+/// Posts to a context, and stays in that call while another thread ends the context.
+class SlowExecutor {
+  public:
+    struct Post {
+        void wait_for_the_end(int turns) const {
+            for (int turn = 0; turn < turns && !is_context_gone; ++turn) std::this_thread::yield();
+        }
+        std::atomic<bool> has_begun{false}, is_context_gone{false}, was_left_alone{false}, has_outlived{false};
+    };
+    SlowExecutor(asio::io_context& context, Post& post) : context_(&context), post_(&post) {}
+    SlowExecutor(const SlowExecutor&) = default;
+    SlowExecutor& operator=(const SlowExecutor&) = default;
+    ~SlowExecutor() {
+        if (post_->is_context_gone) post_->has_outlived = true;
+    }
+
+    asio::execution_context& query(asio::execution::context_t) const noexcept { return *context_; }
+    SlowExecutor require(asio::execution::blocking_t::never_t) const noexcept { return *this; }
+    template <class Function>
+    void execute(Function function) const {
+        auto& post = *post_;
+        asio::post(*context_, std::move(function));
+        post.has_begun = true;
+        post.wait_for_the_end(1000);
+        post.was_left_alone = post.is_context_gone.load();
+    }
+    friend bool operator==(const SlowExecutor&, const SlowExecutor&) noexcept = default;
+
+  private:
+    asio::io_context* context_;
+    Post* post_;
+};
+
+/// Stops who has posted, before he lets go of the wait, until the context is gone.
+struct SlowListener final : WaitingListener {
+    void on_waiting_changed() noexcept override {
+        if (post.has_begun) post.wait_for_the_end(1'000'000);
+    }
+    SlowExecutor::Post post;
+};
+
+TEST(AsyncReserveStress, AContextThatEndsWaitsForWhoIsJustPostingToItAndNoLonger) {
+    for (int round = 0; round < 50; ++round) {
+        const auto listener = std::make_shared<SlowListener>();
+        auto& post = listener->post;
+        const MemoryAccount account{"process", limit, listener};
+        auto held = account.try_reserve(limit);
+        std::optional<asio::io_context> context{std::in_place};
+        async_reserve(account, 1,
+                      asio::bind_executor(SlowExecutor{*context, post}, [](const Result<MemoryReservation>&) {}));
+        std::jthread ender{[&] {
+            while (!post.has_begun) std::this_thread::yield();
+            context.reset();
+            post.is_context_gone = true;
+        }};
+
+        held->release();
+        ender.join();
+
+        ASSERT_FALSE(post.was_left_alone) << "round " << round;
+        ASSERT_FALSE(post.has_outlived) << "an executor of a context that is gone, round " << round;
+        ASSERT_EQ(account.used(), 0u);
     }
 }
 

@@ -31,6 +31,7 @@ using ExploredMembers = ContextMembers<ExploredContextAtomics<Mutation>, Member>
 struct LooksBeforeItJoins {};
 struct LeavesUnasked {};
 struct JoinsUnordered {};
+struct CountsThemTooEarly {};
 
 template <>
 auto ExploredMembers<LooksBeforeItJoins>::join(std::shared_ptr<Member> member) -> Index {
@@ -61,6 +62,17 @@ std::shared_ptr<Member> ExploredMembers<LeavesUnasked>::leave(Index index) noexc
     auto member = std::exchange(place.member, nullptr);
     places_.give_back(index);
     return member;
+}
+
+template <>
+template <class Detach, class Drop>
+void ExploredMembers<CountsThemTooEarly>::end(Detach detach, Drop) noexcept {
+    const auto last = places_.last();
+    has_ended_.store(true);
+    for (Index index = 1; index <= last; ++index) {
+        auto seen = Stand::joined;
+        if (places_[index].stand.compare_exchange_strong(seen, Stand::ended)) detach(*places_[index].member);
+    }
 }
 
 namespace {
@@ -154,6 +166,18 @@ testing::ExplorationReport two_who_come_and_go_while_it_ends(
     return explore_members<Mutation>(threads, has_places, memory);
 }
 
+/// In a place that is made for him.
+template <class Mutation>
+testing::ExplorationReport one_who_comes_first_while_it_ends() {
+    return explore_members<Mutation>(
+        [](testing::Interleaving& run, const auto& world) {
+            world->of[0]->wants_to_go = false; // there is nobody to drop
+            run.thread([world] { world->join(0); });
+            run.thread([world] { world->end(); });
+        },
+        false);
+}
+
 /// The place of the one is perhaps another's by now.
 template <class Mutation>
 testing::ExplorationReport one_who_takes_the_place_of_another_while_it_ends() {
@@ -221,6 +245,9 @@ void expect_found(const testing::ExplorationReport& report, const char* fault) {
 TEST(ContextMembersInterleavings, EachIsToldOrLeavesOrIsRefused) {
     expect_passed(two_who_come_and_go_while_it_ends<Intact>());
 }
+TEST(ContextMembersInterleavings, TheFirstOfAllIsToldOrIsRefused) {
+    expect_passed(one_who_comes_first_while_it_ends<Intact>());
+}
 TEST(ContextMembersInterleavings, APlaceIsUsedAgain) {
     expect_passed(one_who_takes_the_place_of_another_while_it_ends<Intact>());
 }
@@ -251,6 +278,10 @@ TEST(ContextMembersMutants, WhoJoinsWithoutOrderIsFound) {
 }
 TEST(ContextMembersMutants, WhoLeavesUnaskedIsFound) {
     expect_found(two_who_come_and_go_while_it_ends<LeavesUnasked>(), "told, and something else");
+}
+
+TEST(ContextMembersMutants, AnEndThatCountsThemTooEarlyIsFound) {
+    expect_found(one_who_comes_first_while_it_ends<CountsThemTooEarly>(), "somebody stayed untold");
 }
 
 } // namespace

@@ -128,6 +128,29 @@ TEST_F(MemoryListenerTest, WhoLeavesWhenItWasGrantedKeepsWhatItWasGranted) {
     EXPECT_EQ(process.used(), 600u);
 }
 
+// What another thread would do between somebody's giving back and his looking who waits for it.
+TEST_F(MemoryListenerTest, NobodyIsRefusedForOneWhoCouldHaveBeenGranted) {
+    const auto other = process.child("other", 100);
+    for (const bool together : {false, true}) {
+        auto held = *other.try_reserve(100);
+        const auto waiter = ask<KeptRequest>(other, 50);
+        process.set_marks(1, ~Bytes{0});
+        bool is_granted = false, has_looked = false;
+        listener->on_mark = [&] {
+            if (std::exchange(has_looked, true)) return;
+            is_granted =
+                together ? try_reserve_all({{query, 1}, {other, 1}}).has_value() : other.try_reserve(1).has_value();
+        };
+
+        held.release();
+        process.set_marks(0, ~Bytes{0});
+        listener->on_mark = nullptr;
+
+        EXPECT_TRUE(is_granted) << "together: " << together;
+        EXPECT_EQ(waiter->granted.bytes(), 50u);
+    }
+}
+
 TEST_F(MemoryListenerTest, IsToldOfRefusalsForWantOfRoom) {
     const auto held = query.try_reserve(600);
     EXPECT_FALSE(query.try_reserve(10));

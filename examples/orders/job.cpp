@@ -11,6 +11,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "holding.hpp"
 #include "input/decimal.hpp"
 #include "passing_error.hpp"
 #include "settings.hpp"
@@ -203,7 +204,7 @@ asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry, s
         if (sent) break;
         const auto error = sent.error();
         if (!worth_waiting_for(error)) co_return at_line(line, error);
-        co_await breaker_.async_ready(asio::use_awaitable); // the record is not to blame: hold it
+        co_await until_worth_a_try(breaker_); // the record is not to blame: hold it
     }
     ++figures_.totals_acknowledged;
     co_return Result<void>{};

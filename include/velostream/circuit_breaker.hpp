@@ -140,9 +140,11 @@ class CircuitBreaker {
     /// has come is noticed in the context of the one who waits longest; where that stands still, so much later in those
     /// of the others. A waiter whose context stands still delays the next as one that makes no call.
     ///
-    /// Errors:         throws `std::bad_alloc`, and then nobody waits, where there is no memory for it; that is a
-    ///                 `MemoryRefusedException` where the account has no room for who has to wait, about 300 bytes.
-    /// Completes with: `error_code`: success, or `operation_aborted` for cancellation or the end of the breaker.
+    /// Errors:         throws `std::bad_alloc`, and then nobody waits, where the heap has no memory for it, as
+    ///                 operations of Asio do.
+    /// Completes with: `error_code`: success; `operation_aborted` for cancellation or the end of the breaker; at once
+    ///                 with `Errc::memory_limit_exceeded` where the account has no room for who has to wait, about 300
+    ///                 bytes. That is no leave to call: rest for a moment before the next wait.
     /// Cancellation:   all kinds; leaves nothing behind.
     template <asio::completion_token_for<WaitQueue::Signature> Token>
     auto async_ready(Token&& token) {
@@ -325,7 +327,7 @@ class CircuitBreaker {
         void settle(TimePoint now) override {
             if (machine.settle(now)) changed();
         }
-        std::shared_ptr<void> make_room(Bytes bytes) override { return hold(memory.account(), bytes); }
+        Result<std::shared_ptr<void>> make_room(Bytes bytes) override { return try_hold(memory.account(), bytes); }
 
         AccountedResource memory;
         Machine machine;

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/bind_executor.hpp>
-#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <concepts>
 #include <functional>
-#include <memory>
 #include <utility>
 
-#include "velostream/async/wait_queue.hpp"
 #include "velostream/base/observer.hpp"
+#include "velostream/base/result.hpp"
 
 namespace velostream {
 
@@ -23,36 +19,16 @@ namespace asio = boost::asio;
 
 namespace detail {
 
-// A coroutine that waits for a breaker. The wait is begun by the coroutine itself, not where it suspends: what throws
-// there leaves the context's `run` with Boost 1.81, and the coroutine never hears of it.
-struct CircuitWaitEnd {
-    asio::cancellation_signal cancel; // the breaker's wait
-    std::atomic<bool> has_come{false};
-    WaitQueue coroutine;
-};
-
 template <class Breaker>
-asio::awaitable<void> wait_for_circuit(Breaker& breaker) {
-    const auto executor = co_await asio::this_coro::executor;
-    const auto state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none) co_return;
-    const auto end = std::make_shared<CircuitWaitEnd>();
-    auto on_end = [end](boost::system::error_code) {
-        end->has_come.store(true, std::memory_order_relaxed); // published by the queue's lock
-        end->coroutine.wake_all();
-    };
-    breaker.async_ready(
-        asio::bind_cancellation_slot(end->cancel.slot(), asio::bind_executor(executor, std::move(on_end))));
-    // Until this coroutine resumes, its own slot has no other use.
-    if (auto own = state.slot(); own.is_connected()) {
-        own.assign([weak = std::weak_ptr{end}](asio::cancellation_type kind) {
-            if (const auto alive = weak.lock()) alive->cancel.emit(kind);
-        });
-    }
-    auto waiting = end->coroutine.async_wait_unless(
-        [&end]() noexcept { return end->has_come.load(std::memory_order_relaxed); },
-        asio::bind_cancellation_slot(asio::cancellation_slot{}, asio::as_tuple(asio::use_awaitable)));
-    co_await std::move(waiting);
+asio::awaitable<Result<void>> wait_for_circuit(Breaker& breaker) {
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    // A wait that begins now would not hear of it.
+    if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled};
+    auto waiting = breaker.async_ready(asio::as_tuple(asio::use_awaitable));
+    const auto [interrupted] = co_await std::move(waiting);
+    if (interrupted == asio::error::operation_aborted) co_return Error{Errc::cancelled};
+    if (interrupted) co_return Error{interrupted};
+    co_return Result<void>{};
 }
 
 } // namespace detail
@@ -78,16 +54,17 @@ class CircuitWait {
 
     bool is_open() const { return is_open_(); }
 
-    /// Returns when a call would be admitted, when it is cancelled, or when the breaker ends.
+    /// Waits until a call would be admitted.
     ///
-    /// Errors:       throws what `async_ready` throws, and then nobody waits and nothing is charged: of a
-    ///               `CircuitBreaker` whose account has no room for one who waits, a `MemoryRefusedException`.
-    /// Cancellation: all kinds; leaves nothing behind.
-    asio::awaitable<void> until_ready() const { return until_ready_(); }
+    /// Completes with: success; Errc::cancelled, also where the breaker ends; or, at once, what else `async_ready`
+    ///                 completes with: of a `CircuitBreaker`, Errc::memory_limit_exceeded where its account has no room
+    ///                 for one who waits.
+    /// Cancellation:   all kinds; leaves nothing behind.
+    asio::awaitable<Result<void>> until_ready() const { return until_ready_(); }
 
   private:
     std::function<bool()> is_open_;
-    std::function<asio::awaitable<void>()> until_ready_;
+    std::function<asio::awaitable<Result<void>>()> until_ready_;
 };
 
 } // namespace velostream

@@ -13,7 +13,6 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -383,19 +382,17 @@ class DeadLetterQueue {
     // Why it did not wait until then: `cancelled`, or no memory to wait.
     asio::awaitable<Error> hold(Standstill held) {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
+        Error refusal;
         if (held.until) {
             const auto executor = co_await asio::this_coro::executor;
             auto sleeping = async_sleep_until(time_, executor, *held.until, asio::as_tuple(asio::use_awaitable));
             co_await std::move(sleeping);
         } else {
-            try {
-                auto waiting = options_.circuit->until_ready();
-                co_await std::move(waiting);
-            } catch (const std::bad_alloc&) {
-                co_return Error::from_exception(std::current_exception());
-            }
+            auto waiting = options_.circuit->until_ready();
+            const auto ready = co_await std::move(waiting);
+            if (!ready && ready.error() != Errc::cancelled) refusal = ready.error(); // the breaker may have ended
         }
-        co_return cancellation.cancelled() == asio::cancellation_type::none ? Error{} : Error{Errc::cancelled};
+        co_return cancellation.cancelled() == asio::cancellation_type::none ? refusal : Error{Errc::cancelled};
     }
 
     // Waits for room there as long as a delivery may take.

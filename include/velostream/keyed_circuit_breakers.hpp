@@ -181,10 +181,10 @@ class KeyedCircuitBreakers {
     /// each probe that is admitted, everybody when the circuit closes; at once where it is closed. In all of this as
     /// `CircuitBreaker::async_ready`. A key for which somebody waits keeps its entry.
     ///
-    /// Errors:         throws `std::bad_alloc`, and then nobody waits, where there is no memory for it; that is a
-    ///                 `MemoryRefusedException` where the account has no room for who has to wait, about 300 bytes, and
-    ///                 as many again for the first of a key.
-    /// Completes with: `error_code`: success, or `operation_aborted` for cancellation or the end of the breakers.
+    /// Errors:         throws `std::bad_alloc`, and then nobody waits, where the heap has no memory for it.
+    /// Completes with: `error_code`: success; `operation_aborted` for cancellation or the end of the breakers; at once
+    ///                 with `Errc::memory_limit_exceeded` where the account has no room for who has to wait, about 300
+    ///                 bytes, and as many again for the first of a key.
     /// Cancellation:   all kinds; leaves nothing behind.
     template <asio::completion_token_for<WaitQueue::Signature> Token>
     auto async_ready(Key key, Token&& token) {

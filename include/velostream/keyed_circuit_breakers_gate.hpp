@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "velostream/async/ready_gate.hpp"
+#include "velostream/base/result.hpp"
 
 namespace velostream::detail {
 
@@ -53,7 +54,7 @@ class KeyedReadyGate final : public ReadyGate<Time> {
         return store_->next_change(shard_, *this, now);
     }
     void settle(TimePoint now) override { store_->settle(shard_, *this, now); }
-    std::shared_ptr<void> make_room(Bytes bytes) override { return store_->hold_for_waiter(bytes); }
+    Result<std::shared_ptr<void>> make_room(Bytes bytes) override { return store_->hold_for_waiter(bytes); }
 
     const std::shared_ptr<Store> store_;
     Shard& shard_;

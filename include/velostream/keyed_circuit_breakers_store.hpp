@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/consign.hpp>
+#include <boost/asio/error.hpp>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -131,13 +132,12 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
         for (auto& shard : shards_) refresh_all(shard);
     }
 
-    // Null if there is nothing to wait for, or the breakers have ended; else somebody waits, until he says `leave`.
-    std::shared_ptr<Gate> join(const Key& key, std::size_t hash, bool& has_ended) {
+    // Null if there is nothing to wait for; else somebody waits, until he says `leave`.
+    Result<std::shared_ptr<Gate>> join(const Key& key, std::size_t hash) try {
         if (pristine_.look(hash).entries == 0) return nullptr;
         auto& shard = shard_of(hash);
         const std::lock_guard lock{shard.mutex};
-        has_ended = shard.is_closed;
-        if (has_ended) return nullptr;
+        if (shard.is_closed) return Error{asio::error::operation_aborted};
         const auto place = shard.entries.find(key);
         if (place == shard.entries.end()) return nullptr;
         auto& entry = place->second;
@@ -149,17 +149,18 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
         }
         ++entry.waiting;
         return entry.gate;
+    } catch (const MemoryRefusedException& refused) {
+        return refused.error();
     }
 
     template <class Handler>
     void async_ready(const Key& key, std::size_t hash, Handler handler) {
-        bool has_ended = false;
-        if (const auto gate = join(key, hash, has_ended)) {
+        const auto joined = join(key, hash);
+        if (!joined) {
+            WaitQueue::async_no_wait(std::move(handler), joined.error().code());
+        } else if (const auto& gate = *joined) {
             typename Gate::Stay stay{gate};
             gate->async_ready(asio::consign(std::move(handler), std::move(stay)));
-        } else if (has_ended) {
-            WaitQueue ends_at_once;
-            ends_at_once.async_wait(std::move(handler));
         } else {
             WaitQueue::async_no_wait(std::move(handler));
         }
@@ -395,7 +396,7 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
         }
         see_to(shard, duties);
     }
-    std::shared_ptr<void> hold_for_waiter(Bytes bytes) const { return hold(memory_.account(), bytes); }
+    Result<std::shared_ptr<void>> hold_for_waiter(Bytes bytes) const { return try_hold(memory_.account(), bytes); }
     void leave(Shard& shard, Gate& gate) noexcept {
         std::shared_ptr<Gate> gone; // after the lock
         const std::lock_guard lock{shard.mutex};

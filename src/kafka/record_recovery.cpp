@@ -65,20 +65,28 @@ bool RecordRecovery::has_room() {
 void RecordRecovery::watch() {
     if (watching_) return;
     auto watching = std::make_shared<asio::cancellation_signal>();
-    auto on_ready = [loop = loop_, watching](boost::system::error_code interrupted) {
-        const auto alive = loop.lock();
+    auto on_end = [this, loop = loop_, watching](boost::system::error_code code) {
+        const auto alive = loop.lock(); // and so is this
         if (!alive) return;
         // `stop_watching` may have come too late to stop this one.
-        if (interrupted != asio::error::operation_aborted) alive->on_circuit_ready();
+        if (!code)
+            alive->on_circuit_ready();
+        else if (code != asio::error::operation_aborted && watching_ == watching)
+            watch_later(); // the breaker's account has no room
     };
     const auto slot = watching->slot();
     watching_ = std::move(watching);
     try {
-        circuit_.async_ready(executor_, slot, std::move(on_ready));
-    } catch (const std::bad_alloc&) { // or no room in the breaker's account
-        watching_.reset();
-        if (const auto loop = loop_.lock()) loop->look_again_soon();
+        circuit_.async_ready(executor_, slot, std::move(on_end));
+    } catch (const std::bad_alloc&) {
+        watch_later();
     }
+}
+
+// The circuit is still taken for shut.
+void RecordRecovery::watch_later() {
+    watching_.reset();
+    if (const auto loop = loop_.lock()) loop->look_again_soon();
 }
 
 void RecordRecovery::on_ready() noexcept {

@@ -56,6 +56,7 @@ class RecordRecovery {
   private:
     bool has_room();
     void watch();
+    void watch_later();
 
     CircuitGate circuit_;
     RecoveryRamp ramp_;

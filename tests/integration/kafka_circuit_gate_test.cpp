@@ -280,6 +280,7 @@ TEST_F(CircuitGateTest, WithoutRoomToWaitForTheBreakerItLooksAgain) {
         Consumer consumer{io.get_executor(), config()};
         start(consumer, {.max_in_flight = 4, .gate = poor}, handler());
         EXPECT_TRUE(co_await eventually([&] { return !consumer.assignment().empty(); }));
+        EXPECT_TRUE(co_await eventually([&] { return account.refusals() >= 2; }));
         co_await settle();
         EXPECT_EQ(started.size(), 0U);
 
@@ -287,6 +288,52 @@ TEST_F(CircuitGateTest, WithoutRoomToWaitForTheBreakerItLooksAgain) {
         EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
         EXPECT_TRUE(*ended) << ended->error();
         EXPECT_EQ(finished.size(), 10U);
+        co_await consumer.close();
+    });
+}
+
+TEST_F(CircuitGateTest, WithoutRoomToWaitForTheBreakerHeldRecordsStayHeldAndNoneIsLost) {
+    run(io, [&]() -> asio::awaitable<void> {
+        count = 40;
+        co_await write(40);
+        is_down = true;
+        const MemoryAccount account{"breakers", 64 * 1024};
+        Breaker poor{"service", {.failure_threshold = 1, .success_threshold = 1, .timeout = open_for},
+                     nullptr,   time,
+                     {},        account};
+        std::optional<MemoryReservation> taken; // all there is, from the first failure on
+        auto asking_poor = [&](const ConsumedRecord& record) -> asio::awaitable<Result<void>> {
+            started.emplace_back(*record.value());
+            auto call = [this] { return ask(); };
+            auto calling = poor.execute(call);
+            const auto answered = co_await std::move(calling);
+            if (!taken)
+                if (auto rest = account.try_reserve(account.available())) taken = std::move(*rest);
+            if (answered) finished.emplace_back(*record.value());
+            if (answered && finished.size() == count) reader->stop();
+            co_return answered;
+        };
+        Consumer consumer{io.get_executor(), config()};
+        start(consumer, {.max_in_flight = 4, .gate = poor}, asking_poor);
+        EXPECT_TRUE(co_await eventually([&] { return account.refusals() >= 2 && consumer.get_stats().held > 0; }));
+        co_await settle();
+        const auto asked = calls;
+        const auto tried = started.size();
+        co_await settle();
+        EXPECT_EQ(calls, asked);
+        EXPECT_EQ(started.size(), tried);
+        EXPECT_FALSE(ended);
+
+        taken->release(); // now it can wait
+        const auto full = account.used();
+        EXPECT_TRUE(co_await eventually([&] { return account.used() > full; }));
+        is_down = false;
+        time.advance(open_for);
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
+
+        EXPECT_TRUE(*ended) << ended->error();
+        EXPECT_EQ(std::multiset<std::string>(finished.begin(), finished.end()), numbers(40));
+        EXPECT_EQ(consumer.get_stats().held, 0U);
         co_await consumer.close();
     });
 }

@@ -19,6 +19,7 @@
 #include "velostream/async/context_alarms.hpp"
 #include "velostream/async/time_source.hpp"
 #include "velostream/async/wait_queue.hpp"
+#include "velostream/base/result.hpp"
 #include "velostream/base/units.hpp"
 
 namespace velostream {
@@ -45,9 +46,10 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
     ReadyGate& operator=(const ReadyGate&) = delete;
     virtual ~ReadyGate() = default;
 
-    /// Throws, and then nobody waits, if there is no memory for it.
+    /// Throws, and then nobody waits, if the heap has no memory for it.
     ///
-    /// Completes with: success when a call would be admitted; `operation_aborted` for cancellation or `close`.
+    /// Completes with: success when a call would be admitted; `operation_aborted` for cancellation or `close`; at once
+    ///                 with why there is no room for one who waits.
     /// Cancellation:   all kinds; leaves nothing behind.
     template <asio::completion_token_for<WaitQueue::Signature> Token>
     auto async_ready(Token&& token) {
@@ -63,11 +65,15 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
                     return;
                 }
                 auto room = gate->make_room(WaitQueue::size_of_waiter(sizeof(handler)) + sizeof(Departure));
+                if (!room) {
+                    WaitQueue::async_no_wait(std::move(handler), room.error().code());
+                    return;
+                }
                 auto departure = gate->arrive(asio::any_io_executor{asio::get_associated_executor(handler)});
                 // Who comes while others wait is not served before them.
                 gate->queue_.async_wait_unless(
                     [&](std::size_t waiting) noexcept { return waiting == 0 && gate->invite(); },
-                    [&] { gate->begin_wait(); }, std::move(room),
+                    [&] { gate->begin_wait(); }, std::move(*room),
                     asio::consign(std::move(handler), std::move(departure)));
             },
             token, this->shared_from_this());
@@ -107,8 +113,8 @@ class ReadyGate : public std::enable_shared_from_this<ReadyGate<Time>> {
     virtual std::optional<TimePoint> next_change(TimePoint now) const = 0;
     /// Makes the changes for which it is time.
     virtual void settle(TimePoint now) = 0;
-    /// Room for so many bytes, for one who has to wait, until what it returns ends. Throws where there is none.
-    virtual std::shared_ptr<void> make_room(Bytes) { return nullptr; }
+    /// Room for so many bytes, for one who has to wait, until what it returns ends; or why there is none.
+    virtual Result<std::shared_ptr<void>> make_room(Bytes) { return nullptr; }
 
     // Destroyed with the handler: when it is called, or lost.
     class Departure {

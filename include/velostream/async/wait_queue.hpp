@@ -97,11 +97,12 @@ class WaitQueue {
         return async_wait_unless([]() noexcept { return false; }, std::forward<Token>(token));
     }
 
-    /// For who has nothing to wait for, whatever the queue: completes at once with success, through the executor.
+    /// For who has nothing to wait for, whatever the queue: completes at once with `code`, through the executor.
     template <asio::completion_token_for<Signature> Token>
-    static auto async_no_wait(Token&& token) {
+    static auto async_no_wait(Token&& token, boost::system::error_code code = {}) {
         return asio::async_initiate<Token, Signature>(
-            [](auto handler) { asio::post(asio::append(std::move(handler), boost::system::error_code{})); }, token);
+            [](auto handler, boost::system::error_code with) { asio::post(asio::append(std::move(handler), with)); },
+            token, code);
     }
 
     /// Gives the turn to the one who waits longest. False if nobody waits.

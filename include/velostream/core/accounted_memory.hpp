@@ -47,11 +47,12 @@ constexpr Bytes charge_for(std::size_t bytes, std::size_t alignment = 1) noexcep
     return pages < from_heap ? from_heap : pages;
 }
 
-/// `bytes` of `account` for as long as somebody holds what it returns. Throws `MemoryRefusedException` where there is
-/// no room, and `std::bad_alloc`.
-inline std::shared_ptr<void> hold(const MemoryAccount& account, Bytes bytes) {
+/// `bytes` of `account` for as long as somebody holds what it returns.
+///
+/// Errors: as `try_reserve`; throws `std::bad_alloc`.
+inline Result<std::shared_ptr<void>> try_hold(const MemoryAccount& account, Bytes bytes) {
     auto reserved = account.try_reserve(bytes);
-    if (!reserved) throw MemoryRefusedException{reserved.error()};
+    if (!reserved) return reserved.error();
     return std::make_shared<MemoryReservation>(std::move(*reserved));
 }
 

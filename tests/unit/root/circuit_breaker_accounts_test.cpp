@@ -5,9 +5,14 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <exception>
+#include <memory>
 #include <optional>
 
+#include "support/run_coroutine.hpp"
 #include "velostream/circuit_breaker.hpp"
 #include "velostream/keyed_circuit_breakers.hpp"
 #include "velostream/testing/manual_time.hpp"
@@ -29,6 +34,7 @@ struct Single {
     void fail() { breaker.try_acquire()->failure(Errc::connect_failed); }
     void close() { breaker.force_close(); }
     void wait(auto&& token) { breaker.async_ready(std::forward<decltype(token)>(token)); }
+    auto ready(auto token) { return breaker.async_ready(token); }
 };
 struct Keyed {
     KeyedCircuitBreakers<int, ManualTime> breakers;
@@ -38,6 +44,7 @@ struct Keyed {
     void fail() { breakers.try_acquire(1)->failure(Errc::connect_failed); }
     void close() { breakers.force_close(1); }
     void wait(auto&& token) { breakers.async_ready(1, std::forward<decltype(token)>(token)); }
+    auto ready(auto token) { return breakers.async_ready(1, token); }
 };
 
 template <class Kind>
@@ -49,7 +56,10 @@ class CircuitBreakerAccountsTest : public ::testing::Test {
         empty = account.used();
     }
     auto waiter() {
-        return asio::bind_executor(*io, [this](boost::system::error_code) { ++ended; });
+        return asio::bind_executor(*io, [this](boost::system::error_code code) {
+            ++ended;
+            if (code == Errc::memory_limit_exceeded) ++refused;
+        });
     }
     void wait() { kind->wait(waiter()); }
     void poll() {
@@ -62,7 +72,7 @@ class CircuitBreakerAccountsTest : public ::testing::Test {
     std::optional<Kind> kind{std::in_place, time, account};
     std::optional<asio::io_context> io{std::in_place};
     Bytes empty = 0;
-    int ended = 0;
+    int ended = 0, refused = 0;
 };
 using Kinds = ::testing::Types<Single, Keyed>;
 TYPED_TEST_SUITE(CircuitBreakerAccountsTest, Kinds);
@@ -111,14 +121,57 @@ TYPED_TEST(CircuitBreakerAccountsTest, OrTheBreakerEnds) {
     EXPECT_EQ(this->account.used(), 0u);
 }
 
-TYPED_TEST(CircuitBreakerAccountsTest, WhereThereIsNoRoomNobodyWaits) {
+TYPED_TEST(CircuitBreakerAccountsTest, WhereThereIsNoRoomAWaitIsRefusedThroughItsExecutorAndNobodyWaits) {
     const auto all = this->account.try_reserve(this->account.available());
+    const auto full = this->account.used();
 
-    EXPECT_THROW(this->wait(), MemoryRefusedException);
+    this->wait();
 
-    this->kind->close();
+    EXPECT_EQ(this->ended, 0) << "inside of the call";
     this->poll();
     EXPECT_EQ(this->ended, 1);
+    EXPECT_EQ(this->refused, 1);
+    EXPECT_EQ(this->account.used(), full);
+    this->kind->close();
+    this->poll();
+    EXPECT_EQ(this->ended, 2) << "the one who waited before";
+    EXPECT_EQ(this->refused, 1);
+}
+
+TYPED_TEST(CircuitBreakerAccountsTest, ACoroutineHearsThatThereIsNoRoomAndGoesOn) {
+    auto wait_for_room = [this](auto token) -> asio::awaitable<Error> {
+        try {
+            auto waiting = this->kind->ready(token);
+            co_await std::move(waiting);
+        } catch (...) {
+            co_return Error::from_exception(std::current_exception());
+        }
+        co_return Error{};
+    };
+    auto all = this->account.try_reserve(this->account.available());
+
+    EXPECT_EQ(testing::run(*this->io, this->time, wait_for_room(asio::use_awaitable)), Errc::memory_limit_exceeded);
+    EXPECT_EQ(testing::run(*this->io, this->time, wait_for_room(asio::deferred)), Errc::memory_limit_exceeded);
+
+    all->release();
+    const auto waits = testing::start(*this->io, wait_for_room(asio::use_awaitable));
+    EXPECT_FALSE(waits.ended());
+    this->kind->close();
+    this->poll();
+    EXPECT_FALSE(waits.value().code());
+}
+
+TYPED_TEST(CircuitBreakerAccountsTest, WhoIsRefusedMayOwnTheSignalOfHisWait) {
+    const auto all = this->account.try_reserve(this->account.available());
+    auto signal = std::make_shared<asio::cancellation_signal>();
+    const auto slot = signal->slot();
+    auto owner = asio::bind_executor(*this->io,
+                                     [this, kept = std::move(signal)](boost::system::error_code) { ++this->refused; });
+
+    this->kind->wait(asio::bind_cancellation_slot(slot, std::move(owner)));
+    this->poll();
+
+    EXPECT_EQ(this->refused, 1);
 }
 
 TYPED_TEST(CircuitBreakerAccountsTest, WhoIsReadyAtOnceIsChargedNothing) {

@@ -10,8 +10,10 @@
 #include <string>
 #include <utility>
 
+#include "velostream/async/guarded_call.hpp"
 #include "velostream/async/lane_turns.hpp"
 #include "velostream/async/operation.hpp"
+#include "velostream/async/policy.hpp"
 #include "velostream/base/result.hpp"
 #include "velostream/config/reprocess_config.hpp"
 #include "velostream/config/validate.hpp"
@@ -38,10 +40,23 @@ Error last_error(const Error& error);
 /// from the first failure.
 FailureDetails failure_of(const Error& error);
 
+/// A call that is made once, and ends with what its operation made of it: tries that it counted itself are kept.
+class OneTry {
+  public:
+    class Guard {
+      public:
+        explicit Guard(OneTry&) noexcept {}
+        Decision before(CallContext&) noexcept { return Decision::proceed(); }
+        void after_success(CallContext&) noexcept {}
+        Verdict after_failure(CallContext&, const Error&) noexcept { return Verdict::pass_on(); }
+    };
+};
+
 } // namespace detail
 
 /// Processes records, tries again those that failed, and makes dead letters of those that keep failing, which say how
-/// often they were tried, and when the first and the last try failed:
+/// often they were tried, and when the first and the last try failed; with `Reprocess::off`, as the operation's own
+/// `RetryExecutor` has it, if it has one:
 ///
 ///     RecordProcessor processor{dead_letters, {.mode = Reprocess::parked}};
 ///     auto handler = [&](const kafka::ConsumedRecord& record) {
@@ -82,8 +97,7 @@ class RecordProcessor {
 
   private:
     static RetryConfig retries(const ReprocessConfig& config) {
-        return {.max_retries = config.mode == Reprocess::off ? 0 : config.max_retries,
-                .backoff_strategy = FixedInterval{config.retry_delay}};
+        return {.max_retries = config.max_retries, .backoff_strategy = FixedInterval{config.retry_delay}};
     }
 
     template <class Record, class Operation>
@@ -97,7 +111,9 @@ class RecordProcessor {
             if (interrupted) co_return Error{Errc::cancelled};
         }
         if (is_cancelled()) co_return Error{Errc::cancelled};
-        auto processing = retry_.execute_with_retry(std::move(operation));
+        auto processing = mode_ == Reprocess::off
+                              ? detail::guarded_call(detail::own_frame, std::move(operation), CallOptions{}, once_)
+                              : retry_.execute_with_retry(std::move(operation));
         const auto processed = co_await std::move(processing);
         if (processed) {
             dead_letters_.record_processed();
@@ -113,6 +129,7 @@ class RecordProcessor {
 
     Queue& dead_letters_;
     const Reprocess mode_;
+    [[no_unique_address]] detail::OneTry once_; // instead of `retry_`, where nothing is tried again
     RetryExecutor<Time> retry_;
     LaneTurns turns_;
 };

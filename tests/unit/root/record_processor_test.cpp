@@ -3,7 +3,9 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <map>
@@ -88,6 +90,47 @@ TEST_F(RecordProcessorTest, SwitchedOffTheFirstFailureIsADeadLetter) {
     EXPECT_TRUE((*done)->dead_letter);
     ASSERT_EQ(sink.letters().size(), 1u);
     EXPECT_EQ(sink.letters()[0].header("x-dlq-attempts"), "1");
+}
+
+TEST_F(RecordProcessorTest, SwitchedOffTheTriesOfTheOperationsOwnRetriesAreKept) {
+    reprocess.mode = Reprocess::off;
+    RetryExecutor retry{RetryConfig{.max_retries = 3, .backoff_strategy = FixedInterval{10s}}, nullptr, time};
+    for (const bool ends_for_good : {false, true}) {
+        int tries = 0;
+        const RecordView view{.topic = "orders", .partition = 3, .offset = 1};
+        auto store = [&]() -> asio::awaitable<Result<void>> {
+            co_return ends_for_good && ++tries == 2 ? bad_record : timeout;
+        };
+        auto operation = [&] { return retry.execute_with_retry(store); };
+        asio::co_spawn(io, processor().process(view, operation), [](std::exception_ptr, const Processed&) {});
+        run();
+        for (int i = 0; i < 3; ++i) pass(10s);
+
+        ASSERT_FALSE(sink.letters().empty());
+        const auto letter = sink.letters().back();
+        EXPECT_EQ(letter.header("x-dlq-attempts"), ends_for_good ? "2" : "4");
+        EXPECT_EQ(letter.header("x-dlq-error-type"), ends_for_good ? "bad_request" : "timeout");
+        EXPECT_EQ(std::stoll(letter.header("x-dlq-last-failure-ms").value()) -
+                      std::stoll(letter.header("x-dlq-first-failure-ms").value()),
+                  ends_for_good ? 10'000 : 30'000);
+    }
+}
+
+TEST_F(RecordProcessorTest, SwitchedOffAnOperationThatTakesTheContextIsCalledOnceAndWhatItThrowsIsItsError) {
+    reprocess.mode = Reprocess::off;
+    const RecordView view{.topic = "orders", .partition = 3, .offset = 1};
+    auto operation = [&](CallContext& call) -> asio::awaitable<Result<void>> {
+        tried.push_back(std::to_string(call.attempt()));
+        co_await asio::post(asio::deferred);
+        throw std::runtime_error{"no such column"};
+    };
+    asio::co_spawn(io, processor().process(view, operation), [](std::exception_ptr, const Processed&) {});
+    run();
+
+    EXPECT_EQ(tried, Texts{"1"});
+    ASSERT_EQ(sink.letters().size(), 1u);
+    EXPECT_EQ(sink.letters()[0].header("x-dlq-attempts"), "1");
+    EXPECT_EQ(sink.letters()[0].header("__connect.errors.exception.message"), "no such column");
 }
 
 TEST_F(RecordProcessorTest, AFailureIsTriedAgainAfterTheDelay) {

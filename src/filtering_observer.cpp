@@ -15,6 +15,10 @@ namespace {
 std::string milliseconds(Duration duration) {
     return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(duration).count()) + " ms";
 }
+// Of what took longer than that.
+std::string whole_milliseconds(Duration duration) {
+    return std::to_string(std::chrono::floor<std::chrono::milliseconds>(duration).count()) + " ms";
+}
 
 } // namespace
 
@@ -136,7 +140,10 @@ void StreamObserver::on_retry_scheduled(const RetryScheduled& event) noexcept {
     line("retry: attempt ", event.failed_attempts, " failed, next in ", milliseconds(event.delay), ": ", event.error);
 }
 void StreamObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
-    if (event.elapsed)
+    if (event.elapsed && event.elapsed_longer)
+        line("retry: given up after ", event.attempts, " attempts in more than ", whole_milliseconds(*event.elapsed),
+             " (", event.why, "): ", event.error);
+    else if (event.elapsed)
         line("retry: given up after ", event.attempts, " attempts in ", milliseconds(*event.elapsed), " (", event.why,
              "): ", event.error);
     else

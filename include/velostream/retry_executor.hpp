@@ -342,7 +342,9 @@ std::nullopt_t RetryExecutor<Time>::Guard::give_up(RetryChoice choice, Error& er
         }
     }
     ended = with_elapsed(std::move(ended), now);
-    if (retry_.observer_) retry_.observer_->on_retry_given_up({attempts_, to_string(choice), error, ended.elapsed()});
+    if (retry_.observer_)
+        retry_.observer_->on_retry_given_up(
+            {attempts_, to_string(choice), error, ended.elapsed(), ended.elapsed_longer()});
     error = std::move(ended);
     return std::nullopt;
 }

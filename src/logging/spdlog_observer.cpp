@@ -127,7 +127,8 @@ void SpdlogObserver::on_retry_scheduled(const RetryScheduled& event) noexcept {
 void SpdlogObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
     const auto level = level_of(selection_.retry_attempts, selection_.retry_details);
     print(*logger_, level, "retry_given_up", [&](LogLine& line) {
-        line.add("attempts", event.attempts).add("elapsed", event.elapsed);
+        line.add("attempts", event.attempts);
+        line.add(event.elapsed_longer ? "elapsed_more_than" : "elapsed", event.elapsed);
         line.add("why", event.why).add("error", event.error);
     });
 }

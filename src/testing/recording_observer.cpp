@@ -42,7 +42,7 @@ void RecordingObserver::on_retry_scheduled(const RetryScheduled& event) noexcept
 void RecordingObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
     const std::lock_guard lock{mutex_};
     names_.emplace_back("retry_given_up");
-    given_up_.push_back({event.attempts, std::string{event.why}, event.error, event.elapsed});
+    given_up_.push_back({event.attempts, std::string{event.why}, event.error, event.elapsed, event.elapsed_longer});
 }
 
 } // namespace velostream::testing

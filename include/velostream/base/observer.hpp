@@ -76,6 +76,7 @@ struct RetryGivenUp {
     std::string_view why;
     const Error& error;                ///< of the last try
     std::optional<Duration> elapsed{}; ///< as `Error::elapsed()` of what the caller gets
+    bool elapsed_longer = false;       ///< as its `elapsed_longer()`
 };
 struct DeadLetterStored {
     std::string_view topic;

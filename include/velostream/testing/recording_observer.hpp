@@ -50,6 +50,7 @@ class RecordingObserver : public Observer {
         std::string why;
         Error error;
         std::optional<Duration> elapsed;
+        bool elapsed_longer = false;
     };
 
     /// The names of all events, without `on_`, e.g. `memory_refused`.

@@ -56,6 +56,10 @@ const Case given_up_late{
     "event=retry_given_up attempts=4 elapsed=4700.5ms why=\"no retries left\" "
     "error=\"send timed out: topic orders\"",
     [](Observer& o) { o.on_retry_given_up({4, "no retries left", error, 4700500us}); }};
+const Case given_up_later{
+    "event=retry_given_up attempts=4 elapsed_more_than=4700.5ms why=\"no retries left\" "
+    "error=\"send timed out: topic orders\"",
+    [](Observer& o) { o.on_retry_given_up({4, "no retries left", error, 4700500us, true}); }};
 const Case stored{"event=dead_letter_stored topic=failed-records error=\"send timed out: topic orders\"",
                   [](Observer& o) { o.on_dead_letter_stored({"failed-records", error}); }};
 
@@ -87,13 +91,13 @@ class SpdlogObserverTest : public ::testing::Test {
 TEST_F(SpdlogObserverTest, PrintsTheSelectedEventsAtInfo) {
     expect_prints({.allocations = true}, {allocated, released, refused}, "info");
     expect_prints({.circuit_states = true}, {state_changed}, "info");
-    expect_prints({.retry_attempts = true}, {scheduled, given_up, given_up_late}, "info");
+    expect_prints({.retry_attempts = true}, {scheduled, given_up, given_up_late, given_up_later}, "info");
 }
 
 TEST_F(SpdlogObserverTest, PrintsDetailsAtDebug) {
     expect_prints({.memory_details = true}, {allocated, released, refused}, "debug");
     expect_prints({.circuit_details = true}, {state_changed, rejected}, "debug");
-    expect_prints({.retry_details = true}, {scheduled, given_up, given_up_late}, "debug");
+    expect_prints({.retry_details = true}, {scheduled, given_up, given_up_late, given_up_later}, "debug");
     expect_prints({.refused_calls = true}, {call_refused}, "debug");
     expect_prints({.limit_changes = true}, {limit_changed}, "debug");
     expect_prints({.dead_letters = true}, {stored}, "debug");

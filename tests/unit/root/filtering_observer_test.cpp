@@ -126,10 +126,13 @@ TEST(StreamObserver, SaysHowLongRetriesTookWhereThatIsKnown) {
     const Error error{Errc::send_timeout};
 
     observer.on_retry_given_up({.attempts = 4, .why = "exhausted", .error = error, .elapsed = 4700ms});
+    observer.on_retry_given_up(
+        {.attempts = 4, .why = "exhausted", .error = error, .elapsed = 4700900us, .elapsed_longer = true});
     observer.on_retry_given_up({.attempts = 1, .why = "not retryable", .error = error});
 
     EXPECT_EQ(out.str(),
               "velostream: retry: given up after 4 attempts in 4700 ms (exhausted): send timed out\n"
+              "velostream: retry: given up after 4 attempts in more than 4700 ms (exhausted): send timed out\n"
               "velostream: retry: given up after 1 attempts (not retryable): send timed out\n");
 }
 

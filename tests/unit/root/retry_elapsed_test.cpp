@@ -23,6 +23,7 @@ TEST_F(RetryElapsedTest, CountsFromTheFirstTryWhereTheClockIsReadThen) {
         EXPECT_NE(error.message().find("; 2 tries in 2.1 s"), std::string::npos) << error;
         EXPECT_EQ(error.inner()->elapsed(), std::nullopt) << "it is said once";
         EXPECT_EQ(observer->given_up().back().elapsed, 2100ms);
+        EXPECT_FALSE(observer->given_up().back().elapsed_longer);
     };
 
     expect_whole(with({.max_retries = 1, .attempt_timeout = 1min}));
@@ -40,6 +41,8 @@ TEST_F(RetryElapsedTest, CountsFromTheFirstFailureElse) {
     EXPECT_EQ(error.elapsed(), 1100ms);
     EXPECT_TRUE(error.elapsed_longer());
     EXPECT_NE(error.message().find("; 2 tries in more than 1.1 s"), std::string::npos) << error;
+    EXPECT_EQ(observer->given_up().back().elapsed, 1100ms);
+    EXPECT_TRUE(observer->given_up().back().elapsed_longer);
 }
 
 TEST_F(RetryElapsedTest, IsUnknownOfASingleTryOfWhichNobodyToldTheTime) {

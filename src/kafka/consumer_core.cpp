@@ -192,6 +192,10 @@ void ConsumerCore::let_go() {
 void ConsumerCore::forget_what_was_read() {
     std::vector<std::shared_ptr<AssignedPartition>> anew;
     for (const auto& ours : partitions_) {
+        if (!ours->first) { // nothing was read, and perhaps nothing sought: its end may not be told again
+            anew.push_back(ours);
+            continue;
+        }
         anew.push_back(std::make_shared<AssignedPartition>(session_, ours->topic, ours->partition));
         anew.back()->stored = ours->stored;
         ours->is_revoked = true;

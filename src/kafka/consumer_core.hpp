@@ -83,6 +83,7 @@ class ConsumerCore final : public ContextMember {
     void serve_when_memory_may_be_free();
     void on_held() noexcept { ++counts_.held; }
     void on_held_no_more() noexcept { --counts_.held; }
+    bool has_held() const noexcept { return counts_.held > 0; }
     bool attach(RecordLoop& loop) noexcept;
     void detach(const RecordLoop& loop) noexcept;
 

@@ -68,6 +68,7 @@ asio::awaitable<Result<DeadLetterReceipt>> DeadLetterTopic::store(const DeadLett
     auto sending = detail::initiate_send(producer, record, &call, asio::deferred);
     const auto sent = co_await std::move(sending);
     if (!sent) co_return sent.error();
+    if (processor_) processor_->core_->note_letter(letter.id());
     co_return DeadLetterReceipt{.partition = sent->partition, .offset = sent->offset};
 }
 

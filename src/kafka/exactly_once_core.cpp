@@ -34,6 +34,7 @@ ExactlyOnceCore::ExactlyOnceCore(asio::any_io_executor executor, const ExactlyOn
       timer_(executor_),
       consumer_(std::make_shared<ConsumerCore>(executor_, config_.consumer, static_cast<ConsumerCore::Keeper*>(this))),
       due_(*this, &ExactlyOnceCore::on_due),
+      too_old_(*this, &ExactlyOnceCore::on_too_old),
       closing_time_(*this, &ExactlyOnceCore::on_closing_time) {}
 
 ExactlyOnceCore::~ExactlyOnceCore() = default;
@@ -57,7 +58,8 @@ asio::awaitable<Result<void>> ExactlyOnceCore::prepare() {
         if (is_cancelled(cancellation)) co_return Error{Errc::cancelled};
         if (consumer_->is_stopped()) co_return Result<void>{}; // the loop ends before it begins
         if (!is_at_work()) {
-            if (const auto hopeless = std::exchange(hopeless_, std::nullopt)) co_return *hopeless;
+            const auto hopeless = std::exchange(hopeless_, std::nullopt);
+            if (hopeless && !std::exchange(is_told_, false)) co_return *hopeless;
             if (is_ready()) co_return Result<void>{};
             start_recovery();
         }
@@ -68,6 +70,7 @@ asio::awaitable<Result<void>> ExactlyOnceCore::prepare() {
 
 std::shared_ptr<RecordLoop> ExactlyOnceCore::open_records(const ForEachOptions& options) {
     has_failed_ = false;
+    is_told_ = false;
     doom_.reset();
     auto loop = open_record_loop(consumer_, options, static_cast<RecordGate*>(this));
     records_loop_ = loop;
@@ -77,8 +80,8 @@ std::shared_ptr<RecordLoop> ExactlyOnceCore::open_records(const ForEachOptions& 
 asio::awaitable<std::optional<Result<void>>> ExactlyOnceCore::conclude(Result<void> ended) {
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     const auto is_idle = [this]() noexcept { return !is_at_work(); };
-    // Stopped: what the handlers did is committed.
-    while (ended && !doom_ && !is_over_ && !is_cancelled(cancellation) && has_uncommitted()) {
+    // Stopped: what the handlers did is committed, unless a record that was held is left.
+    while (ended && !doom_ && !has_failed_ && !is_over_ && !is_cancelled(cancellation) && has_uncommitted()) {
         if (!is_at_work()) {
             if (!is_ready()) break;
             start_commit();
@@ -92,7 +95,8 @@ asio::awaitable<std::optional<Result<void>>> ExactlyOnceCore::conclude(Result<vo
     if (is_cancelled(cancellation)) co_return Result<void>{Errc::cancelled};
     if (!doomed && ended && !is_at_work() && hopeless_) co_return Result<void>{*std::exchange(hopeless_, std::nullopt)};
     if (!doomed) co_return ended;
-    if (!doomed->passes || consumer_->is_stopped()) co_return Result<void>{doomed->error};
+    is_told_ = !doomed->passes;
+    if (is_told_ || consumer_->is_stopped()) co_return Result<void>{doomed->error};
     auto pausing = pause_before_another_try();
     co_await std::move(pausing);
     if (is_cancelled(cancellation)) co_return Result<void>{Errc::cancelled};
@@ -115,10 +119,29 @@ void ExactlyOnceCore::on_started(const ConsumedRecord& record) {
     if (records_ == 0) {
         began_ = timer_.now();
         timer_.arm(due_, saturating_add(began_, config_.commit_interval));
+        timer_.arm(too_old_, saturating_add(began_, config_.transaction_timeout));
     }
     ++records_;
     ++open_;
     bytes_ += record.size_bytes();
+}
+
+// What a transaction says twice is read twice. And partitions that are asked back do not wait for an outage to end.
+bool ExactlyOnceCore::admits_again(const ConsumedRecord& record, const Error& error, bool has_written) {
+    if (!doom_ && !has_written && !consumer_->is_keeping() && !has_letter_of(record)) return true;
+    doom(error, true);
+    return false;
+}
+
+// By the id of a dead letter, which begins with the place of its record unless that was a dead letter before.
+bool ExactlyOnceCore::has_letter_of(const ConsumedRecord& record) const {
+    if (letters_.empty()) return false;
+    for (const auto header : record.headers())
+        if (header.name == "x-dlq-id" && header.value && letters_.contains(*header.value)) return true;
+    const auto place = std::string{record.topic()} + '/' + std::to_string(record.partition()) + '/' +
+                       std::to_string(record.offset()) + '/';
+    const auto letter = letters_.lower_bound(place);
+    return letter != letters_.end() && letter->starts_with(place);
 }
 
 void ExactlyOnceCore::on_ended(const ConsumedRecord& record, bool is_done) {
@@ -135,6 +158,14 @@ void ExactlyOnceCore::on_due() {
     commit_if_due();
 }
 
+// Before the brokers abort it, which have known it for less time. A handler's failure remains how the loop ends.
+void ExactlyOnceCore::on_too_old() {
+    if (records_ == 0 || is_at_work()) return;
+    Error error{Errc::deadline_exceeded, "transaction_timeout"};
+    if (!has_failed_) return doom(std::move(error), true);
+    if (const auto loop = records_loop_.lock()) loop->abandon(std::move(error));
+}
+
 void ExactlyOnceCore::commit_if_due() {
     const bool can_be_committed =
         open_ == 0 && records_ > 0 && !has_failed_ && !doom_ && is_ready() && !is_at_work() && !is_over_;
@@ -148,9 +179,11 @@ void ExactlyOnceCore::serve_records() {
 
 void ExactlyOnceCore::forget_records() noexcept {
     timer_.disarm(due_);
+    timer_.disarm(too_old_);
     is_due_ = false;
     records_ = 0;
     bytes_ = 0;
+    letters_.clear();
 }
 
 // What is wrong
@@ -205,10 +238,12 @@ void ExactlyOnceCore::abort_soon() {
 // Partitions
 
 bool ExactlyOnceCore::lets_go(bool is_lost) {
-    if (records_ == 0 && !is_at_work()) return true;
-    is_due_ = true;
-    if (is_lost && !is_at_work())
+    if (is_at_work()) return false; // they go when that has ended
+    if (records_ == 0 || must_rewind_) return true;
+    if (is_lost)
         doom(Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST}), "partitions were taken away"}, true);
+    else if (consumer_->has_held())
+        doom(Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS}), "a record is held"}, true);
     else
         commit_if_due();
     return !consumer_->is_keeping();
@@ -244,6 +279,7 @@ asio::awaitable<void> ExactlyOnceCore::close(Duration at_most) {
 void ExactlyOnceCore::end_work() noexcept {
     if (std::exchange(is_over_, true)) return;
     timer_.disarm(due_);
+    timer_.disarm(too_old_);
     timer_.disarm(closing_time_);
     timer_.rest();
     end_of_work_.emit(asio::cancellation_type::terminal);

@@ -4,8 +4,12 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "consumer_core.hpp"
@@ -47,6 +51,8 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     ProducerCore& producer() const noexcept { return *producer_; }
     /// Whether what is sent now is part of a transaction.
     bool is_writable() const noexcept { return producer_ && open_ > 0 && !is_doomed(); }
+    /// A dead letter was written.
+    void note_letter(std::string_view id) { letters_.emplace(id); }
     bool has_uncommitted() const noexcept { return records_ > 0 || is_committing_ || must_rewind_; }
     std::vector<PartitionPosition> assignment() const;
     asio::awaitable<void> close(Duration at_most);
@@ -65,9 +71,12 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     // Records
     bool admits(const ConsumedRecord& record) override;
     void on_started(const ConsumedRecord& record) override;
+    bool admits_again(const ConsumedRecord& record, const Error& error, bool has_written) override;
     void on_ended(const ConsumedRecord& record, bool is_done) override;
     bool is_doomed() const noexcept { return doom_.has_value(); }
     void on_due();
+    void on_too_old();
+    bool has_letter_of(const ConsumedRecord& record) const;
     void commit_if_due();
     void serve_records();
 
@@ -120,13 +129,15 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     Bytes bytes_ = 0;
     TimePoint began_{}; // with its first record
     bool is_due_ = false;
-    bool has_failed_ = false;  // one of its handlers
-    std::optional<Doom> doom_; // it can only be aborted
+    bool has_failed_ = false;                    // one of its handlers, or a record was left that was held
+    std::set<std::string, std::less<>> letters_; // the ids of its dead letters
+    std::optional<Doom> doom_;                   // it can only be aborted
 
     bool must_abort_ = false;
     bool must_reopen_ = true; // there is no client yet
     bool must_rewind_ = false;
-    std::optional<Error> hopeless_; // nothing more can be tried; told once
+    std::optional<Error> hopeless_; // nothing more is tried before somebody was told
+    bool is_told_ = false;          // the loop has ended with it
     bool is_committing_ = false;
     bool is_recovering_ = false;
     bool is_over_ = false;
@@ -134,6 +145,7 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     asio::cancellation_signal end_of_work_;
     WaitQueue changed_; // the loop, the commit or the recovery has ended
     CoreDeadline<ExactlyOnceCore> due_;
+    CoreDeadline<ExactlyOnceCore> too_old_;
     CoreDeadline<ExactlyOnceCore> closing_time_;
     TimePoint closing_at_{};
     ExactlyOnceStats counts_;

@@ -20,6 +20,7 @@ namespace calls = transaction_calls;
 void ExactlyOnceCore::start_commit() {
     is_committing_ = true;
     timer_.disarm(due_);
+    timer_.disarm(too_old_);
     const auto ended = [self = self()](const std::exception_ptr& thrown) {
         if (thrown && !self->is_over_) self->doom(Error::from_exception(thrown), true);
         self->is_committing_ = false;
@@ -88,7 +89,8 @@ void ExactlyOnceCore::on_committed() {
     counts_.records += records_;
     counts_.last_problem.clear();
     failures_in_a_row_ = 0;
-    for (const auto& partition : consumer_->partitions()) partition->stored = partition->progress.position();
+    for (const auto& partition : consumer_->partitions())
+        if (const auto position = partition->progress.position()) partition->stored = position;
     forget_records();
 }
 

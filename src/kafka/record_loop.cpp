@@ -69,7 +69,10 @@ RecordLoop::RecordLoop(std::shared_ptr<ConsumerCore> core, ForEachOptions option
       handler_bytes_(options.handler_bytes) {
     if (options.max_in_flight == 0) throw std::invalid_argument{"max_in_flight = 0: must be ≥ 1"};
     if (options.gate) recovery_ = std::make_unique<RecordRecovery>(options.gate, options.max_in_flight, executor_);
-    for (std::size_t i = 0; i < options.max_in_flight; ++i) workers_.push_back(std::make_unique<Worker>());
+    for (std::size_t i = 0; i < options.max_in_flight; ++i) {
+        workers_.push_back(std::make_unique<Worker>());
+        workers_.back()->index = i;
+    }
     running_ = workers_.size();
     idle_.reserve(running_);
     // Last: no destructor would detach what has thrown after that.
@@ -157,16 +160,17 @@ RecordLoop::Worker* RecordLoop::next_worker() {
 }
 
 // The loop may end at each of these waits.
-asio::awaitable<RecordLoop::Failed> RecordLoop::judge(Worker& worker, std::uint64_t number, Error error,
+asio::awaitable<RecordLoop::Failed> RecordLoop::judge(Worker& worker, const Held& held, Error error,
                                                       std::size_t tries) {
+    if (!RecordRecovery::holds(error)) co_return Failed::ends_loop;
+    if (gate_ && !gate_->admits_again(held.record, error, worker.has_written)) co_return Failed::left;
+    const HeldRecord waits{*core_};
     const auto rest = recovery_->hold(error, tries);
-    if (!rest) co_return Failed::ends_loop;
-    const HeldRecord held{*core_};
-    if (*rest > Duration{0} && !is_over_) {
-        auto resting = wait_for(*rest);
+    if (rest > Duration{0} && !is_over_) {
+        auto resting = wait_for(rest);
         co_await std::move(resting);
     }
-    auto turn = async_turn(worker, number, asio::use_awaitable);
+    auto turn = async_turn(worker, held.number, asio::use_awaitable);
     co_await std::move(turn);
     co_return is_over_ ? Failed::left : Failed::again;
 }

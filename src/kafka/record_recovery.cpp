@@ -28,11 +28,14 @@ void RecordRecovery::on_ended(bool well) noexcept {
     if (well) ramp_.on_success();
 }
 
-std::optional<Duration> RecordRecovery::hold(const Error& error, std::size_t tries) {
+bool RecordRecovery::holds(const Error& error) noexcept {
+    return reason_of(error).passes_with_time();
+}
+
+Duration RecordRecovery::hold(const Error& error, std::size_t tries) {
     using namespace std::chrono_literals;
     constexpr Duration first_rest = 20ms, longest_rest = 1s;
     const auto& reason = reason_of(error);
-    if (!reason.passes_with_time()) return std::nullopt;
     --running_;
     ramp_.on_failure();
     const auto state = circuit_.state();

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include "velostream/base/error.hpp"
@@ -41,9 +40,11 @@ class RecordRecovery {
     void on_started() noexcept { ++running_; }
     void on_ended(bool well) noexcept;
 
-    /// A handler has failed, for the `tries`-th time with this record, from 0: how long its record rests before it
-    /// waits for its turn; nothing if it is not to be held.
-    std::optional<Duration> hold(const Error& error, std::size_t tries);
+    /// Whether a record is held whose handler failed so.
+    static bool holds(const Error& error) noexcept;
+    /// A handler has failed so, for the `tries`-th time with this record, from 0: how long its record rests before it
+    /// waits for its turn.
+    Duration hold(const Error& error, std::size_t tries);
     void wait_for_turn(std::uint64_t number, Worker& worker) { held_.emplace(number, &worker); }
     /// Whose turn it is now; null if it is nobody's. If `all`, whether he may or not.
     Worker* next(bool all);

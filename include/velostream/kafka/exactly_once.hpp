@@ -41,25 +41,27 @@ struct ExactlyOnceStats {
 /// Lifetime: valid while the handler that it was given to is in progress; so must be what is sent through it.
 class Transaction {
   public:
-    explicit Transaction(std::shared_ptr<detail::ExactlyOnceCore> core) noexcept : core_(std::move(core)) {}
+    /// `has_written` is set by whatever is sent.
+    Transaction(std::shared_ptr<detail::ExactlyOnceCore> core, bool& has_written) noexcept
+        : core_(std::move(core)), has_written_(&has_written) {}
 
     /// Writes `record` into the transaction and waits until the brokers have it.
     ///
     /// After a failure of a record that the client had already the transaction is aborted, whatever the handler
     /// answers: nobody could say what is in it. One that was refused at once (too large for the client, say) is not in
-    /// it, and the transaction goes on.
+    /// it, and the transaction goes on; so it is with one that found no room before its deadline.
     ///
     /// Errors:       those of `Producer::send`.
     /// Cancellation: as of `Producer::send`.
     /// Lifetime:     `record` must stay until the send has ended.
     asio::awaitable<Result<Delivery>> send(const Record& record) {
-        return detail::initiate_send(detail::producer_of(*core_), record, nullptr, asio::use_awaitable);
+        return detail::initiate_send(producer(), record, nullptr, asio::use_awaitable);
     }
     asio::awaitable<Result<Delivery>> send(const Record& record, const CallContext& call) {
-        return detail::initiate_send(detail::producer_of(*core_), record, &call, asio::use_awaitable);
+        return detail::initiate_send(producer(), record, &call, asio::use_awaitable);
     }
     asio::awaitable<Result<Delivery>> send(const RecordView& record, const CallContext& call) {
-        return detail::initiate_send(detail::producer_of(*core_), record, &call, asio::use_awaitable);
+        return detail::initiate_send(producer(), record, &call, asio::use_awaitable);
     }
 
     /// `send` for any completion token. The commit waits for it, also where the handler does not.
@@ -67,19 +69,25 @@ class Transaction {
     /// Completes with: `Result<Delivery>`.
     template <asio::completion_token_for<Producer::SendSignature> Token>
     auto async_send(const Record& record, Token&& token) {
-        return detail::initiate_send(detail::producer_of(*core_), record, nullptr, token);
+        return detail::initiate_send(producer(), record, nullptr, token);
     }
     template <asio::completion_token_for<Producer::SendSignature> Token>
     auto async_send(const Record& record, const CallContext& call, Token&& token) {
-        return detail::initiate_send(detail::producer_of(*core_), record, &call, token);
+        return detail::initiate_send(producer(), record, &call, token);
     }
     template <asio::completion_token_for<Producer::SendSignature> Token>
     auto async_send(const RecordView& record, const CallContext& call, Token&& token) {
-        return detail::initiate_send(detail::producer_of(*core_), record, &call, token);
+        return detail::initiate_send(producer(), record, &call, token);
     }
 
   private:
+    detail::ProducerCore& producer() noexcept {
+        *has_written_ = true;
+        return detail::producer_of(*core_);
+    }
+
     std::shared_ptr<detail::ExactlyOnceCore> core_;
+    bool* has_written_;
 };
 
 /// Reads topics as a member of a consumer group, and writes what is made of the records in transactions: outputs, dead
@@ -121,9 +129,13 @@ class ExactlyOnceProcessor {
     /// belongs into a dead letter (`DeadLetterTopic{processor}`), which is written in the transaction, too.
     ///
     /// What goes wrong with the transaction itself and passes (brokers that are down, a coordinator that moves, a
-    /// rebalance, a transaction that took longer than `transaction_timeout`) ends nothing: handlers in progress are
+    /// rebalance, a transaction that is as old as `transaction_timeout`) ends nothing: handlers in progress are
     /// cancelled, the transaction is aborted, its records are read again from the committed offsets, after a pause that
     /// grows from 100 ms to 10 s. A client that is broken is replaced.
+    ///
+    /// With `options.gate` a record that is held is handled again in its transaction. That is aborted instead if the
+    /// handler has written something before it failed, when partitions are asked back, at `stop`, and at
+    /// `transaction_timeout`.
     ///
     /// Errors:       the first handler's error or exception.
     ///               Errc::producer_fenced: another process came with this `transactional_id`.

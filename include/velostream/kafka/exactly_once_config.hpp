@@ -40,8 +40,9 @@ struct ExactlyOnceConfig {
     /// Their bytes, by `ConsumedRecord::size_bytes`; the last one may pass it. Legal: ≥ 1. Default 16 MiB.
     Bytes max_bytes = 16 * mebibyte;
 
-    /// The brokers abort a transaction that is older, so it must be longer than handlers take. Readers of the outputs
-    /// wait for as long behind an instance that died and was not restarted. Legal: ≥ 1 s, and what the brokers allow
+    /// A transaction that is as old is aborted, by the brokers if not by its processor, so it must be longer than
+    /// handlers take. Readers of the outputs wait for as long behind an instance that died and was not restarted, or a
+    /// record that is held. Legal: ≥ 1 s, and what the brokers allow
     /// (`transaction.max.timeout.ms`, by default 15 minutes). Default 60 s.
     Duration transaction_timeout = std::chrono::seconds{60};
 };

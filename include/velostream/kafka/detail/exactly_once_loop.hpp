@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "velostream/base/result.hpp"
 #include "velostream/kafka/detail/record_loop.hpp"
@@ -52,20 +53,24 @@ class ExactlyOnceLoop {
     ForEachOptions options_;
 };
 
-template <class Handler>
+/// Each worker has a transaction of its own, which notes what its handler writes.
+template <class Handler, class SomeTransaction>
 struct InTransaction {
     Handler* handler;
-    Transaction* transaction;
+    SomeTransaction* transactions;
 
-    auto operator()(const ConsumedRecord& record) { return (*handler)(record, *transaction); }
+    auto operator()(const ConsumedRecord& record, const RecordLoop::Worker& worker) {
+        return (*handler)(record, transactions[worker.index]);
+    }
 };
+template <class Handler, class SomeTransaction>
+inline constexpr bool is_told_its_worker<InTransaction<Handler, SomeTransaction>> = true;
 
 template <class Handler, class SomeTransaction = Transaction>
 asio::awaitable<Result<void>> run_exactly_once(ExactlyOnceLoop loop, Handler handler) {
     const bool throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false); // a loop that is cancelled has an end, too
-    SomeTransaction transaction{loop.core()};
-    const InTransaction<Handler> each{&handler, &transaction};
+    std::vector<SomeTransaction> transactions;
     std::optional<Result<void>> result;
     while (!result) {
         auto preparing = loop.prepare();
@@ -74,7 +79,12 @@ asio::awaitable<Result<void>> run_exactly_once(ExactlyOnceLoop loop, Handler han
             result = std::move(ready);
             break;
         }
-        auto running = run_record_loop(loop.open_records(), each);
+        auto records = loop.open_records();
+        transactions.clear();
+        transactions.reserve(records->workers().size());
+        for (const auto& worker : records->workers()) transactions.emplace_back(loop.core(), worker->has_written);
+        const InTransaction<Handler, SomeTransaction> each{&handler, transactions.data()};
+        auto running = run_record_loop(std::move(records), each);
         auto ended = co_await std::move(running);
         auto concluding = loop.conclude(std::move(ended));
         result = co_await std::move(concluding);

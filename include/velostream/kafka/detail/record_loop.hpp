@@ -39,6 +39,9 @@ class RecordGate {
     /// If not, `RecordLoop::serve` is to be called when it may.
     virtual bool admits(const ConsumedRecord& record) = 0;
     virtual void on_started(const ConsumedRecord& record) = 0;
+    /// The record would be held for `error`, which passes with time: whether its handler may try again. If not, the
+    /// gate sees to the end of the loop.
+    virtual bool admits_again(const ConsumedRecord& record, const Error& error, bool has_written) = 0;
     virtual void on_ended(const ConsumedRecord& record, bool is_done) = 0;
 
   protected:
@@ -63,6 +66,8 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
     struct Worker {
         StoredHandler<void()> idle; // engaged while it waits for a record, or to handle its own again
         asio::cancellation_signal cancel;
+        std::size_t index = 0;
+        bool has_written = false; // in this try: what cannot be taken back as long as the gate's transaction goes on
     };
 
     /// Records are done when their handlers say so, or when `gate` does, which must outlive this object.
@@ -93,7 +98,7 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
         left,  ///< it was held when the loop ended: whoever reads on gets it
     };
     /// Returns when that is certain: a record that is held waits in here for its turn.
-    asio::awaitable<Failed> judge(Worker& worker, std::uint64_t number, Error error, std::size_t tries);
+    asio::awaitable<Failed> judge(Worker& worker, const Held& held, Error error, std::size_t tries);
     /// Whether failures may be anything but the end.
     bool holds_records() const noexcept { return recovery_ != nullptr; }
     void on_circuit_ready();
@@ -175,6 +180,18 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
 std::shared_ptr<RecordLoop> open_record_loop(const std::shared_ptr<ConsumerCore>& core, ForEachOptions options,
                                              RecordGate* gate = nullptr);
 
+/// Of a handler that is also told which worker calls it.
+template <class Handler>
+inline constexpr bool is_told_its_worker = false;
+
+template <class Handler>
+auto call_handler(Handler& handler, const ConsumedRecord& record, RecordLoop::Worker& worker) {
+    if constexpr (is_told_its_worker<Handler>)
+        return handler(record, worker);
+    else
+        return handler(record);
+}
+
 template <class Handler>
 asio::awaitable<void> run_record_worker(std::shared_ptr<RecordLoop> loop, Handler& handler,
                                         RecordLoop::Worker& worker) {
@@ -187,8 +204,9 @@ asio::awaitable<void> run_record_worker(std::shared_ptr<RecordLoop> loop, Handle
         Result<void> result;
         auto fate = RecordLoop::Failed::ends_loop;
         for (std::size_t tries = 0;; ++tries) {
+            worker.has_written = false;
             try {
-                auto handled = handler(held->record);
+                auto handled = call_handler(handler, held->record, worker);
                 if constexpr (std::same_as<decltype(handled), asio::awaitable<void>>) {
                     co_await std::move(handled);
                     result = Result<void>{};
@@ -203,7 +221,7 @@ asio::awaitable<void> run_record_worker(std::shared_ptr<RecordLoop> loop, Handle
             }
             if (result || !loop->holds_records()) break;
             try {
-                auto judging = loop->judge(worker, held->number, result.error(), tries);
+                auto judging = loop->judge(worker, *held, result.error(), tries);
                 fate = co_await std::move(judging);
             } catch (...) { // cancelled, or no memory to wait: no other try
                 fate = RecordLoop::Failed::ends_loop;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Troubles that meet: a rebalance while something else is being mended, a handler that does not end.
+#include <set>
+
+#include "kafka_exactly_once_fixture.hpp"
+#include "velostream/dead_letter_queue.hpp"
+#include "velostream/kafka/dead_letter_topic.hpp"
+
+namespace velostream::kafka {
+namespace {
+
+using ExactlyOnceTroubleTest = ExactlyOnceTest;
+
+TEST_F(ExactlyOnceTroubleTest, PartitionsThatAreAskedBackDuringARecoveryDoNotStopTheLoopForEver) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        auto first = processor();
+        std::uint64_t rebalances = 0;
+        const auto is_asked_back = [&] { return first.get_stats().reading.rebalances > rebalances; };
+        Loop loop;
+        start(first, loop, copying());
+        EXPECT_TRUE(co_await eventually([&] { return committed(first) == 8; }));
+
+        // An abort, after which it cannot be found out where to read on.
+        answer_next(offset_commit, {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION});
+        for (int failures = 0; failures < 6; ++failures)
+            answer_next(offset_fetch, {RD_KAFKA_RESP_ERR_INVALID_GROUP_ID});
+        co_await write(8);
+        EXPECT_TRUE(co_await eventually([&] { return first.get_stats().aborted >= 1; }));
+        rebalances = first.get_stats().reading.rebalances;
+        {
+            auto second = processor([](auto& settings) { settings.transactional_id = "copier-2"; });
+            EXPECT_TRUE(co_await eventually(is_asked_back));
+            rd_kafka_mock_clear_request_errors(brokers.cluster(), offset_fetch);
+            EXPECT_TRUE(co_await eventually([&] { return second.assignment().size() == 2; }));
+            co_await second.close();
+        }
+        EXPECT_TRUE(co_await eventually([&] { return first.assignment().size() == 4; }));
+        co_await write(8);
+
+        EXPECT_TRUE(co_await eventually([&] { return started.contains("23") && started.contains("16"); }));
+        EXPECT_FALSE(loop.ended);
+        co_await first.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, AMemberThatIsFencedKeepsNoPartitions) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        auto fenced =
+            processor([](auto& settings) { settings.consumer.properties["max.poll.interval.ms"] = "300000"; });
+        answer_next(end_transaction, {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH});
+        Loop loop;
+        start(fenced, loop, copying());
+        EXPECT_TRUE(co_await eventually([&] { return loop.ended.has_value(); }));
+        EXPECT_EQ(loop.ended->error(), Errc::producer_fenced) << loop.ended->error();
+
+        auto other = processor([](auto& settings) { settings.consumer.properties["max.poll.interval.ms"] = "300000"; });
+        EXPECT_TRUE(co_await eventually([&] { return other.assignment().size() == 2; }));
+
+        co_await fenced.close();
+        co_await other.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, AHandlerThatHangsIsCancelledWhenItsTransactionIsTooOld) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        auto copier = processor([](auto& settings) {
+            settings.transaction_timeout = 1s;
+            settings.producer.delivery_timeout = 1s;
+        });
+        auto hangs_once = [this](std::string value) -> asio::awaitable<Result<void>> {
+            if (value == "5" && started["5"] == 1) co_await pause_for(1h);
+            co_return Result<void>{};
+        };
+        Loop loop;
+        start(copier, loop, copying(hangs_once));
+
+        EXPECT_TRUE(co_await eventually([&] { return committed(copier) == 8; }))
+            << committed(copier) << ", " << copier.get_stats().last_problem;
+
+        EXPECT_FALSE(loop.ended);
+        EXPECT_EQ(started["5"], 2);
+        co_await copier.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, ARecordWhoseOutputABrokerRefusesIsADeadLetterOfTheNextLoop) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        auto copier = processor();
+        DeadLetterQueue letters{{.topic = "dead", .max_retries = 0}, DeadLetterTopic{copier}, {.group = "g"}};
+        std::set<std::string> refused; // by the values, which are unique here
+        auto handler = [&](const ConsumedRecord& record, Transaction& transaction) -> asio::awaitable<Result<void>> {
+            const std::string value{*record.value()};
+            ++started[value];
+            if (refused.contains(value)) {
+                auto burying = letters.send_to_dlq(record, Error{KafkaErrc::message_too_large});
+                const auto stored = co_await std::move(burying);
+                co_return stored ? Result<void>{} : stored.error();
+            }
+            const auto copied = copy_of(record);
+            auto sending = transaction.send(copied);
+            const auto sent = co_await std::move(sending);
+            if (sent) co_return Result<void>{};
+            if (sent.error() == ErrorType::bad_request) refused.insert(value);
+            co_return sent.error();
+        };
+        answer_next(produce, {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE});
+        Loop first;
+        start(copier, first, handler, {.max_in_flight = 1});
+        EXPECT_TRUE(co_await eventually([&] { return first.ended.has_value(); }));
+        EXPECT_EQ(first.ended->error(), KafkaErrc::message_too_large) << first.ended->error();
+        EXPECT_EQ(refused.size(), 1U);
+
+        Loop second;
+        start(copier, second, handler);
+        EXPECT_TRUE(co_await eventually([&] { return committed(copier) == 8; }));
+
+        EXPECT_FALSE(second.ended);
+        EXPECT_EQ(letters.get_stats().sent, 1U);
+        co_await copier.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, WhatWasCommittedOfAPartitionIsStillKnownWhenAnotherWasReadAgain) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(4);
+        auto copier = processor();
+        Loop loop;
+        start(copier, loop, copying());
+        EXPECT_TRUE(co_await eventually([&] { return committed(copier) == 4; }));
+
+        answer_next(offset_commit, {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION});
+        co_await write(1);
+
+        EXPECT_TRUE(co_await eventually([&] { return copier.get_stats().records == 5; }));
+        EXPECT_EQ(copier.get_stats().aborted, 1U);
+        EXPECT_EQ(committed(copier), 5);
+        co_await copier.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, ThePartitionsThatAreEmptyAreAtTheirEndAfterAnAbortToo) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(1); // three partitions are empty
+        auto copier = processor();
+        EXPECT_TRUE(co_await eventually([&] { return copier.assignment().size() == 4U; }));
+        answer_next(offset_commit, {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION});
+        Loop loop;
+        start(copier, loop, copying());
+
+        EXPECT_TRUE(co_await eventually([&] { return copier.get_stats().records == 1; }));
+
+        EXPECT_EQ(copier.get_stats().aborted, 1U);
+        EXPECT_TRUE(co_await eventually([&] { return copier.end_reached(); }));
+        co_await copier.close();
+    });
+}
+
+} // namespace
+} // namespace velostream::kafka

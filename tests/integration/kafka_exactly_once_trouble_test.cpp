@@ -91,6 +91,7 @@ TEST_F(ExactlyOnceTroubleTest, ARecordWhoseOutputABrokerRefusesIsADeadLetterOfTh
         co_await write(8);
         auto copier = processor();
         DeadLetterQueue letters{{.topic = "dead", .max_retries = 0}, DeadLetterTopic{copier}, {.group = "g"}};
+        rd_kafka_mock_topic_create(brokers.cluster(), "dead", partitions, 1);
         std::set<std::string> refused; // by the values, which are unique here
         auto handler = [&](const ConsumedRecord& record, Transaction& transaction) -> asio::awaitable<Result<void>> {
             const std::string value{*record.value()};
@@ -119,7 +120,7 @@ TEST_F(ExactlyOnceTroubleTest, ARecordWhoseOutputABrokerRefusesIsADeadLetterOfTh
         EXPECT_TRUE(co_await eventually([&] { return committed(copier) == 8; }));
 
         EXPECT_FALSE(second.ended);
-        EXPECT_EQ(letters.get_stats().sent, 1U);
+        EXPECT_GE(letters.get_stats().sent, 1U) << "more in transactions that were aborted, too";
         co_await copier.close();
     });
 }

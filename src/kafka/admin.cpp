@@ -180,38 +180,64 @@ Result<void> delete_before(const AdminConfig& config, const std::string& topic,
         });
 }
 
-// `call(timeout in ms)` again and again until it ends otherwise than by its timeout.
-template <class Call>
-rd_kafka_resp_err_t call_until(TimePoint end, const Unwanted& is_unwanted, Call call) {
-    auto code = RD_KAFKA_RESP_ERR__TIMED_OUT;
-    while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && !is_unwanted && SteadyTime{}.now() < end)
-        code = call(to_milliseconds(look_up));
-    return code;
-}
-
 // A client that looks at topics, and does not make one by asking for it.
-Client onlooker(const AdminConfig& config) {
-    auto conf = conf_of(config);
-    conf.set("allow.auto.create.topics", std::string{"false"});
-    return Client{conf.open(RD_KAFKA_PRODUCER)};
-}
+class Onlooker {
+  public:
+    Onlooker(const AdminConfig& config, Duration timeout, const Unwanted& is_unwanted)
+        : timeout_(timeout), end_(saturating_add(SteadyTime{}.now(), timeout)), is_unwanted_(is_unwanted) {
+        auto conf = conf_of(config);
+        conf.set("allow.auto.create.topics", std::string{"false"});
+        rd_kafka_conf_set_opaque(conf.get(), &cause_);
+        rd_kafka_conf_set_error_cb(conf.get(), note_problem);
+        client_.reset(conf.open(RD_KAFKA_PRODUCER));
+    }
+    Onlooker(const Onlooker&) = delete;
+    Onlooker& operator=(const Onlooker&) = delete;
 
-Error failed_look(const std::string& topic, rd_kafka_resp_err_t code) {
-    return Error{make_error_code(KafkaErrc{code}), "looking at topic " + topic};
-}
+    rd_kafka_t* client() const noexcept { return client_.get(); }
 
-Result<std::vector<std::int32_t>> partitions(const Client& client, const std::string& topic, TimePoint end,
-                                             const Unwanted& is_unwanted) {
-    const Topic handle{rd_kafka_topic_new(client.get(), topic.c_str(), nullptr)};
+    // `call(timeout in ms)` again and again, until it ends otherwise than for want of a broker that answers.
+    template <class Call>
+    rd_kafka_resp_err_t look(Call call) {
+        auto code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+        while (is_unreached(code) && !is_unwanted_ && SteadyTime{}.now() < end_) {
+            code = call(to_milliseconds(look_up));
+            // A client that has not connected yet says at once that it has no broker.
+            rd_kafka_poll(client_.get(), code == RD_KAFKA_RESP_ERR__TRANSPORT ? to_milliseconds(look_up) : 0);
+        }
+        return code;
+    }
+    Error failure(const std::string& topic, rd_kafka_resp_err_t code) const {
+        const auto what = "looking at topic " + topic;
+        if (!is_unreached(code)) return Error{make_error_code(KafkaErrc{code}), what};
+        const auto in_time = what + ": no answer within " + in_milliseconds(timeout_);
+        if (const auto known = cause_.error()) return known->with_detail(in_time + "; " + std::string{known->detail()});
+        return Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR__TIMED_OUT}), in_time};
+    }
+
+  private:
+    static bool is_unreached(rd_kafka_resp_err_t code) noexcept {
+        return code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
+               code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+    }
+
+    const Duration timeout_;
+    const TimePoint end_;
+    const Unwanted& is_unwanted_;
+    FailureCause cause_;
+    Client client_; // after the cause, which it writes to
+};
+
+Result<std::vector<std::int32_t>> partitions(Onlooker& onlooker, const std::string& topic) {
+    const Topic handle{rd_kafka_topic_new(onlooker.client(), topic.c_str(), nullptr)};
     const rd_kafka_metadata_t* found = nullptr;
-    const auto code = call_until(end, is_unwanted, [&](int at_most) {
-        return rd_kafka_metadata(client.get(), 0, handle.get(), &found, at_most);
-    });
+    const auto code = onlooker.look(
+        [&](int at_most) { return rd_kafka_metadata(onlooker.client(), 0, handle.get(), &found, at_most); });
     const Metadata metadata{found};
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failed_look(topic, code);
-    if (metadata->topic_cnt != 1) return failed_look(topic, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return onlooker.failure(topic, code);
+    if (metadata->topic_cnt != 1) return onlooker.failure(topic, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
     const auto& described = metadata->topics[0];
-    if (described.err != RD_KAFKA_RESP_ERR_NO_ERROR) return failed_look(topic, described.err);
+    if (described.err != RD_KAFKA_RESP_ERR_NO_ERROR) return onlooker.failure(topic, described.err);
     std::vector<std::int32_t> ids;
     for (const auto& partition : std::span{described.partitions, static_cast<std::size_t>(described.partition_cnt)})
         ids.push_back(partition.id);
@@ -220,17 +246,17 @@ Result<std::vector<std::int32_t>> partitions(const Client& client, const std::st
 
 Result<std::vector<OffsetRange>> offsets(const AdminConfig& config, const std::string& topic, Duration timeout,
                                          const Unwanted& is_unwanted) {
-    const auto end = saturating_add(SteadyTime{}.now(), timeout);
-    const auto client = onlooker(config);
-    const auto ids = partitions(client, topic, end, is_unwanted);
+    Onlooker onlooker{config, timeout, is_unwanted};
+    const auto ids = partitions(onlooker, topic);
     if (!ids) return ids.error();
     std::vector<OffsetRange> ranges;
     for (const auto id : *ids) {
         OffsetRange range{.partition = id};
-        const auto code = call_until(end, is_unwanted, [&](int at_most) {
-            return rd_kafka_query_watermark_offsets(client.get(), topic.c_str(), id, &range.first, &range.end, at_most);
+        const auto code = onlooker.look([&](int at_most) {
+            return rd_kafka_query_watermark_offsets(onlooker.client(), topic.c_str(), id, &range.first, &range.end,
+                                                    at_most);
         });
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return failed_look(topic, code);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return onlooker.failure(topic, code);
         ranges.push_back(range);
     }
     return ranges;
@@ -238,8 +264,8 @@ Result<std::vector<OffsetRange>> offsets(const AdminConfig& config, const std::s
 
 Result<int> count_partitions(const AdminConfig& config, const std::string& topic, Duration timeout,
                              const Unwanted& is_unwanted) {
-    const auto end = saturating_add(SteadyTime{}.now(), timeout);
-    const auto ids = partitions(onlooker(config), topic, end, is_unwanted);
+    Onlooker onlooker{config, timeout, is_unwanted};
+    const auto ids = partitions(onlooker, topic);
     if (!ids) return ids.error();
     return static_cast<int>(ids->size());
 }

@@ -47,6 +47,22 @@ TEST(AdminTest, ABrokerThatCannotBeReachedIsSaidToBe) {
     });
 }
 
+TEST(AdminTest, AQuestionAboutATopicWaitsForABrokerUntilItsTimeoutAndSaysWhyThereIsNone) {
+    asio::io_context io{1};
+    run(io, [&]() -> asio::awaitable<void> {
+        const Admin admin{{.bootstrap_servers = "localhost:9"}};
+
+        const auto offsets = co_await admin.offsets("t", 1s);
+        const auto partitions = co_await admin.partitions("t", 1s);
+
+        for (const auto& error : {offsets.error(), partitions.error()}) {
+            EXPECT_EQ(error, Errc::broker_unreachable) << error;
+            EXPECT_NE(error.detail().find("topic t: no answer within 1000 ms"), std::string_view::npos) << error;
+            EXPECT_NE(error.detail().find("localhost:9"), std::string_view::npos) << error;
+        }
+    });
+}
+
 std::ptrdiff_t threads() {
     return std::distance(std::filesystem::directory_iterator{"/proc/self/task"}, std::filesystem::directory_iterator{});
 }

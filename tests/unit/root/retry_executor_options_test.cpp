@@ -219,12 +219,14 @@ struct AgainAt {
 
         TimePoint at;
     };
+    const testing::ManualTime& time() const noexcept { return clock; }
 
+    testing::ManualTime clock;
     TimePoint at;
 };
 
 TEST_F(RetryInsideAgainTest, ATryThatWouldBeginAtTheDeadlineIsNotWaitedFor) {
-    AgainAt again{start + 5s};
+    AgainAt again{time, start + 5s};
     Pipeline guarded{again};
     operation.fails(network);
 

@@ -6,6 +6,7 @@
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 #include <chrono>
+#include <initializer_list>
 #include <new>
 #include <sstream>
 #include <stdexcept>
@@ -60,6 +61,34 @@ TEST(ErrorType, EveryCodeOfABrokenConnectionIsOfTheNetwork) {
                             asio::error::network_reset, asio::error::network_unreachable, asio::error::not_connected,
                             asio::error::shut_down})
         EXPECT_EQ(Error{code}.type(), ErrorType::network) << Error{code};
+}
+
+TEST(ErrorType, EveryCodeOfErrnoThatSaysWhoIsToBlameIsClassified) {
+    using namespace boost::system::errc;
+    const auto expect = [](std::initializer_list<errc_t> codes, ErrorType type) {
+        for (const auto code : codes) EXPECT_EQ(classify(make_error_code(code)), type) << code;
+    };
+
+    expect({timed_out, stream_timeout}, ErrorType::timeout);
+    expect({resource_unavailable_try_again, device_or_resource_busy}, ErrorType::service_unavailable);
+    expect({permission_denied, operation_not_permitted}, ErrorType::authorization);
+    expect({invalid_argument, message_size, argument_out_of_domain, result_out_of_range, illegal_byte_sequence},
+           ErrorType::bad_request);
+    expect({not_enough_memory, no_space_on_device, too_many_files_open, too_many_files_open_in_system, no_buffer_space},
+           ErrorType::resource_exhausted);
+    expect({io_error, no_such_file_or_directory}, ErrorType::unknown);
+}
+
+// Asio's, whose library this floor does not include, is known by its name.
+struct SslStream : boost::system::error_category {
+    const char* name() const noexcept override { return "asio.ssl.stream"; }
+    std::string message(int) const override { return "stream truncated"; }
+};
+
+TEST(ErrorType, AStreamThatWasCutOffIsOfTheNetwork) {
+    const SslStream category;
+
+    EXPECT_EQ(Error(boost::system::error_code{1, category}).type(), ErrorType::network);
 }
 
 TEST(ErrorType, RefusalsByThisProcessAreResourceExhaustedAndNeverServiceUnavailable) {

@@ -304,6 +304,21 @@ TEST(ConcurrencyGradient, ADropLowersASmallLimitByOneAndNoneBelowTheFloor) {
     EXPECT_NE(gradient.epoch(), epoch) << "a cut is done with those who are under way";
 }
 
+TEST(ConcurrencyGradient, ADropLowersALimitThatIsOnItsWayToTheNextByOneToo) {
+    auto config = direct();
+    config.initial_limit = 4;
+    config.smoothing = 0.2;
+    config.tolerated_drop_rate = 0;
+    config.drop_backoff = 0.99;
+    auto gradient = informed(config);
+    gradient.on_window(samples(10ms, Crowding::full)); // 4.4
+    ASSERT_EQ(gradient.limit(), 4u);
+
+    gradient.on_drop();
+
+    EXPECT_EQ(gradient.limit(), 3u);
+}
+
 TEST(ConcurrencyGradient, ADropWhileItMeasuresLowersWhatItComesBackTo) {
     auto config = direct();
     config.initial_limit = 49;

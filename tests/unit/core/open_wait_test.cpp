@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <vector>
 
 #include "breaker_fixture.hpp"
 
@@ -85,6 +86,20 @@ TEST_F(OpenWaitMachineTest, EveryOpeningWithoutAClosingBetweenWaitsLonger) {
     fail(machine, now);
 
     EXPECT_EQ(open_for(machine, now), 10s) << "it was closed";
+}
+
+TEST_F(OpenWaitMachineTest, EveryOpeningHasAJitterOfItsOwn) {
+    BreakerMachine machine{{.failure_threshold = 1, .timeout = 10s, .timeout_jitter = 1}, 7};
+    auto now = t0;
+    std::vector<Duration> waits;
+    while (waits.size() < 3) {
+        fail(machine, now);
+        waits.push_back(open_for(machine, now));
+        now += waits.back();
+    }
+
+    EXPECT_NE(waits[0], waits[1]);
+    EXPECT_NE(waits[1], waits[2]);
 }
 
 TEST_F(OpenWaitMachineTest, AHandThatClosesItEndsTheGrowth) {

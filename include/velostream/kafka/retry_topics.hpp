@@ -107,7 +107,8 @@ class RetryTopics {
     /// when the attempts in progress have ended. Records that wait then are left to whoever reads on.
     ///
     /// A record that waits is a record in progress: `max_in_flight` and `memory` bound how many are held; the others
-    /// stay where they are. `gate` is for the breaker of what the operation calls.
+    /// stay where they are, also those of another partition that are due meanwhile, so that they may be late by up to
+    /// the delay. `gate` is for the breaker of what the operation calls.
     ///
     /// Errors, cancellation, lifetime: as `Consumer::for_each`, and as `process`. Once.
     asio::awaitable<Result<void>> run(ForEachOptions options = {}) { return read(state_, std::move(options)); }

@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -62,6 +65,30 @@ bool sync_folder_of(const std::string& path) {
     return is_synced;
 }
 
+// The part that is being written, for whoever interrupts the program.
+std::atomic<const char*> unfinished = nullptr;
+
+extern "C" void remove_unfinished(int signal) {
+    if (const char* const part = unfinished.exchange(nullptr)) ::unlink(part);
+    ::raise(signal); // its default again by now: the program ends of it
+}
+
+// One part at a time. A signal that is ignored, as under nohup, stays so.
+void remove_if_interrupted(const std::string& part) {
+    static std::string name;
+    unfinished = nullptr;
+    name = part;
+    unfinished = name.c_str();
+    struct sigaction removal{};
+    removal.sa_handler = remove_unfinished;
+    removal.sa_flags = static_cast<int>(SA_RESETHAND);
+    for (const int signal : std::array{SIGINT, SIGTERM, SIGHUP}) {
+        struct sigaction present{};
+        ::sigaction(signal, nullptr, &present);
+        if (present.sa_handler == SIG_DFL) ::sigaction(signal, &removal, nullptr);
+    }
+}
+
 } // namespace
 
 Result<LetterFileWriter> LetterFileWriter::open(const std::string& path) {
@@ -70,6 +97,7 @@ Result<LetterFileWriter> LetterFileWriter::open(const std::string& path) {
     if (path != standard_stream) {
         target = behind_links(path);
         if (is_replaceable(target)) part = target + ".part-" + std::to_string(::getpid());
+        if (!part.empty()) remove_if_interrupted(part);
         file = part.empty() ? create_for_owner(target, O_TRUNC) : create_new_for_owner(part);
         if (!file) return failed("write " + path, errno);
     }
@@ -80,7 +108,9 @@ Result<LetterFileWriter> LetterFileWriter::open(const std::string& path) {
 }
 
 LetterFileWriter::~LetterFileWriter() {
-    if (file_ && !part_.empty()) ::unlink(part_.c_str()); // not finished
+    if (!file_ || part_.empty()) return;
+    unfinished = nullptr;
+    ::unlink(part_.c_str());
 }
 
 Result<void> LetterFileWriter::put(std::string_view payload) {
@@ -107,6 +137,7 @@ Result<void> LetterFileWriter::finish() {
     if (part_.empty()) return {};
     if (::fsync(::fileno(file_.get())) != 0 || ::rename(part_.c_str(), path_.c_str()) != 0)
         return failed("write " + path_, errno);
+    unfinished = nullptr;
     file_.reset();
     if (!sync_folder_of(path_)) return failed("fsync of the folder of " + path_, errno);
     return {};

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -150,6 +151,19 @@ TEST_F(LetterFileTest, IsNotWrittenIntoWhatSomebodyElseLaidInItsWay) {
     EXPECT_EQ(content(path("stolen")), "before");
     EXPECT_EQ(checked_letters(path()).value(), 1U);
     EXPECT_EQ(fs::symlink_status(path()).type(), fs::file_type::regular);
+}
+
+TEST_F(LetterFileTest, LeavesNothingBehindWhenTheProgramIsInterrupted) {
+    const auto folder = fs::path{path()}.parent_path();
+    const auto write_and_end_by = [this](int signal) {
+        auto file = LetterFileWriter::open(path()).value();
+        file.add(MadeLetter{}.letter().record).value();
+        ::raise(signal);
+    };
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+        EXPECT_EXIT(write_and_end_by(signal), testing::KilledBySignal(signal), "");
+        EXPECT_TRUE(fs::is_empty(folder)) << signal;
+    }
 }
 
 TEST_F(LetterFileTest, AFileThatWasCutAnywhereSaysSo) {

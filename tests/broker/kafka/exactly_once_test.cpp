@@ -197,7 +197,10 @@ TEST_F(ExactlyOnceOnBrokerTest, WhoeverComesWithTheSameNameFencesTheOther) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await make_topics();
         co_await write(8);
-        ExactlyOnceProcessor old{io.get_executor(), config()};
+        auto settings = config();
+        settings.commit_interval = 30s; // all are in one transaction, however slowly they come
+        settings.max_records = 8;
+        ExactlyOnceProcessor old{io.get_executor(), settings};
         std::optional<Result<void>> old_ended, new_ended;
         WaitQueue held;
         int reading = 0;

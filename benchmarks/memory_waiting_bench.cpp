@@ -53,32 +53,34 @@ void hand_over(benchmark::State& state) {
     }
 }
 
-// A reservation in one of so many accounts, all of which hold something.
-void one_of_many_accounts(benchmark::State& state, std::size_t count) {
-    const MemoryAccount process{"process", Bytes{1} << 40};
+// So many accounts below one, all of which hold something.
+struct HoldingAccounts {
+    HoldingAccounts(Bytes limit, std::size_t count) : process("process", limit) {
+        for (std::size_t index = 0; index < count; ++index) {
+            accounts.push_back(process.child("account"));
+            held.push_back(*accounts.back().try_reserve(size));
+        }
+    }
+
+    MemoryAccount process;
     std::vector<MemoryAccount> accounts;
     std::vector<MemoryReservation> held;
-    for (std::size_t index = 0; index < count; ++index) {
-        accounts.push_back(process.child("account"));
-        held.push_back(*accounts.back().try_reserve(size));
-    }
+};
+
+// A reservation in one of so many accounts.
+void one_of_many_accounts(benchmark::State& state, std::size_t count) {
+    const HoldingAccounts many{Bytes{1} << 40, count};
     for (auto _ : counted(state)) {
-        auto reservation = accounts.back().try_reserve(size);
+        auto reservation = many.accounts.back().try_reserve(size);
         benchmark::DoNotOptimize(reservation);
     }
 }
 
 // A reservation refused by a process that so many accounts hold: the refusal names those that hold most.
 void refused_beside_many_accounts(benchmark::State& state, std::size_t count) {
-    const MemoryAccount process{"process", count * size};
-    std::vector<MemoryAccount> accounts;
-    std::vector<MemoryReservation> held;
-    for (std::size_t index = 0; index < count; ++index) {
-        accounts.push_back(process.child("account"));
-        held.push_back(*accounts.back().try_reserve(size));
-    }
+    const HoldingAccounts many{count * size, count};
     for (auto _ : counted(state)) {
-        auto reservation = accounts.back().try_reserve(size);
+        auto reservation = many.accounts.back().try_reserve(size);
         if (reservation) state.SkipWithError("not refused");
     }
 }

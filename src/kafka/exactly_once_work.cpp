@@ -47,14 +47,15 @@ void ExactlyOnceCore::work_has_ended() {
     if (!is_at_work()) serve_records();
 }
 
-// Commit
+// Commit. Here and below: a wait that has ended just before the processor does is not cancelled any more, and there are
+// no sessions after it.
 
 asio::awaitable<void> ExactlyOnceCore::commit() {
     auto* const producer = producer_.get();
     const auto is_idle = [producer]() noexcept { return producer->is_idle(); };
     auto acknowledging = producer->idle().async_wait_unless(is_idle, asio::use_awaitable);
-    co_await std::move(acknowledging); // what handlers sent and did not wait for
-    if (doom_) co_return;
+    co_await std::move(acknowledging);      // what handlers sent and did not wait for
+    if (must_abort_ || is_over_) co_return; // the loop may have been told of its doom already
     auto what = offsets();
     if (!what.membership || consumer_->session()->is_assignment_lost()) {
         doom(Error{make_error_code(KafkaErrc{RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST}), "commit"}, true);
@@ -109,7 +110,7 @@ asio::awaitable<void> ExactlyOnceCore::recover() {
             auto rewinding = rewind();
             is_done = co_await std::move(rewinding);
         }
-        if (is_done || hopeless_) continue;
+        if (is_done || hopeless_ || is_over_) continue;
         auto pausing = pause_before_another_try();
         co_await std::move(pausing);
     }
@@ -146,6 +147,7 @@ asio::awaitable<bool> ExactlyOnceCore::reopen_producer() {
         };
         auto asking = wait_for_answer_to(ask_in_background<calls::Outcome>(std::move(question)));
         auto answer = co_await std::move(asking);
+        if (is_over_) co_return false;
         if (!answer) {
             counts_.last_problem = answer.error().message();
             co_return false;
@@ -200,6 +202,7 @@ asio::awaitable<bool> ExactlyOnceCore::rewind() {
     };
     auto asking = wait_for_answer_to(ask_in_background<std::vector<ConsumerSession::Position>>(std::move(question)));
     auto committed = co_await std::move(asking);
+    if (is_over_) co_return false;
     if (!committed) {
         counts_.last_problem = committed.error().message();
         if (!passes(committed.error())) hopeless_ = committed.error();

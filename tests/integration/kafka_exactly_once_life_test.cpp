@@ -96,6 +96,26 @@ class ExactlyOnceLifeTest : public ExactlyOnceTest {
         EXPECT_FALSE(copier.get_executor()); // nothing of the context is left in it
     }
 
+    // Ends a processor while the answer to what it has asked in the background lies before it: it reads that
+    // afterwards.
+    template <class Condition>
+    void end_the_processor_before_it_reads_an_answer(Condition has_asked, Duration answer_within,
+                                                     const ExactlyOnceConfig& settings) {
+        std::optional<ExactlyOnceProcessor> copier{std::in_place, io.get_executor(), settings};
+        Loop loop;
+        start(*copier, loop, copying());
+        io.restart();
+        const auto until = now() + 20s;
+        while (!has_asked(*copier) && now() < until) io.run_one_for(5ms);
+        ASSERT_TRUE(has_asked(*copier));
+        std::this_thread::sleep_for(answer_within);
+
+        copier.reset();
+        io.run_for(1s);
+
+        EXPECT_TRUE(loop.ended);
+    }
+
     static ExactlyOnceConfig of_nobody(ExactlyOnceConfig settings) {
         settings.consumer.bootstrap_servers = "localhost:9";
         return settings;
@@ -305,6 +325,45 @@ TEST_F(ExactlyOnceLifeTest, AContextMayEndDuringAnAbort) {
         co_return Error{Errc::operation_failed};
     };
     end_the_context_when([&](const auto&) { return has_failed; }, handler, config());
+}
+
+TEST_F(ExactlyOnceLifeTest, AProcessorMayEndBeforeItKnowsWhereToReadOn) {
+    run(io, [&]() -> asio::awaitable<void> { co_await write(8); });
+    answer_next(end_transaction, {RD_KAFKA_RESP_ERR_INVALID_TXN_STATE});
+    answer_next(offset_commit, {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION});
+
+    end_the_processor_before_it_reads_an_answer([](const auto& copier) { return copier.get_stats().aborted == 1; },
+                                                500ms, config());
+}
+
+TEST_F(ExactlyOnceLifeTest, AProcessorMayEndBeforeItKnowsWhetherItsProducerIsOpen) {
+    const auto has_asked = [begun = now()](const ExactlyOnceProcessor&) { return now() > begun + 100ms; };
+    end_the_processor_before_it_reads_an_answer(has_asked, 3s, of_nobody(config())); // it waits for 2 s
+}
+
+TEST_F(ExactlyOnceLifeTest, AProcessorMayEndWhileItsCommitIsJustAboutToBegin) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(1);
+        std::optional<ExactlyOnceProcessor> copier{processor()};
+        std::optional<Record> copied;
+        bool is_known = false;
+        auto throws_over = [&](const ConsumedRecord& record, Transaction& transaction) -> asio::awaitable<void> {
+            set_round_trip(300ms); // so that the commit waits for it
+            copied.emplace(copy_of(record));
+            transaction.async_send(*copied, [&](const Result<Delivery>&) {
+                is_known = true;
+                asio::post(io, [&] { copier.reset(); }); // before whoever waits for the last report goes on
+            });
+            co_return;
+        };
+        Loop loop;
+        start(*copier, loop, throws_over);
+
+        EXPECT_TRUE(co_await eventually([&] { return loop.ended.has_value(); }));
+
+        EXPECT_TRUE(is_known);
+        co_await pause_for(100ms);
+    });
 }
 
 TEST_F(ExactlyOnceLifeTest, CallsThatBlockAreMadeOnThreadsThatNothingElseRunsOn) {

@@ -86,6 +86,60 @@ TEST_F(ExactlyOnceTroubleTest, AHandlerThatHangsIsCancelledWhenItsTransactionIsT
     });
 }
 
+TEST_F(ExactlyOnceTroubleTest, AHandlerThatHangsAfterAnotherFailedIsCancelledAndTheFailureIsTold) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        auto copier = processor([](auto& settings) {
+            settings.transaction_timeout = 1s;
+            settings.producer.delivery_timeout = 1s;
+        });
+        auto fails_or_hangs = [this](std::string value) -> asio::awaitable<Result<void>> {
+            if (value == "5") co_await pause_for(1h);
+            if (value == "4") co_return Error{Errc::operation_failed};
+            co_return Result<void>{};
+        };
+        Loop loop;
+        start(copier, loop, copying(fails_or_hangs));
+
+        EXPECT_TRUE(co_await eventually([&] { return loop.ended.has_value(); }));
+
+        EXPECT_EQ(loop.ended->error(), Errc::operation_failed) << loop.ended->error();
+        EXPECT_EQ(copier.get_stats().committed, 0U);
+        co_await copier.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, ATransactionThatFailsWhileItsCommitWaitsIsAborted) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(1);
+        auto copier = processor();
+        std::optional<Record> copied;
+        std::optional<Result<Delivery>> first;
+        const auto set_round_trip = [&](int milliseconds) {
+            rd_kafka_mock_broker_set_rtt(brokers.cluster(), 1, milliseconds);
+        };
+        auto gives_up = [&](const ConsumedRecord& record, Transaction& transaction) -> asio::awaitable<void> {
+            copied.emplace(copy_of(record));
+            ++started[std::string{*record.value()}];
+            if (first) co_return;
+            set_round_trip(500);
+            transaction.async_send(*copied, CallContext{now() + 200ms}, [&](Result<Delivery> sent) {
+                first = std::move(sent);
+                set_round_trip(0);
+            });
+        };
+        Loop loop;
+        start(copier, loop, gives_up);
+
+        EXPECT_TRUE(co_await eventually([&] { return copier.get_stats().records == 1; }));
+
+        EXPECT_TRUE(first && !*first) << "nobody could say whether it is in the transaction";
+        EXPECT_EQ(copier.get_stats().aborted, 1U);
+        EXPECT_EQ(started["0"], 2);
+        co_await copier.close();
+    });
+}
+
 TEST_F(ExactlyOnceTroubleTest, ARecordWhoseOutputABrokerRefusesIsADeadLetterOfTheNextLoop) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(8);

@@ -34,6 +34,17 @@ class HeldRecord {
     ConsumerCore& core_;
 };
 
+class Resting {
+  public:
+    Resting(RecordLoop::Worker& worker, asio::steady_timer& timer) noexcept : worker_(worker) { worker_.rest = &timer; }
+    Resting(const Resting&) = delete;
+    Resting& operator=(const Resting&) = delete;
+    ~Resting() { worker_.rest = nullptr; }
+
+  private:
+    RecordLoop::Worker& worker_;
+};
+
 } // namespace
 
 // What the context has of a loop: no share in it, only a way to end the waiting of workers that wait inside of it.
@@ -167,7 +178,7 @@ asio::awaitable<RecordLoop::Failed> RecordLoop::judge(Worker& worker, const Held
     const HeldRecord waits{*core_};
     const auto rest = recovery_->hold(error, tries);
     if (rest > Duration{0} && !is_over_) {
-        auto resting = wait_for(rest);
+        auto resting = this->rest(worker, rest);
         co_await std::move(resting);
     }
     auto turn = async_turn(worker, held.number, asio::use_awaitable);
@@ -175,8 +186,10 @@ asio::awaitable<RecordLoop::Failed> RecordLoop::judge(Worker& worker, const Held
     co_return is_over_ ? Failed::left : Failed::again;
 }
 
-asio::awaitable<void> RecordLoop::wait_for(Duration length) {
+// Up to the end of the loop, at most.
+asio::awaitable<void> RecordLoop::rest(Worker& worker, Duration length) {
     asio::steady_timer timer{executor_, length};
+    const Resting resting{worker, timer};
     boost::system::error_code interrupted;
     auto over = timer.async_wait(asio::redirect_error(asio::use_awaitable, interrupted));
     co_await std::move(over);
@@ -223,6 +236,8 @@ void RecordLoop::end(std::optional<Error> error) {
     if (error && !error_) error_ = std::move(error);
     if (std::exchange(is_over_, true)) return;
     if (recovery_) recovery_->stop_watching();
+    for (const auto& worker : workers_)
+        if (worker->rest) worker->rest->cancel();
     start_workers_later();
 }
 

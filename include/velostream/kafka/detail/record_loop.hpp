@@ -7,6 +7,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <concepts>
 #include <cstddef>
@@ -67,6 +68,7 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
         StoredHandler<void()> idle; // engaged while it waits for a record, or to handle its own again
         asio::cancellation_signal cancel;
         std::size_t index = 0;
+        asio::steady_timer* rest = nullptr; // of its record, before that waits for its turn
         bool has_written = false; // in this try: what cannot be taken back as long as the gate's transaction goes on
     };
 
@@ -145,7 +147,7 @@ class RecordLoop : public std::enable_shared_from_this<RecordLoop> {
             },
             token, this, &worker, number);
     }
-    asio::awaitable<void> wait_for(Duration length);
+    asio::awaitable<void> rest(Worker& worker, Duration length);
     void on_turn_wanted(Worker& worker, std::uint64_t number);
     void on_idle(Worker& worker);
     void release(Held& held, bool is_done, std::optional<Error> failure);

@@ -20,6 +20,13 @@ class ExactlyOnceHeldTest : public ExactlyOnceTest {
             co_return Result<void>{};
         };
     }
+    // Record "0" is to be tried again in an hour.
+    static auto asking_for_patience() {
+        return [](std::string value) -> asio::awaitable<Result<void>> {
+            if (value == "0") co_return Error{Errc::broker_unreachable}.with_retry_after(1h);
+            co_return Result<void>{};
+        };
+    }
     bool is_held() const { return started.size() == 8 && started.at("0") >= 2; }
 
     // Makes a dead letter and fails after that, the first time; notes how many transactions were aborted before.
@@ -191,16 +198,31 @@ TEST_F(ExactlyOnceHeldTest, PartitionsThatAreAskedBackDoNotWaitForARecordThatWou
     });
 }
 
+TEST_F(ExactlyOnceHeldTest, PartitionsThatAreAskedBackDoNotWaitForARecordThatRests) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        auto first = processor(one_transaction);
+        Loop loop;
+        start(first, loop, copying(asking_for_patience()), {.gate = breaker});
+        EXPECT_TRUE(co_await eventually([&] { return first.get_stats().reading.held == 1; }));
+
+        auto second = processor([](auto& settings) { settings.transactional_id = "copier-2"; });
+        EXPECT_TRUE(co_await eventually([&] { return second.assignment().size() == 2; }));
+
+        EXPECT_EQ(first.get_stats().committed, 0U);
+        EXPECT_GE(first.get_stats().aborted, 1U);
+        EXPECT_FALSE(loop.ended);
+        co_await first.close();
+        co_await second.close();
+    });
+}
+
 TEST_F(ExactlyOnceHeldTest, AStopDoesNotWaitForARecordThatRests) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(8);
         auto copier = processor(one_transaction);
-        auto asks_for_patience = [](std::string value) -> asio::awaitable<Result<void>> {
-            if (value == "0") co_return Error{Errc::broker_unreachable}.with_retry_after(1h);
-            co_return Result<void>{};
-        };
         Loop loop;
-        start(copier, loop, copying(asks_for_patience), {.gate = breaker});
+        start(copier, loop, copying(asking_for_patience()), {.gate = breaker});
         EXPECT_TRUE(co_await eventually([&] { return copier.get_stats().reading.held == 1; }));
 
         copier.stop();

@@ -95,7 +95,9 @@ TEST_F(ExactlyOnceTroubleTest, AHandlerThatHangsAfterAnotherFailedIsCancelledAnd
         });
         auto fails_or_hangs = [this](std::string value) -> asio::awaitable<Result<void>> {
             if (value == "5") co_await pause_for(1h);
-            if (value == "4") co_return Error{Errc::operation_failed};
+            if (value != "4") co_return Result<void>{};
+            auto waiting = eventually([this] { return started.contains("5"); });
+            if (co_await std::move(waiting)) co_return Error{Errc::operation_failed};
             co_return Result<void>{};
         };
         Loop loop;

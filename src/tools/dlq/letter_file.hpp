@@ -17,8 +17,8 @@ namespace velostream::dlq {
 // last frame without a payload, numbered one higher, says that nothing is missing.
 
 /// Writes a file of letters, for its owner only. Under its name there is the whole file, or whatever was there before:
-/// it is written beside it, as `NAME.part-PID`, which goes with a program that is interrupted (SIGINT, SIGTERM, SIGHUP).
-/// What is no file, such as a pipe, is written into as it is. One at a time in a program.
+/// it is written beside it, as `NAME.part-PID`, which goes with a program that is interrupted (SIGINT, SIGTERM,
+/// SIGHUP). What is no file, such as a pipe, is written into as it is. One at a time in a program.
 class LetterFileWriter {
   public:
     /// `path`: `-` is standard output.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-/// Included by one source file of a program, or by more, this makes every exception of the program remember where it
+/// Included by one source file of a program, and only one, this makes every exception of the program remember where it
 /// was thrown: `Error::from_exception` takes it along, and a dead letter's stack trace begins with it.
 ///
 /// How: it defines the two functions of the C++ ABI that each `throw` calls, for the program and all its shared
@@ -13,14 +13,14 @@
 ///          makes is thrown nowhere, and has no trace.
 /// Threads: safe.
 
-#if defined(__GLIBC__) && defined(__linux__)
-
-#include <dlfcn.h>
-
 #include <cstddef>
 #include <cstdlib>
 
 #include "velostream/base/throw_places.hpp"
+
+#if defined(__GLIBC__) // which the headers above have told
+
+#include <dlfcn.h>
 
 extern "C" {
 
@@ -32,7 +32,7 @@ extern "C" {
 [[noreturn, gnu::visibility("default")]] void velostream_throw(void* exception, void* type,
                                                                void (*destroy)(void*)) __asm__("__cxa_throw");
 
-[[gnu::weak, gnu::used]] void* velostream_allocate_exception(std::size_t size) noexcept {
+[[gnu::used]] void* velostream_allocate_exception(std::size_t size) noexcept {
     using Function = void* (*)(std::size_t) noexcept;
     static const auto next = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "__cxa_allocate_exception"));
     void* const exception = next(size);
@@ -40,7 +40,7 @@ extern "C" {
     return exception;
 }
 
-[[gnu::weak, gnu::used]] void velostream_throw(void* exception, void* type, void (*destroy)(void*)) {
+[[gnu::used]] void velostream_throw(void* exception, void* type, void (*destroy)(void*)) {
     using Function = void (*)(void*, void*, void (*)(void*));
     static const auto next = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "__cxa_throw"));
     velostream::detail::note_throw(exception);

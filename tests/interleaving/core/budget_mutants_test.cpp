@@ -23,6 +23,7 @@ struct MarkNotCheckedAgain {};
 struct NotMarked {};
 struct NotCompleted {};
 struct RefusedAtFirstSight {};
+struct RefusedByLaterFigures {};
 struct AnnouncedForEver {};
 struct NotAnnouncedToJudges {};
 struct JudgedWithoutRoomAbove {};
@@ -172,8 +173,13 @@ void BudgetOperations<Mutant<AppliedAfterItsEnd>>::apply(const Operation& operat
 // ---- the tree
 
 template <>
-auto BudgetTree<Mutant<RefusedAtFirstSight>>::take_or_refuse(const Demand&, Node* refusing) noexcept -> Outcome {
-    return {refusing, refusing->granted(), refusing->limit.load()};
+auto BudgetTree<Mutant<RefusedAtFirstSight>>::take_or_refuse(const Demand& demand, Node* refusing) noexcept -> Outcome {
+    return refused(*refusing, demand.units_at(*refusing));
+}
+
+template <>
+auto BudgetTree<Mutant<RefusedByLaterFigures>>::refused(const Node& level, std::uint64_t units) noexcept -> Outcome {
+    return figures(level, units, level.waiting_now());
 }
 
 template <>
@@ -183,7 +189,7 @@ auto BudgetTree<Mutant<AnnouncedForEver>>::take_or_refuse(const Demand& demand, 
         const auto verdict = operations_.run(Operation{.demand = demand});
         if (verdict == Verdict::committed) return refusing->deciders.fetch_sub(1), Outcome{};
         auto* const next = &demand.level(budget_verdict::level_of(verdict));
-        if (next->is_within(*refusing)) return refusing->deciders.fetch_sub(1), Outcome{next, 0, 0};
+        if (next->is_within(*refusing)) return refusing->deciders.fetch_sub(1), refused(*next, demand.units_at(*next));
         refusing = next;
     }
 }
@@ -341,6 +347,9 @@ TEST(BudgetTreeMutants, ADeciderWhoMovesUpAndStaysAnnouncedIsFound) {
 TEST(BudgetTreeMutants, ARefusalBeforeCreditWasCollectedIsFound) {
     EXPECT_EQ(Tree<RefusedAtFirstSight>::an_open_shard_in_use_while_another_needs_almost_all().failure,
               "refused although there was room all the time");
+}
+TEST(BudgetTreeMutants, ARefusalWithTheFiguresOfALaterMomentIsFound) {
+    EXPECT_EQ(Tree<RefusedByLaterFigures>::a_full_budget_handed_over().failure, "refused with figures that show room");
 }
 TEST(BudgetTreeMutants, WhoDecidesAtOncePasses) {
     const auto report = Tree<DecidesAtOnce>::one_who_decides_while_a_shard_opens();

@@ -213,6 +213,19 @@ class BudgetWaitingScenarios {
             });
         });
     }
+    /// He is refused in between, or granted in the end.
+    static auto one_who_waits_while_the_limit_falls_and_rises() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& query = world.full_child(90);
+            world.will_want(query, 60);
+            run.thread([&] {
+                world.lower_limit(world.root(), 50);
+                world.raise_limit(world.root(), 100);
+            });
+            run.thread([&] { world.wait(0); });
+            run.finally([&] { world.give(query, 90); });
+        });
+    }
     /// Others may be draining when he leaves: his place in the queue is still there when he asks again.
     static auto one_who_asks_after_he_left() {
         return explore(

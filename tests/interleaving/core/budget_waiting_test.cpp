@@ -249,6 +249,9 @@ TEST(BudgetWaitingInterleavings, OneWhoAsksAfterHeLeft) {
 TEST(BudgetWaitingInterleavings, OneWhoWaitsForMoreThanALoweredLimit) {
     expect_passed(Scenarios::one_who_waits_for_more_than_a_lowered_limit());
 }
+TEST(BudgetWaitingInterleavings, OneWhoWaitsWhileTheLimitFallsAndRises) {
+    expect_passed(Scenarios::one_who_waits_while_the_limit_falls_and_rises());
+}
 TEST(BudgetWaitingInterleavings, OneWhoWaitsForWhatAnotherTransfers) {
     expect_passed(Scenarios::one_who_waits_for_what_another_transfers());
 }

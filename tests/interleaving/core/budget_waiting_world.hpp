@@ -127,6 +127,10 @@ class BudgetWaitingWorld {
         has_lowered_limit_ = true; // what is granted may be more from now on
         Tree::set_limit(node, limit);
     }
+    void raise_limit(Node& node, std::uint64_t limit) {
+        has_raised_limit_ = true; // who was refused before might have waited
+        Tree::set_limit(node, limit);
+    }
     void wait_refused(std::size_t index, Node& by) {
         const testing::ForgottenAnswers answers;
         by.tree.waiters().add(waiters_[index], by);
@@ -146,7 +150,7 @@ class BudgetWaitingWorld {
     // ---- for the exploration
 
     void begin() {
-        has_lowered_limit_ = false;
+        has_lowered_limit_ = has_raised_limit_ = false;
         for (const auto& waiter : waiters_) waiter->begin_again();
     }
     void always() {
@@ -159,7 +163,7 @@ class BudgetWaitingWorld {
             if (waiter->has_left && waiter->grants != 0) run_.fail("granted to one who has left");
             if (waiter->grants > 1) run_.fail("granted twice");
             if (waiter->is_refused && waiter->grants + waiter->has_left != 0) run_.fail("refused, and something else");
-            if (waiter->is_refused && Tree::impossible(waiter->demand).granted())
+            if (waiter->is_refused && !has_raised_limit_ && Tree::impossible(waiter->demand).granted())
                 run_.fail("refused although it could wait");
         }
         for (const auto& waiter : waiters_)
@@ -258,7 +262,8 @@ class BudgetWaitingWorld {
             run.event(index << 8 | 1);
         }
         void on_granted() noexcept override { grant(); }
-        void on_refused(const BudgetOutcome<Atomics>&) noexcept override {
+        void on_refused(const BudgetOutcome<Atomics>& outcome) noexcept override {
+            if (!outcome.can_never_be()) run.fail("refused by figures with which it could be granted");
             is_refused = true;
             run.event(index << 8 | 3);
         }
@@ -271,7 +276,7 @@ class BudgetWaitingWorld {
         bool is_refused = false;
     };
     Run& run_;
-    bool has_lowered_limit_ = false;
+    bool has_lowered_limit_ = false, has_raised_limit_ = false;
     std::vector<Node*> nodes_;
     std::vector<std::shared_ptr<Waiter>> waiters_;
 };

@@ -63,14 +63,22 @@ std::uint64_t explored_hash(const BudgetOperation<Atomics>& operation) noexcept 
 
 /// Takes and gives as memory accounts do: what the shard can serve is no matter of the tree. One shard is explored.
 template <class Atomics>
-bool take_units(BudgetNode<Atomics>& node, std::uint64_t units) {
+bool take_units(BudgetNode<Atomics>& node, std::uint64_t units, auto check) {
     testing::ForgottenAnswers answers;
     auto& shard = node.shard(0);
     bool granted = shard.try_take(units);
     answers.returns(granted);
-    if (!granted) granted = BudgetTree<Atomics>::take(node, shard, units).granted();
+    if (!granted) {
+        const auto outcome = BudgetTree<Atomics>::take(node, shard, units);
+        check(outcome);
+        granted = outcome.granted();
+    }
     answers.returns(granted);
     return granted;
+}
+template <class Atomics>
+bool take_units(BudgetNode<Atomics>& node, std::uint64_t units) {
+    return take_units(node, units, [](const auto&) {});
 }
 template <class Atomics>
 void give_units(BudgetNode<Atomics>& node, std::uint64_t units) {
@@ -87,6 +95,7 @@ void give_units(BudgetNode<Atomics>& node, std::uint64_t units) {
 ///   that level are within the limit, and the peak is not below what is held;
 /// * honest: a refusal is only given if at some moment of the call a level lacked room, even when every grant under way
 ///   counts from its beginning and every return under way until its end;
+/// * plain: the figures of a refusal show that there was no room;
 /// * exact: when all is given back nothing is used, and everything can be taken again, and no more;
 /// * open: when nobody decides any more, no level still keeps the shards below it from opening;
 /// * ordered: who takes what another gave back sees what was written before it was given back.
@@ -126,14 +135,16 @@ class BudgetWorld {
     // ---- what threads do (and the set-up may)
 
     bool take(Node& node, std::uint64_t units) {
-        return take({.node = &node, .units = units}, [&] { return take_units(node, units); });
+        return take({.node = &node, .units = units},
+                    [&] { return take_units(node, units, [this](const auto& outcome) { check_figures(outcome); }); });
     }
     bool take_together(const Demand& demand) {
         return take(demand, [&] {
             testing::ForgottenAnswers answers;
-            const bool granted = Tree::take(demand).granted();
-            answers.returns(granted);
-            return granted;
+            const auto outcome = Tree::take(demand);
+            check_figures(outcome);
+            answers.returns(outcome.granted());
+            return outcome.granted();
         });
     }
     /// Gives back what the latest grant of the node of so many units took.
@@ -198,6 +209,11 @@ class BudgetWorld {
         run_.event(5);
         const testing::ForgottenAnswers answers;
         Tree::set_limit(node, limit);
+    }
+    /// A refusal says itself why there was no room, whatever came back meanwhile.
+    void check_figures(const typename Tree::Outcome& outcome) {
+        if (outcome.granted() || limits_change_ || outcome.waiting > 0) return;
+        if (outcome.used + outcome.asked <= outcome.limit) run_.fail("refused with figures that show room");
     }
     void check_used(Node& node, std::uint64_t at_least, std::uint64_t at_most) {
         const auto used = Tree::used(node);

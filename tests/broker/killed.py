@@ -22,6 +22,7 @@ COPIER, STARTER, FOLDER = sys.argv[1:4]
 IS_EXACTLY_ONCE = sys.argv[4:] == ["exactly-once"]
 KILLS = int(os.environ.get("VELOSTREAM_KILLS", "10"))
 SKIPPED, SIGKILL, TIMEOUT = 77, -9, 120
+SETTLED_WITHIN = 20  # seconds
 POINTS = ("read", "sent", "acknowledged", "spooled", "stored", "committed")
 TRANSACTION_POINTS = ("read", "sent", "written", "buried", "begun", "offsets", "offsets_sent", "committing", "committed", "aborting", "aborted")
 NOBODY = "127.0.0.1:1"
@@ -123,14 +124,38 @@ def read(address, topic):
     assert kcat.returncode == 0
 
 
+def by_partition(values):
+    numbers = collections.defaultdict(list)
+    for value in values:
+        partition, number = value.split("-")[1:]
+        numbers[partition].append(int(number))
+    return {partition: sorted(all_of) for partition, all_of in sorted(numbers.items())}
+
+
+def explain(topic, partitions):
+    """The batches in the log, with whose they are, and what ended the transactions."""
+    for partition in partitions:
+        for log in sorted(Path(FOLDER).glob(f"*/data/{topic}-{partition}/*.log")):
+            dump = subprocess.run(["sh", STARTER, "tool", "kafka.tools.DumpLogSegments", "--print-data-log", "--files", str(log)],
+                                  timeout=TIMEOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+            print(log, *(line[:300] for line in dump.splitlines() if line.startswith("baseOffset:") or "endTxnMarker" in line), sep="\n")
+
+
 def check(address, prefix, all_inputs):
     good = {value for value in all_inputs if value.startswith("good")}
     bad = set(all_inputs) - good
-    copies = collections.Counter(record["payload"] for record in read(address, f"{prefix}-out"))
-    letters = list(read(address, f"{prefix}-dead-letters"))
-    buried = collections.Counter(record["payload"] for record in letters)
-    assert set(copies) == good, f"missing {sorted(good - set(copies))[:5]}, too many {sorted(set(copies) - good)[:5]}"
-    assert set(buried) == bad, f"missing {sorted(bad - set(buried))[:5]}, too many {sorted(set(buried) - bad)[:5]}"
+    until = time.monotonic() + SETTLED_WITHIN
+    while True: # a commit is answered before its markers are in the partitions, and readers wait for those
+        copies = collections.Counter(record["payload"] for record in read(address, f"{prefix}-out"))
+        letters = list(read(address, f"{prefix}-dead-letters"))
+        buried = collections.Counter(record["payload"] for record in letters)
+        if (set(copies) == good and set(buried) == bad) or not IS_EXACTLY_ONCE or time.monotonic() > until:
+            break
+        time.sleep(0.2)
+    if set(copies) != good:
+        explain(f"{prefix}-out", by_partition(good - set(copies)))
+    assert set(copies) == good, f"missing {by_partition(good - set(copies))}, too many {by_partition(set(copies) - good)}"
+    assert set(buried) == bad, f"missing {by_partition(bad - set(buried))}, too many {by_partition(set(buried) - bad)}"
     ids = {}
     for letter in letters:
         headers = dict(zip(letter["headers"][::2], letter["headers"][1::2]))

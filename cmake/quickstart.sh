@@ -364,12 +364,22 @@ run_job() {
     start orders_pipeline "$@"
 }
 
+# By the programs that they are part of; ctest has named each.
+tell_what_did_not_run() {
+    programs=
+    for test in $(sed -n '/^The following tests did not run/,/^$/s/^[[:space:]]*[0-9]* - \([^. ]*\).*/\1/p' "$step_log"); do
+        case "$programs " in *" $test "*) ;; *) programs="$programs $test" ;; esac
+    done
+    [ -z "$programs" ] || say "TESTS THAT DID NOT RUN, OF:$(echo "$programs" | tr '[:lower:]' '[:upper:]')"
+}
+
 run_tests() {
     build "libraries, tools, examples and tests" \
         velostream_libraries velostream_tools velostream_examples velostream_tests velostream_header_check
     # Most of the longer tests wait, for a broker or a clock: twice as many at a time as can compute.
     if try_step test "testing" ctest --test-dir "$build" --parallel $((2 * $(parallel))) --no-tests=error --output-on-failure "$@"; then
         sed -n '/tests passed/,$p' "$step_log"
+        tell_what_did_not_run
         return 0
     fi
     grep -v -e ' Passed  *[0-9.]* sec' -e '^ *Start ' "$step_log"

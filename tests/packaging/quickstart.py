@@ -196,6 +196,19 @@ class Broker(Case):
         self.assertIn("100% tests passed", printed)
         self.assertIn("Unknown host", (self.root / ".build/logs/kafka.log").read_text())
 
+    def test_what_did_not_run_is_said_in_capitals(self):
+        self.assertNotIn("DID NOT RUN", self.run_script("test"))
+        self.stand_in("ctest", """cat << 'TEXT'
+100% tests passed, 0 tests failed out of 4
+
+The following tests did not run:
+	 7 - broker.start (Skipped)
+	12 - broker_kafka.AdminTest.MakesTopics (Skipped)
+	13 - broker_kafka.AdminTest.TellsOffsets (Skipped)
+
+TEXT""")
+        self.assertIn("velostream: TESTS THAT DID NOT RUN, OF: BROKER BROKER_KAFKA\n", self.run_script("test"))
+
     def test_what_is_missing_is_named_and_the_others_run(self):
         for name in ("java", "mvn", "kcat"):
             (self.tools / name).unlink()

@@ -51,6 +51,8 @@ def main():
                 broker("restart")
             write(address, prefix, inputs, chance)
             kills[kill_once(address, prefix, spool, number, chance)] += 1
+        write(address, prefix, inputs, chance)
+        kill_two_in_a_row(command(address, prefix, spool, address), chance)
         run = subprocess.run(command(address, prefix, spool, address), timeout=TIMEOUT, stderr=subprocess.PIPE, text=True)
         assert run.returncode == 0, run
         print("killed:", dict(kills))
@@ -68,7 +70,8 @@ def points():
 
 
 def command(address, prefix, spool, letters_to):
-    return [COPIER, "exactly-once", address, prefix] if IS_EXACTLY_ONCE else [COPIER, "copy", address, prefix, letters_to, spool]
+    place = [address, prefix, str(PARTITIONS)]
+    return [COPIER, "exactly-once", *place] if IS_EXACTLY_ONCE else [COPIER, "copy", *place, letters_to, spool]
 
 
 def reason_to_skip():
@@ -115,6 +118,16 @@ def kill_once(address, prefix, spool, number, chance):
         return "not at all: done before"
     assert process.returncode == SIGKILL, f"{point}: {process.returncode}, {errors}"
     return point
+
+
+def kill_two_in_a_row(copier, chance):
+    """The second one while it waits for the group to give up the first: the next one may have to share the partitions with it for a while."""
+    subprocess.run([*copier, "read", "100"], timeout=TIMEOUT, check=False)
+    with subprocess.Popen(copier) as second:
+        try:
+            second.wait(timeout=chance.uniform(0.1, 0.4))
+        except subprocess.TimeoutExpired:
+            second.kill()
 
 
 def read(address, topic):

@@ -3,8 +3,10 @@
 // that it comes to a point:
 //
 //     killed_copier make BROKERS PREFIX PARTITIONS      (the topics)
-//     killed_copier copy BROKERS PREFIX DEAD_LETTER_BROKERS SPOOL_DIRECTORY [POINT N]
-//     killed_copier exactly-once BROKERS PREFIX [POINT N]
+//     killed_copier copy BROKERS PREFIX PARTITIONS DEAD_LETTER_BROKERS SPOOL_DIRECTORY [POINT N]
+//     killed_copier exactly-once BROKERS PREFIX PARTITIONS [POINT N]
+//
+// All is done only when it has all partitions: for a while the group may take one for alive that was killed before.
 //
 // Points of `copy`: read, sent (handed to the client, not acknowledged), acknowledged, spooled, stored (the record is
 // done), committed.
@@ -90,11 +92,12 @@ asio::awaitable<Result<void>> copy_to(Sender& to, const std::string& topic, cons
 
 class Copier {
   public:
-    Copier(asio::io_context& io, const std::string& brokers, const std::string& prefix,
+    Copier(asio::io_context& io, const std::string& brokers, const std::string& prefix, const std::string& partitions,
            const std::string& letter_brokers, const std::string& spool_directory, KillPoint& kill)
         : io_(io),
           kill_(kill),
           out_topic_(prefix + "-out"),
+          partitions_(std::stoul(partitions)),
           in_(io.get_executor(), {.bootstrap_servers = brokers,
                                   .group_id = prefix,
                                   .topics = {prefix + "-in"},
@@ -133,7 +136,10 @@ class Copier {
     static constexpr auto commit_interval = 50ms;
     static constexpr auto delivery_timeout = 1s;
 
-    bool is_done() const { return in_.end_reached() && in_progress_ == 0 && letters_.get_stats().spool.waiting == 0; }
+    bool is_done() const {
+        return in_.end_reached() && in_.assignment().size() == partitions_ && in_progress_ == 0 &&
+               letters_.get_stats().spool.waiting == 0;
+    }
 
     asio::awaitable<Result<void>> handle(const kafka::ConsumedRecord& record) {
         ++in_progress_;
@@ -179,6 +185,7 @@ class Copier {
     asio::io_context& io_;
     KillPoint& kill_;
     const std::string out_topic_;
+    const std::size_t partitions_;
     kafka::Consumer in_;
     kafka::Producer out_, letters_out_;
     velostream::DeadLetterQueue<kafka::DeadLetterTopic> letters_;
@@ -188,10 +195,12 @@ class Copier {
 
 class ExactlyOnceCopier {
   public:
-    ExactlyOnceCopier(asio::io_context& io, const std::string& brokers, const std::string& prefix, KillPoint& kill)
+    ExactlyOnceCopier(asio::io_context& io, const std::string& brokers, const std::string& prefix,
+                      const std::string& partitions, KillPoint& kill)
         : io_(io),
           kill_(kill),
           out_topic_(prefix + "-out"),
+          partitions_(std::stoul(partitions)),
           processor_(io.get_executor(), {.transactional_id = prefix,
                                          .consumer = {.bootstrap_servers = brokers,
                                                       .group_id = prefix,
@@ -209,7 +218,7 @@ class ExactlyOnceCopier {
     asio::awaitable<void> run() {
         asio::co_spawn(io_, loop(), asio::detached);
         asio::steady_timer look{io_};
-        while (!processor_.end_reached()) {
+        while (!processor_.end_reached() || processor_.assignment().size() != partitions_) {
             look.expires_after(20ms);
             co_await look.async_wait(asio::use_awaitable);
         }
@@ -263,6 +272,7 @@ class ExactlyOnceCopier {
     asio::io_context& io_;
     KillPoint& kill_;
     const std::string out_topic_;
+    const std::size_t partitions_;
     kafka::ExactlyOnceProcessor processor_;
     velostream::DeadLetterQueue<kafka::DeadLetterTopic> letters_;
     int handled_ = 0;
@@ -281,8 +291,8 @@ asio::awaitable<void> make_topics(std::string brokers, std::string prefix, int p
 
 int usage() {
     std::cerr << "usage: killed_copier make BROKERS PREFIX PARTITIONS\n"
-                 "       killed_copier copy BROKERS PREFIX DEAD_LETTER_BROKERS SPOOL_DIRECTORY [POINT N]\n"
-                 "       killed_copier exactly-once BROKERS PREFIX [POINT N]\n";
+                 "       killed_copier copy BROKERS PREFIX PARTITIONS DEAD_LETTER_BROKERS SPOOL_DIRECTORY [POINT N]\n"
+                 "       killed_copier exactly-once BROKERS PREFIX PARTITIONS [POINT N]\n";
     return 2;
 }
 
@@ -355,12 +365,12 @@ int main(int argc, char** argv) {
     }
     const bool is_copying = !arguments.empty() && arguments[0] == "copy";
     const bool is_exactly_once = !arguments.empty() && arguments[0] == "exactly-once";
-    const std::size_t plain = is_copying ? 5 : 3;
+    const std::size_t plain = is_copying ? 6 : 4;
     const bool is_killed = arguments.size() == plain + 2;
     if ((!is_copying && !is_exactly_once) || (arguments.size() != plain && !is_killed)) return usage();
     KillPoint kill{is_killed ? arguments[plain] : std::string{}, is_killed ? std::stoi(arguments[plain + 1]) : 0};
     if (is_copying)
-        run_to_the_end<Copier>(kill, arguments[1], arguments[2], arguments[3], arguments[4]);
+        run_to_the_end<Copier>(kill, arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
     else
-        run_to_the_end<ExactlyOnceCopier>(kill, arguments[1], arguments[2]);
+        run_to_the_end<ExactlyOnceCopier>(kill, arguments[1], arguments[2], arguments[3]);
 }

@@ -107,7 +107,9 @@ class Consumer {
     /// The partitions that this member has now.
     std::vector<PartitionPosition> assignment() const;
 
-    /// True if this member has partitions and all of them were read to the end they had then. Needs `report_ends`.
+    /// True if this member has partitions and all of them were read to the end they had then. Needs `report_ends`. It
+    /// says nothing of those that other members have, nor of those that a member had that has died: they come to this
+    /// one only after its `session_timeout`. Who wants the end of the topic asks for the size of `assignment`, too.
     bool end_reached() const;
 
     /// Stops, commits what is done, and leaves the group, all without blocking this thread; returns when that has

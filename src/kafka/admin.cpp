@@ -313,7 +313,8 @@ Result<std::vector<TopicDifference>> differences(const AdminConfig& config, cons
         if (value != wanted) found.push_back({topic.name, name, wanted, value});
     }
     if (topic.partitions == -1) return found;
-    const auto there = count_partitions(config, topic.name, end - SteadyTime{}.now(), is_unwanted);
+    const auto left = std::max<Duration>(end - SteadyTime{}.now(), Duration{0});
+    const auto there = count_partitions(config, topic.name, left, is_unwanted);
     if (!there) return there.error();
     if (*there != topic.partitions)
         found.push_back({topic.name, "partitions", std::to_string(topic.partitions), std::to_string(*there)});

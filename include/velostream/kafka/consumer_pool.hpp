@@ -60,7 +60,9 @@ class ConsumerPool {
     /// Of all members, in no order.
     std::vector<PartitionPosition> assignment() const;
 
-    /// True if partitions were read to their end by every member that has any, and one has. Needs `report_ends`.
+    /// True if partitions were read to their end by every member that has any, and one has. Needs `report_ends`. As
+    /// with `Consumer::end_reached`, partitions that no member has (yet) are not asked for: see the size of
+    /// `assignment`.
     bool end_reached() const;
 
     /// Closes all of them at once, as `Consumer::close`.

@@ -212,8 +212,6 @@ asio::awaitable<void> run_record_worker(std::shared_ptr<RecordLoop> loop, Handle
                 if constexpr (std::same_as<decltype(handled), asio::awaitable<void>>) {
                     co_await std::move(handled);
                     result = Result<void>{};
-                } else if constexpr (std::same_as<decltype(handled), asio::awaitable<Result<void>>>) {
-                    result = co_await std::move(handled);
                 } else {
                     const auto answer = co_await std::move(handled);
                     result = answer ? Result<void>{} : Result<void>{answer.error()};

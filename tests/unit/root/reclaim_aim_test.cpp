@@ -94,6 +94,21 @@ TEST_F(ReclaimAimTest, NoMoreIsAskedForWhenThereIsRoomForWhatIsWanted) {
     EXPECT_EQ(used_mb(), 50u);
 }
 
+TEST_F(ReclaimAimTest, NobodyIsAskedForWhatThreadsHaveAtHand) {
+    const auto query = resources.open_query({.name = "query", .max_memory_mb = 20});
+    const auto own = cache_of(query->memory(), 5, 5);
+    const auto registered = add_for(query->memory(), own);
+    for (int use = 0; use < 1000; ++use) EXPECT_TRUE(query->state().try_reserve(1000));
+    const auto room = 20 * mebibyte - query->memory().used();
+    ASSERT_LT(20 * mebibyte - query->memory().used_at_most(), room) << "some of it is at hand";
+
+    const auto rest = query->memory().try_reserve(room);
+    run();
+
+    EXPECT_TRUE(rest);
+    EXPECT_TRUE(own->wanted_.empty());
+}
+
 TEST_F(ReclaimAimTest, EachOfThoseWhoWaitIsAskedFor) {
     const auto query = resources.open_query({.name = "query", .max_memory_mb = 20});
     const auto own = cache_of(query->memory(), 20, 3);

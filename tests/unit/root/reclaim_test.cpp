@@ -372,6 +372,34 @@ TEST_F(ReclaimTest, OneIsCalledOnItsOwnExecutor) {
     EXPECT_EQ(resources.get_reclaim_stats().failed, 1u);
 }
 
+TEST_F(ReclaimTest, OneMayUseItsManagerWhereverItIsCalled) {
+    struct User final : Reclaimer {
+        explicit User(std::function<void()> its_use) : use(std::move(its_use)) {}
+        ReclaimKind kind() const noexcept override { return use(), ReclaimKind::expired; }
+        Bytes estimate() const noexcept override { return use(), mebibyte; }
+        asio::awaitable<void> reclaim(Bytes) override {
+            use();
+            co_return;
+        }
+        const std::function<void()> use;
+    };
+    int uses = 0;
+    const auto user = std::make_shared<User>([&] { // under a lock of the manager's it would wait for itself
+        const auto more = add(cache(ReclaimKind::pause, 1, 0));
+        const auto listener = resources.add_pressure_listener(io.get_executor(), [](PressureLevel) {});
+        EXPECT_TRUE(resources.allocate_memory("inside", 1));
+        EXPECT_EQ(resources.get_memory_stats().limit_bytes, 100 * mebibyte);
+        EXPECT_LE(resources.get_reclaim_stats().reclaims, 1u);
+        ++uses;
+    });
+    const auto registered = resources.add_reclaimer(io.get_executor(), account, user);
+    const auto allocation = resources.allocate_memory("sends", 85 * mebibyte);
+
+    run();
+
+    EXPECT_GE(uses, 3);
+}
+
 TEST_F(ReclaimTest, OneThatEndsWithItsContextHasFailedAndTheNextIsAsked) {
     auto first = std::make_shared<Cache>(account, ReclaimKind::expired, 1 * mebibyte, mebibyte);
     auto second = add(cache(ReclaimKind::flush, 10, 10));

@@ -150,6 +150,29 @@ TEST_P(CancelledReserveTest, ForAPlaceAmongTheQueries) {
     full.release();
 }
 
+TEST_P(CancelledReserveTest, ForAnAllocationOfAManager) {
+    ResourceManager<NoConnections, testing::ManualTime> resources{
+        elsewhere.get_executor(), StreamingConfig{.max_memory_mb = 1}, {}, time};
+    auto held = resources.allocate_memory("held", mebibyte);
+    const auto allocate = [&]() -> asio::awaitable<Result<int>> {
+        auto allocating = resources.async_allocate_memory("waits", 100, time.now() + 1s, asio::use_awaitable);
+        const auto allocation = co_await std::move(allocating);
+        co_return allocation ? Result<int>{1} : allocation.error();
+    };
+    const auto wait = testing::start(*io, allocate()), next = testing::start(*io, allocate());
+
+    wait.cancel(GetParam());
+    poll(*io);
+    EXPECT_EQ(wait.value().error(), Errc::cancelled);
+    held->release();
+    poll(*io);
+
+    EXPECT_TRUE(next.value());
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 0u);
+    EXPECT_FALSE(resources.memory().anyone_waits());
+    expect_nothing_left();
+}
+
 // The context ends while somebody waits in it: his frame is destroyed there.
 class DestroyedReserve : public CancelledReserveTest {};
 
@@ -176,6 +199,35 @@ TEST_P(DestroyedReserve, WhileItsGrantIsOnItsWay) {
 
     EXPECT_FALSE(wait.ended());
     expect_nothing_left();
+}
+
+TEST_P(DestroyedReserve, OfAPlaceAmongTheQueriesAndOfAnAllocation) {
+    const StreamingConfig config{.max_memory_mb = 1,
+                                 .resource_limits = ResourceLimitsConfig{.max_concurrent_queries = 1}};
+    ResourceManager<NoConnections, testing::ManualTime> resources{elsewhere.get_executor(), config, {}, time};
+    auto open = std::optional{resources.open_query()};
+    auto held = resources.allocate_memory("held", mebibyte);
+    const auto admit = [&]() -> asio::awaitable<bool> {
+        auto admitting = resources.async_admit({}, asio::use_awaitable);
+        const auto query = co_await std::move(admitting);
+        co_return query.has_value();
+    };
+    const auto allocate = [&]() -> asio::awaitable<bool> {
+        auto allocating = resources.async_allocate_memory("waits", 100, asio::use_awaitable);
+        const auto allocation = co_await std::move(allocating);
+        co_return allocation.has_value();
+    };
+    const auto waits = testing::start(*io, admit()), granted = testing::start(*io, allocate());
+    held->release(); // its grant is on its way
+
+    io.reset();
+    open.reset();
+
+    EXPECT_FALSE(waits.ended() || granted.ended());
+    EXPECT_EQ(resources.get_memory_usage().bytes_used, 0u);
+    EXPECT_EQ(resources.queries().used(), 0u);
+    EXPECT_FALSE(resources.memory().anyone_waits() || resources.queries().anyone_waits());
+    full.release();
 }
 
 TEST_P(DestroyedReserve, OfSeveralWhileTheOtherTreeIsHeld) {

@@ -239,5 +239,36 @@ TEST(MemoryAccountStress, LimitsChangeWhileTheTreeIsInUse) {
     EXPECT_TRUE(process.try_reserve(limit));
 }
 
+TEST(MemoryAccountStress, NothingIsGrantedOnceALimitWasLoweredToNothing) {
+    const MemoryAccount process{"process", 64_MiB};
+    const auto query = process.child("query");
+    std::atomic<unsigned> turn{0}; // odd: the limit is nothing
+    std::atomic<bool> ends{false};
+    std::atomic<int> granted{0}, granted_of_nothing{0};
+
+    on_every_thread([&](int thread) {
+        for (int round = 0; thread == 0 && round < rounds / 250; ++round) {
+            query.set_limit(0);
+            ++turn;
+            std::this_thread::yield();
+            ++turn;
+            query.set_limit(std::nullopt);
+            std::this_thread::yield();
+        }
+        if (thread == 0) ends = true;
+        while (!ends) {
+            const auto before = turn.load();
+            const auto reservation = query.try_reserve(100);
+            if (!reservation) continue;
+            ++granted;
+            if (before % 2 == 1 && turn == before) ++granted_of_nothing;
+        }
+    });
+
+    EXPECT_GT(granted, 0);
+    EXPECT_EQ(granted_of_nothing, 0);
+    EXPECT_EQ(process.used(), 0u);
+}
+
 } // namespace
 } // namespace velostream

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <istream>
 #include <limits>
 #include <sstream>
 #include <stdexcept>
@@ -16,13 +17,18 @@ namespace {
 
 using Path = std::filesystem::path;
 
-// The number a file begins with; unset without one, as for "max".
-std::optional<Bytes> number_in(const Path& file) {
-    std::ifstream in{file};
+// The number that comes next; unset without one, as for "max".
+std::optional<Bytes> next_number(std::istream& in) {
     in >> std::ws;
     Bytes value = 0;
     if (in.peek() != '-' && in >> value) return value; // the stream would wrap a negative one
     return std::nullopt;
+}
+
+// The number a file begins with.
+std::optional<Bytes> number_in(const Path& file) {
+    std::ifstream in{file};
+    return next_number(in);
 }
 
 // The number after a word, as in "inactive_file 4096" or "MemTotal:  123 kB".
@@ -32,8 +38,7 @@ Bytes number_after(const Path& file, std::string_view word) {
     while (std::getline(in, line)) {
         std::istringstream fields{line};
         std::string name;
-        Bytes value = 0;
-        if (fields >> name >> value && name == word) return value;
+        if (fields >> name && name == word) return next_number(fields).value_or(0);
     }
     return 0;
 }

@@ -184,9 +184,67 @@ TEST_F(SystemMemoryTest, ANegativeNumberIsNone) {
     EXPECT_EQ(read_system_memory(files()).cgroup_used_fraction, 0);
 }
 
+TEST_F(SystemMemoryTest, ANegativeNumberAfterAWordIsNone) {
+    write("proc/meminfo", "MemTotal: -1 kB\nMemAvailable: -1 kB\n");
+    write("proc/self/status", "VmRSS: -1 kB\n");
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "1073741824\n");
+    write("cgroup/service/memory.current", "536870912\n");
+    write("cgroup/service/memory.stat", "inactive_file -1\n");
+
+    const auto memory = read_system_memory(files());
+
+    EXPECT_EQ(memory.machine_total, 0u);
+    EXPECT_EQ(memory.machine_available, 0u);
+    EXPECT_EQ(memory.process_resident, 0u);
+    EXPECT_EQ(memory.cgroup_used_fraction, 0.5);
+}
+
+TEST_F(SystemMemoryTest, AGroupThatUsesMoreThanItsLimitLeavesNothing) {
+    write_machine();
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.high", "536870912\n");
+    write("cgroup/service/memory.current", "805306368\n");
+
+    const auto memory = read_system_memory(files());
+
+    EXPECT_EQ(memory.cgroup_available, 0u);
+    EXPECT_EQ(memory.available(), 0u);
+    EXPECT_EQ(memory.cgroup_used_fraction, 1.5);
+}
+
+TEST_F(SystemMemoryTest, AGroupThatMayUseNothingIsFull) {
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "0\n");
+    write("cgroup/service/memory.current", "0\n");
+
+    EXPECT_EQ(read_system_memory(files()).cgroup_limit, 0u);
+    EXPECT_EQ(read_system_memory(files()).cgroup_used_fraction, 1.0);
+}
+
+// The kernel does not count both at the same moment.
+TEST_F(SystemMemoryTest, OfMorePagesThatCanBeDroppedThanThereAreNothingIsUsed) {
+    write("proc/self/cgroup", "0::/service\n");
+    write("cgroup/service/memory.max", "1073741824\n");
+    write("cgroup/service/memory.current", "4096\n");
+    write("cgroup/service/memory.stat", "inactive_file 8192\n");
+
+    EXPECT_EQ(read_system_memory(files()).cgroup_used_fraction, 0);
+    EXPECT_EQ(read_system_memory(files()).cgroup_available, 1_GiB);
+}
+
 TEST_F(SystemMemoryTest, TakesNothingButAnAverageForStalls) {
     write("proc/pressure/memory", "some total=99 avg60=1.00\n");
 
+    EXPECT_EQ(read_system_memory(files()).stalled_fraction, 0);
+}
+
+TEST_F(SystemMemoryTest, StallsAreWhatSomeTaskWaitedFromNoneToAllOfTheTime) {
+    write("proc/pressure/memory", "some avg10=250.00 avg60=1.00 avg300=0.00 total=1\n");
+    EXPECT_EQ(read_system_memory(files()).stalled_fraction, 1.0);
+    write("proc/pressure/memory", "some avg10=-1.00 avg60=1.00 avg300=0.00 total=1\n");
+    EXPECT_EQ(read_system_memory(files()).stalled_fraction, 0);
+    write("proc/pressure/memory", "full avg10=12.50 avg60=1.00 avg300=0.00 total=1\n");
     EXPECT_EQ(read_system_memory(files()).stalled_fraction, 0);
 }
 

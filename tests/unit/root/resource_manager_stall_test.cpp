@@ -107,13 +107,27 @@ TEST_F(StallTest, IsToldForEachAccountWhereSomebodyWaits) {
     EXPECT_EQ(stalls(), Events{"stalled windows, 1 waiting, used 1000 of 1000, 40 s"});
 }
 
+TEST_F(StallTest, OfTwoAccountsAtOnceAreTwo) {
+    auto resources = stalling();
+    const auto windows = resources.allocate_memory("windows", 1000), groups = resources.allocate_memory("groups", 500);
+    resources.account("windows").set_limit(1000);
+    resources.account("groups").set_limit(500);
+    ask(resources, "windows", 10);
+    ask(resources, "groups", 400);
+
+    advance(60s);
+
+    EXPECT_EQ(stalls().size(), 2u);
+    EXPECT_EQ(resources.get_memory_stats().stalls, 2u);
+}
+
 // It keeps its place in the query's line while it waits for the process.
 TEST_F(StallTest, IsNoneOfAnAccountThatHasRoomWhereTheProcessMoves) {
     auto resources = stalling();
     const auto query = resources.open_query({.name = "query", .max_memory_mb = 1});
     auto all_of_query = *query->memory().try_reserve(1_MiB);
     std::optional<Result<MemoryReservation>> granted_one;
-    async_reserve(query->memory(), 500'000,
+    async_reserve(query->memory(), 1_MiB, // as much as there is room for
                   asio::bind_executor(io, [&](Result<MemoryReservation> one) { granted_one.emplace(std::move(one)); }));
     EXPECT_TRUE(all_of_query.try_transfer(resources.account("other")));
     for (int i = 0; i < 20; ++i) {
@@ -212,6 +226,26 @@ TEST_F(StallTest, BeginsAnewWithTheNextOneWhoWaits) {
         "groups", 10, TimePoint::max(),
         asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(io, asio::detached)));
     advance(35s);
+    signal.emit(asio::cancellation_type::terminal);
+    run();
+    ask(resources, "groups", 10);
+
+    advance(35s);
+    EXPECT_EQ(stalls(), Events{});
+    advance(25s);
+    EXPECT_EQ(stalls().size(), 1u);
+}
+
+TEST_F(StallTest, BeginsAnewThoughItIsLookedForBeforeItIsKnownThatNobodyWaits) {
+    auto resources = stalling();
+    const auto held = resources.allocate_memory("windows", 1_MiB);
+    asio::cancellation_signal signal;
+    resources.async_allocate_memory(
+        "groups", 10, TimePoint::max(),
+        asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(io, asio::detached)));
+    run();
+    advance(35s);
+    time.advance(5s); // from here on the look is on its way
     signal.emit(asio::cancellation_type::terminal);
     run();
     ask(resources, "groups", 10);

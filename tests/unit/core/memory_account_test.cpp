@@ -296,8 +296,13 @@ TEST(MemoryAccount, GrantsNothingFromCachedCreditOnceTheLimitIsBelowWhatIsUsed) 
     const auto kept = account.try_reserve(1_MiB);
     for (int round = 0; round < 1000; ++round) static_cast<void>(account.try_reserve(64).has_value());
 
-    account.set_limit(1_MiB);
+    const auto cached = account.used_at_most() - kept->bytes();
+    ASSERT_GT(cached, 0u);
 
+    account.set_limit(1_MiB + cached - 1);
+    EXPECT_FALSE(account.try_reserve(cached));
+
+    account.set_limit(1_MiB);
     EXPECT_FALSE(account.try_reserve(1));
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "memory_waiter_fixture.hpp"
+#include "velostream/core/joint_reservation.hpp"
 
 namespace velostream {
 namespace {
@@ -70,6 +71,24 @@ TEST(MemoryWaiterLines, ThatIsShortOfItsQueryLeavesTheProcessToOthers) {
     EXPECT_EQ(earlier, 1u);
     all.release();
     EXPECT_TRUE(next->is_granted());
+}
+
+TEST(MemoryWaiterLines, WhoAsksForNothingIsGrantedItWhereSomebodyWaitsOrTheLimitFell) {
+    const MemoryAccount process{"process", 100};
+    const auto query = process.child("query", 60), other = process.child("other");
+    const auto held = query.try_reserve(60);
+    const auto request = ask(query, 10);
+
+    EXPECT_TRUE(query.try_reserve(0));
+    EXPECT_TRUE(try_reserve_all({{query, 0}, {query, 0}}));
+    EXPECT_TRUE(try_reserve_all({{other, 5}, {query, 0}})) << "nothing of the one, and the other has room";
+    query.set_limit(30);
+    auto nothing = query.try_reserve(0);
+    ASSERT_TRUE(nothing);
+    EXPECT_TRUE(nothing->try_grow(0));
+    EXPECT_TRUE(request->is_waiting());
+    EXPECT_EQ(query.refusals(), 0u);
+    EXPECT_TRUE(MemoryWaiter::leave(request));
 }
 
 TEST(MemoryWaiterLines, SaysWhoWasInItsWayWhenItIsGivenUp) {

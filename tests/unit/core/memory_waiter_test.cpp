@@ -92,6 +92,7 @@ TEST(MemoryWaiter, TheRefusalOfACallThatMayNotOvertakeSaysWhoWaits) {
     EXPECT_EQ(refused.error(), Errc::memory_limit_exceeded);
     EXPECT_NE(refused.error().message().find("1 waiting"), std::string::npos) << refused.error().message();
     EXPECT_NE(refused.error().message().find("waiting could help"), std::string::npos);
+    EXPECT_EQ(account.refusals(), 1u);
 }
 
 TEST(MemoryWaiter, ARequestAboveALimitFailsAtOnce) {
@@ -166,6 +167,18 @@ TEST(MemoryWaiter, MayBeOvertakenByNoMoreBytesThanAreAllowed) {
     EXPECT_TRUE(three->is_granted());
     EXPECT_TRUE(two->is_granted());
     EXPECT_TRUE(one->is_waiting());
+}
+
+TEST(MemoryWaiter, MayBeOvertakenNoMoreWhereLessIsAllowedThanAlreadyHas) {
+    const MemoryAccount account{"process", 100};
+    account.set_overtaking({.most = 10, .most_bytes = 10});
+    const auto held = account.try_reserve(80);
+    const auto large = ask(account, 80);
+    ASSERT_TRUE(ask(account, 8)->is_granted());
+
+    account.set_overtaking({.most = 10, .most_bytes = 5});
+
+    EXPECT_TRUE(ask(account, 1)->is_waiting());
 }
 
 TEST(MemoryWaiter, TheNextOneInFrontMayBeOvertakenAnew) {

@@ -104,6 +104,16 @@ TEST(PressureGauge, RisesAtOnceAndFallsOnlyAfterTheDwell) {
     EXPECT_EQ(gauge.level(), PressureLevel::normal);
 }
 
+TEST(PressureGauge, ALevelThatItFellToLastsForTheDwellToo) {
+    PressureGauge gauge{0.8, 250ms};
+    gauge.update(0.96, t0);
+    ASSERT_TRUE(gauge.update(0.85, t0 + 250ms));
+    ASSERT_EQ(gauge.level(), PressureLevel::high);
+
+    EXPECT_FALSE(gauge.update(0.1, t0 + 499ms));
+    EXPECT_TRUE(gauge.update(0.1, t0 + 500ms));
+}
+
 TEST(PressureGauge, ChangesAtMostTwiceInADwellWhateverTheInputDoes) {
     PressureGauge gauge{0.8, 250ms};
     int changes = 0;

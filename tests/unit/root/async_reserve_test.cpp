@@ -149,6 +149,20 @@ TEST_F(AsyncReserveTest, ADeadlineThatHasPassedStillTakesWhatIsThere) {
     EXPECT_TRUE(outcome->has_value());
 }
 
+TEST_F(AsyncReserveTest, ADeadlineOfNowOrBeforeEndsTheWaitWithoutDelay) {
+    const auto held = account.try_reserve(100);
+    for (const auto deadline : {time.now(), time.now() - 1s}) {
+        std::optional<Outcome> outcome;
+        async_reserve(account, 50, deadline, time, into(outcome));
+        EXPECT_FALSE(outcome);
+        run();
+
+        ASSERT_TRUE(outcome);
+        EXPECT_EQ(outcome->error(), Errc::deadline_exceeded);
+        EXPECT_EQ(account.waiting(), 0u);
+    }
+}
+
 TEST_F(AsyncReserveTest, ADeadlineEndsWithItsWait) {
     auto held = account.try_reserve(100);
     std::optional<Outcome> outcome;

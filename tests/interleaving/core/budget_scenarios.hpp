@@ -245,6 +245,18 @@ class BudgetScenarios {
             run.thread([&] { world.check_granted(world.root(), 500, 700); });
         });
     }
+    static auto a_reader_of_what_comes_back_above_and_below() {
+        return explore(Memory::sequential, 100, [](Run& run, World& world) {
+            auto& query = world.child(world.root());
+            auto& node = world.child(query);
+            world.take(node, 30);
+            run.thread([&] { world.give(node, 30); });
+            run.thread([&] {
+                world.check_above(world.root(), query);
+                world.check_above(query, node);
+            });
+        });
+    }
     /// Units pass from shard to shard, so that each of them often has the credit that it had before.
     static auto a_reader_of_what_two_shards_exchange() {
         return explore(Memory::sequential, roomy, [](Run& run, World& world) {

@@ -77,6 +77,9 @@ TEST(BudgetTreeInterleavings, AReaderOfWhatIsUsed) {
 TEST(BudgetTreeInterleavings, AReaderOfWhatIsGranted) {
     expect_passed(Scenarios::a_reader_of_what_is_granted());
 }
+TEST(BudgetTreeInterleavings, AReaderOfWhatComesBackAboveAndBelow) {
+    expect_passed(Scenarios::a_reader_of_what_comes_back_above_and_below());
+}
 TEST(BudgetTreeInterleavings, AReaderOfWhatTwoShardsExchange) {
     expect_passed(Scenarios::a_reader_of_what_two_shards_exchange());
 }

@@ -92,7 +92,7 @@ void give_units(BudgetNode<Atomics>& node, std::uint64_t units) {
 /// A budget tree whose every call is written down, and checked against what a tree of limits must do:
 ///
 /// * strict: at every instant, at every level, what is held (granted, and not being given back) and what is granted to
-///   that level are within the limit, and the peak is not below what is held;
+///   that level are within the limit, and the peak is not below either;
 /// * honest: a refusal is only given if at some moment of the call a level lacked room, even when every grant under way
 ///   counts from its beginning and every return under way until its end;
 /// * plain: the figures of a refusal show that there was no room;
@@ -225,6 +225,12 @@ class BudgetWorld {
         if (granted < at_least) run_.fail("granted is too low");
         if (granted > at_most) run_.fail("granted is too high");
     }
+    /// For a level that holds nothing itself, and all that it has in `below`.
+    void check_above(const Node& level, const Node& below) {
+        const auto before = level.granted();
+        const auto in_below = below.granted();
+        if (std::min(before, level.granted()) > in_below) run_.fail("came back below before it did above");
+    }
     static bool try_now(Node& node, std::uint64_t units) { return take_units(node, units); }
 
     // ---- for the exploration
@@ -244,10 +250,11 @@ class BudgetWorld {
             for (const auto& call : calls_) {
                 if (call.is_held()) held += call.units_at(*node);
             }
-            if (held > node->peak.load()) run_.fail("the peak is below what is held");
-            if (limits_change_) continue;
-            if (held > node->limit.load()) run_.fail("more is held than the limit");
-            if (node->granted() > node->limit.load()) run_.fail("more is granted than the limit");
+            const auto granted = node->granted(), peak = node->peak.load();
+            if (held > peak) run_.fail("the peak is below what is held");
+            if (!limits_change_ && held > node->limit.load()) run_.fail("more is held than the limit");
+            if (!limits_change_ && granted > node->limit.load()) run_.fail("more is granted than the limit");
+            if (granted > peak) run_.fail("the peak is below what is granted");
         }
     }
     void finally() {

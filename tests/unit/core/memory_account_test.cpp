@@ -156,6 +156,8 @@ TEST(MemoryAccount, UsedIsExactAtRestWhateverTheThreadsHaveCached) {
     EXPECT_EQ(child.used(), 12'345u);
     EXPECT_EQ(process.used(), 12'345u);
     EXPECT_EQ(process.available(), 1_GiB - 12'345);
+    EXPECT_FALSE(process.shortage(1_GiB - 12'345));
+    EXPECT_EQ(process.shortage(1_GiB)->missing, 12'345u);
 }
 
 TEST(MemoryAccount, LendsOneAccountWhatAnotherOnlyCached) {

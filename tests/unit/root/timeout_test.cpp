@@ -6,6 +6,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <optional>
@@ -65,6 +66,29 @@ TEST_F(TimeoutTest, CancelsAnOperationThatTakesTheContextThroughItsSlot) {
     EXPECT_EQ(operation.cancelled(), 1u);
     EXPECT_EQ(time.sleepers(), 0u);
     EXPECT_EQ(timeout.get_stats().timed_out, 1u);
+}
+
+TEST_F(TimeoutTest, WhatCountsTheSecondsStopsCountingWhenItsTimeIsOver) {
+    Timeout timeout{4500ms, time};
+    int counted = 0;
+    const auto counts = [&](asio::cancellation_slot slot) -> asio::awaitable<int> {
+        const auto executor = co_await asio::this_coro::executor;
+        for (;; ++counted) {
+            auto token = asio::bind_cancellation_slot(slot, asio::use_awaitable);
+            auto second = slot.is_connected() ? async_sleep_until(time, executor, time.now() + 1s, std::move(token))
+                                              : async_sleep_until(time, executor, time.now() + 1s, asio::use_awaitable);
+            co_await std::move(second);
+        }
+    };
+    const auto plain = [&] { return counts({}); };
+    const auto with_context = [&](CallContext& context) { return counts(context.cancellation_slot()); };
+
+    EXPECT_EQ(call(Pipeline{timeout}, plain).error(), Errc::deadline_exceeded);
+    time.run_for(io, 1h);
+    EXPECT_EQ(counted, 4);
+    EXPECT_EQ(call(Pipeline{timeout}, with_context).error(), Errc::deadline_exceeded);
+    time.run_for(io, 1h);
+    EXPECT_EQ(counted, 8);
 }
 
 TEST_F(TimeoutTest, LeavesAloneWhatIsInTime) {

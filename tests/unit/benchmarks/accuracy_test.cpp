@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <numeric>
 #include <string>
 
@@ -98,6 +99,15 @@ TEST(AccuracyWindow, OfSeveralRecordersEveryLookIsCountedByItsError) {
         EXPECT_EQ(errors.wrong, errors.looks - errors.by_error.front());
         EXPECT_EQ(errors.most, errors.by_error.size() - 1);
     }
+}
+
+TEST(AccuracyWindow, SeveralRecordersAreOffByNoMoreThanTheyHaveInHand) {
+    constexpr std::uint64_t recorders = 4;
+    const auto errors = measure_window(last_100, recorders, 100'000);
+    EXPECT_LE(errors.most, recorders) << "what is being recorded";
+
+    const auto of_buckets = measure_window(of_time(), recorders, 100'000);
+    EXPECT_LE(of_buckets.most, 2 * recorders) << "and what was when the oldest bucket began";
 }
 
 TEST(AccuracyOpenings, OneRecorderIsExact) {

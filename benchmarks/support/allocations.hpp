@@ -7,8 +7,8 @@
 
 namespace velostream::bench {
 
-/// How often this thread has called `operator new`, in any of its forms, since it began. Every benchmark program
-/// replaces the global one to know.
+/// How often this thread has called `operator new`, in any of its forms, or `aligned_alloc`, as Asio does, since it
+/// began. Every benchmark program replaces the global ones to know.
 std::uint64_t allocations_of_this_thread() noexcept;
 
 /// Charges what its thread allocates during its life to the operations of `state`.

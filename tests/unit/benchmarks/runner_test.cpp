@@ -121,6 +121,17 @@ TEST(BenchRunner, AligningAndArrayFormsOfNewAreCountedToo) {
     EXPECT_EQ(allocations_of_this_thread() - before, 3U);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(BenchRunner, WhatAsioTakesFromTheHeapIsCountedToo) {
+    constexpr auto coroutine = []() -> boost::asio::awaitable<int> { co_return 1; };
+    const auto before = allocations_of_this_thread();
+
+    const auto frame = coroutine(); // outside of any context: there is nothing to use again
+
+    EXPECT_EQ(allocations_of_this_thread() - before, 1U);
+}
+#endif
+
 TEST(BenchRunner, OnlySelectedRowsAndTheirFloorsAreRun) {
     Suite suite{false, ""};
     suite.add("floor/mutex_pair", do_nothing, one_call);

@@ -17,6 +17,8 @@
 
 #include "support/allocations_of_calls.hpp"
 #include "support/failing_malloc.hpp"
+#include "velostream/bulkhead.hpp"
+#include "velostream/memory_limit.hpp"
 #include "velostream/pipeline.hpp"
 #include "velostream/testing/manual_time.hpp"
 #include "velostream/timeout.hpp"
@@ -39,6 +41,22 @@ class GuardedCallAllocations : public ::testing::Test {
     template <class Call>
     std::uint64_t of(Call call) {
         return testing::allocations_of_calls(io, time, std::move(call));
+    }
+
+    template <class Call>
+    static std::uint64_t by_the_machines_clock(asio::io_context& context, Call call) {
+        std::uint64_t taken = 0;
+        auto counted = [&]() -> asio::awaitable<void> {
+            for (int i = 0; i < 1020; ++i) {
+                if (i == 20) taken = allocations;
+                auto called = call();
+                co_await std::move(called);
+            }
+            taken = allocations - taken;
+        };
+        asio::co_spawn(context, counted(), asio::detached); // without a slot
+        context.run();
+        return taken;
     }
 
     asio::io_context io;
@@ -131,20 +149,27 @@ TEST_F(GuardedCallAllocations, TheSlotOfACallThatNobodyCanCancelTakesNone) {
         co_await std::move(waiting);
         co_return 1;
     };
-    std::uint64_t taken = 1;
-    auto counted = [&]() -> asio::awaitable<void> {
-        for (int i = 0; i < 1020; ++i) {
-            if (i == 20) taken = allocations;
-            auto call = timeout.execute(waits);
-            co_await std::move(call);
-        }
-        taken = allocations - taken;
-    };
 
-    asio::co_spawn(io, counted(), asio::detached); // without a slot
-    io.run();
+    EXPECT_EQ(by_the_machines_clock(io, [&] { return timeout.execute(waits); }), 0u);
+}
 
-    EXPECT_EQ(taken, 0u);
+TEST_F(GuardedCallAllocations, ADeadlineOfAPlainOperationTakesNoneOnAContextForOneThread) {
+    asio::io_context one_thread{1};
+    Timeout<> timeout{1h};
+
+    EXPECT_EQ(by_the_machines_clock(one_thread, [&] { return timeout.execute(plain); }), 0u);
+}
+
+TEST_F(GuardedCallAllocations, FivePoliciesTakeNone) {
+    const MemoryAccount account{"calls", 1024};
+    RetryExecutor<> with_budget{RetryConfig{}, RetryOptions{.budget = RetryBudget{}}};
+    CircuitBreaker<> breaker{"orders", {}};
+    Bulkhead<> bulkhead{{.max_concurrent = 1}};
+    Timeout<> timeout{1h};
+    MemoryLimit<> memory{account, 100};
+    Pipeline guarded{with_budget, breaker, bulkhead, timeout, memory};
+
+    EXPECT_EQ(by_the_machines_clock(io, [&] { return guarded.execute(with_context); }), 0u);
 }
 
 TEST_F(GuardedCallAllocations, APipelineIsOneFrameWhateverTheNumberOfPolicies) {

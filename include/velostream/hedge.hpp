@@ -170,6 +170,10 @@ struct HedgedOperation {
 template <class Operation, class Hedge, class... Inner>
 HedgedOperation(Operation, Hedge&, bool, std::tuple<Inner&...>) -> HedgedOperation<Operation, Hedge, Inner...>;
 
+// By its attempts, which are guarded calls.
+template <class Operation, class Hedge, class... Inner>
+inline constexpr bool knows_who_was_first<HedgedOperation<Operation, Hedge, Inner...>> = true;
+
 } // namespace detail
 
 template <class Operation, class Hedge, class... Inner>

@@ -95,9 +95,14 @@ std::shared_ptr<CallCancellation<Time>> make_cancellation(Time time, const asio:
     return cancellation;
 }
 
-// No guard judges a call whose caller has cancelled: it hears of that, not of what the operation made of it.
-inline void blame_caller(Error& error) noexcept {
-    if (error == ErrorType::cancelled || error == Errc::deadline_exceeded) return; // the deadline was first
+// Operations that know whether their deadline was before their caller, who may have cancelled as well.
+template <class Operation>
+inline constexpr bool knows_who_was_first = false;
+
+// No guard judges a call whose caller has cancelled: it hears of that, not of what the operation made of it, unless
+// that is `of_deadline`, which was first.
+inline void blame_caller(Error& error, bool of_deadline) noexcept {
+    if (error == ErrorType::cancelled || (of_deadline && error == Errc::deadline_exceeded)) return;
     try {
         error = Error{Errc::cancelled}.with_inner(std::move(error));
     } catch (const std::bad_alloc&) {
@@ -127,6 +132,7 @@ asio::awaitable<bool> recover_or_try_again(OwnFrame, Chain& guards, CallContext&
         bool goes_on = state.cancelled() == asio::cancellation_type::none;
         if constexpr (Chain::template may_recover<Success>) {
             if (goes_on && verdict.recovers()) {
+                bool was_cut_off = false;
                 auto recovery = [&] { return guards.template recover<Success>(call, next, *error); };
                 if (call.call_deadline() == CallContext::no_deadline) {
                     auto recovering = recovery();
@@ -135,6 +141,7 @@ asio::awaitable<bool> recover_or_try_again(OwnFrame, Chain& guards, CallContext&
                     auto recovering = run_until(time, call.call_deadline(), recovery, call);
                     auto outcome = co_await std::move(recovering);
                     const auto failure = outcome.error();
+                    was_cut_off = outcome.timed_out;
                     recovered.emplace(failure ? Success{*failure} : std::move(*outcome.value));
                 }
                 if (recovered->has_value()) {
@@ -144,7 +151,7 @@ asio::awaitable<bool> recover_or_try_again(OwnFrame, Chain& guards, CallContext&
                 error = recovered->error();
                 recovered.reset();
                 const auto after = co_await asio::this_coro::cancellation_state;
-                if (after.cancelled() != asio::cancellation_type::none) blame_caller(*error);
+                if (after.cancelled() != asio::cancellation_type::none) blame_caller(*error, was_cut_off);
                 next = guards.leave_with_failure(call, next, *error, verdict);
                 continue;
             }
@@ -198,6 +205,7 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
     for (;;) {
         std::size_t reached = next;
         bool told = false;
+        bool was_cut_off = false;
         try {
             auto entry = guards.enter(call, next, reached, error);
             if constexpr (Chain::may_wait) {
@@ -223,6 +231,7 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
                     auto running = run_until(time_of(policies...), call.deadline(), operation, call);
                     auto outcome = co_await std::move(running);
                     error = outcome.error();
+                    was_cut_off = outcome.timed_out;
                     if (!error) {
                         told = true;
                         guards.leave_with_success(call);
@@ -264,9 +273,15 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
             catch_error(guards, error, reached == Chain::size, call);
         }
         if constexpr (ContextOperation<Operation>)
-            if (cancellation && cancellation->finish()) error = cut_off_with(std::move(*error));
+            if (cancellation && cancellation->finish()) {
+                error = cut_off_with(std::move(*error));
+                was_cut_off = true;
+            }
         const auto state = co_await asio::this_coro::cancellation_state;
-        if (state.cancelled() != asio::cancellation_type::none) blame_caller(*error);
+        if (state.cancelled() != asio::cancellation_type::none) {
+            const bool is_of_guard = reached != Chain::size; // which waits for no longer than it may
+            blame_caller(*error, was_cut_off || is_of_guard || knows_who_was_first<Operation>);
+        }
 
         guards.note_failure(reached);
         auto verdict = Verdict::pass_on();

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// A call that is cancelled and whose deadline comes: whoever was first says how it ends.
+#include <gtest/gtest.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <utility>
+
+#include "support/run_coroutine.hpp"
+#include "velostream/pipeline.hpp"
+#include "velostream/timeout.hpp"
+
+namespace velostream {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ManualTime;
+
+class TimeoutOrCallerTest : public ::testing::Test {
+  protected:
+    // Without a slot it listens to whoever cancels the coroutine that awaits it.
+    asio::awaitable<void> sleep_until(TimePoint until, asio::cancellation_slot slot = {}) {
+        co_await asio::this_coro::throw_if_cancelled(false);
+        const auto executor = co_await asio::this_coro::executor;
+        if (slot.is_connected()) {
+            auto token = asio::bind_cancellation_slot(slot, asio::as_tuple(asio::use_awaitable));
+            auto bound = async_sleep_until(time, executor, until, std::move(token));
+            co_await std::move(bound);
+        } else {
+            auto sleep = async_sleep_until(time, executor, until, asio::as_tuple(asio::use_awaitable));
+            co_await std::move(sleep);
+        }
+    }
+    // Listens to nobody, and ends at the deadline by itself.
+    auto keeps_its_deadline() {
+        return [this](CallContext& call) -> asio::awaitable<Result<int>> {
+            asio::cancellation_signal nobodys;
+            auto sleep = sleep_until(call.deadline(), nobodys.slot());
+            co_await std::move(sleep);
+            co_return Errc::deadline_exceeded;
+        };
+    }
+    // Waits for an hour, and two seconds more when it is cancelled, of which nobody hears.
+    asio::awaitable<Result<int>> run_slowly(asio::cancellation_slot slot) {
+        auto sleep = sleep_until(time.now() + 1h, slot);
+        co_await std::move(sleep);
+        asio::cancellation_signal nobodys;
+        auto tidying_up = sleep_until(time.now() + 2s, nobodys.slot());
+        co_await std::move(tidying_up);
+        co_return Errc::operation_failed;
+    }
+
+    asio::io_context io;
+    ManualTime time;
+    Timeout<ManualTime> timeout{5s, time};
+};
+
+TEST_F(TimeoutOrCallerTest, ADeadlineThatTheOperationKeepsByItselfIsNotBeforeACallerWhoWasFirst) {
+    CircuitBreaker<ManualTime> breaker{{.failure_threshold = 1}, nullptr, time};
+    const Pipeline guarded{timeout, breaker};
+
+    const auto cancelled = testing::start(io, guarded.execute(keeps_its_deadline()));
+    time.run_for(io, 1s);
+    cancelled.cancel(asio::cancellation_type::terminal);
+    time.run_for(io, 4s);
+    EXPECT_EQ(cancelled.value().error(), Errc::cancelled);
+    EXPECT_EQ(timeout.get_stats().timed_out, 0u);
+    EXPECT_EQ(breaker.state(), CircuitState::closed);
+
+    EXPECT_EQ(run(io, time, guarded.execute(keeps_its_deadline())).error(), Errc::deadline_exceeded);
+    EXPECT_EQ(breaker.state(), CircuitState::open);
+}
+
+TEST_F(TimeoutOrCallerTest, ATimeoutThatWasFirstRemainsOneWhenTheCallerCancelsWhatEndsSlowly) {
+    const auto plain = [this] { return run_slowly({}); };
+    const auto with_context = [this](CallContext& call) { return run_slowly(call.cancellation_slot()); };
+    Hedge<ManualTime> hedge{HedgeConfig{.delay = 1h}, time};
+    const Pipeline guarded{timeout};
+    const Pipeline hedged{timeout, hedge};
+
+    for (int shape = 0; shape < 3; ++shape) {
+        const auto started = shape == 0   ? testing::start(io, guarded.execute(plain))
+                             : shape == 1 ? testing::start(io, guarded.execute(with_context))
+                                          : testing::start(io, hedged.execute(idempotent(plain)));
+        time.run_for(io, 6s);
+        ASSERT_FALSE(started.ended());
+        started.cancel(asio::cancellation_type::terminal);
+        time.run_for(io, 1h);
+
+        EXPECT_EQ(started.value().error(), Errc::deadline_exceeded) << shape;
+    }
+    EXPECT_EQ(timeout.get_stats().timed_out, 3u);
+}
+
+} // namespace
+} // namespace velostream

@@ -143,8 +143,9 @@ bool Error::blames_record() const noexcept {
 bool Error::passes_with_time() const noexcept {
     if (blames_record()) return false;
     switch (type()) {
+        case ErrorType::timeout: // of what may have happened before it was cut off
+            return !has_unknown_outcome();
         case ErrorType::network:
-        case ErrorType::timeout:
         case ErrorType::service_unavailable:
         case ErrorType::resource_exhausted:
             return true;

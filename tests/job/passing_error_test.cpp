@@ -19,6 +19,7 @@ TEST(WorthWaitingFor, WhatAnOutageOrAFullLimitSays) {
     for (const Error& error :
          {Error{transport}, Error{leader_not_available}, Error{Errc::broker_unreachable}, Error{Errc::send_timeout},
           Error{Errc::send_outcome_unknown}, Error{Errc::circuit_open}, Error{Errc::memory_limit_exceeded},
+          Error{Errc::deadline_exceeded}.with_inner(Errc::send_outcome_unknown),
           Error{Errc::retries_exhausted}.with_inner(Errc::send_timeout)})
         EXPECT_TRUE(worth_waiting_for(error)) << error.message();
 }

@@ -105,8 +105,9 @@ class Error {
 
     /// True if waiting can cure it, so that a record which it does not blame is held and tried again: types `network`,
     /// `timeout`, `service_unavailable` and `resource_exhausted`. Credentials, rights, cancellation and what is fatal
-    /// do not pass. Of an unknown outcome it is false, since another try may do the same twice: who recognises a
-    /// repetition asks for `ErrorType::outcome_unknown` beside it. `retries_exhausted` answers as its last error.
+    /// do not pass. Of an unknown outcome, and of a timeout with one behind it, it is false, since another try may do
+    /// the same twice: who recognises a repetition asks for these types beside it. `retries_exhausted`
+    /// answers as its last error.
     bool passes_with_time() const noexcept;
 
     /// `code().message()`, the detail, the error behind it, the time that the calls took and what refused another try,

@@ -35,7 +35,8 @@ ExactlyOnceCore::ExactlyOnceCore(asio::any_io_executor executor, const ExactlyOn
       consumer_(std::make_shared<ConsumerCore>(executor_, config_.consumer, static_cast<ConsumerCore::Keeper*>(this))),
       due_(*this, &ExactlyOnceCore::on_due),
       too_old_(*this, &ExactlyOnceCore::on_too_old),
-      closing_time_(*this, &ExactlyOnceCore::on_closing_time) {}
+      pause_time_(*this, &ExactlyOnceCore::on_time),
+      closing_time_(*this, &ExactlyOnceCore::on_time) {}
 
 ExactlyOnceCore::~ExactlyOnceCore() = default;
 
@@ -80,8 +81,10 @@ std::shared_ptr<RecordLoop> ExactlyOnceCore::open_records(const ForEachOptions& 
 asio::awaitable<std::optional<Result<void>>> ExactlyOnceCore::conclude(Result<void> ended) {
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     const auto is_idle = [this]() noexcept { return !is_at_work(); };
-    // Stopped: what the handlers did is committed, unless a record that was held is left.
-    while (ended && !doom_ && !has_failed_ && !is_over_ && !is_cancelled(cancellation) && has_uncommitted()) {
+    // Stopped: what the handlers did is committed, unless a record that was held is left. A recovery has nothing to
+    // commit, and lasts as long as an outage.
+    while (ended && !doom_ && !has_failed_ && !is_over_ && !is_cancelled(cancellation) && has_uncommitted() &&
+           !is_recovering_) {
         if (!is_at_work()) {
             if (!is_ready()) break;
             start_commit();
@@ -97,7 +100,7 @@ asio::awaitable<std::optional<Result<void>>> ExactlyOnceCore::conclude(Result<vo
     if (!doomed) co_return ended;
     is_told_ = !doomed->passes;
     if (is_told_ || consumer_->is_stopped()) co_return Result<void>{doomed->error};
-    auto pausing = pause_before_another_try();
+    auto pausing = pause_unless_stopped();
     co_await std::move(pausing);
     if (is_cancelled(cancellation)) co_return Result<void>{Errc::cancelled};
     co_return std::nullopt;
@@ -280,6 +283,7 @@ void ExactlyOnceCore::end_work() noexcept {
     if (std::exchange(is_over_, true)) return;
     timer_.disarm(due_);
     timer_.disarm(too_old_);
+    timer_.disarm(pause_time_);
     timer_.disarm(closing_time_);
     timer_.rest();
     end_of_work_.emit(asio::cancellation_type::terminal);

@@ -100,6 +100,8 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     asio::awaitable<bool> reopen_producer();
     asio::awaitable<bool> rewind();
     asio::awaitable<void> pause_before_another_try();
+    asio::awaitable<void> pause_unless_stopped();
+    Duration next_pause() noexcept;
     void make_producer();
     void work_has_ended();
 
@@ -107,7 +109,7 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     bool lets_go(bool is_lost) override;
 
     // Life
-    void on_closing_time() { changed_.wake_all(); }
+    void on_time() { changed_.wake_all(); }
     void end_work() noexcept;
     void end_producer() noexcept;
     std::shared_ptr<ExactlyOnceCore> self() { return std::static_pointer_cast<ExactlyOnceCore>(shared_from_this()); }
@@ -143,9 +145,10 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     bool is_over_ = false;
     unsigned failures_in_a_row_ = 0;
     asio::cancellation_signal end_of_work_;
-    WaitQueue changed_; // the loop, the commit or the recovery has ended
+    WaitQueue changed_; // the loop, the commit or the recovery has ended, or somebody stops, or a time has come
     CoreDeadline<ExactlyOnceCore> due_;
     CoreDeadline<ExactlyOnceCore> too_old_;
+    CoreDeadline<ExactlyOnceCore> pause_time_;
     CoreDeadline<ExactlyOnceCore> closing_time_;
     TimePoint closing_at_{};
     ExactlyOnceStats counts_;

@@ -5,6 +5,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <exception>
@@ -228,12 +229,28 @@ asio::awaitable<bool> ExactlyOnceCore::rewind() {
 }
 
 asio::awaitable<void> ExactlyOnceCore::pause_before_another_try() {
+    asio::steady_timer timer{executor_, next_pause()};
+    co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+}
+
+// The same of the loop, which may also be cancelled.
+asio::awaitable<void> ExactlyOnceCore::pause_unless_stopped() {
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    const auto until = timer_.now() + next_pause();
+    const auto is_over = [this, until]() noexcept { return consumer_->is_stopped() || timer_.now() >= until; };
+    while (!is_over() && cancellation.cancelled() == asio::cancellation_type::none) {
+        timer_.arm(pause_time_, until);
+        auto waiting = changed_.async_wait_unless(is_over, asio::as_tuple(asio::use_awaitable));
+        co_await std::move(waiting);
+    }
+    timer_.disarm(pause_time_);
+}
+
+Duration ExactlyOnceCore::next_pause() noexcept {
     constexpr Duration first = std::chrono::milliseconds{100};
     constexpr Duration longest = std::chrono::seconds{10};
     constexpr unsigned most_doublings = 7;
-    asio::steady_timer timer{executor_};
-    timer.expires_after(std::min(first * (1U << std::min(failures_in_a_row_++, most_doublings)), longest));
-    co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+    return std::min(first * (1U << std::min(failures_in_a_row_++, most_doublings)), longest);
 }
 
 } // namespace velostream::kafka::detail

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -116,6 +117,24 @@ class ExactlyOnceLifeTest : public ExactlyOnceTest {
         EXPECT_TRUE(loop.ended);
     }
 
+    // Whether it comes without an answer of anybody, and before any time has passed.
+    template <class Condition>
+    asio::awaitable<bool> at_once(Condition condition) {
+        for (int turns = 0; turns < 100 && !condition(); ++turns) co_await asio::post(io, asio::use_awaitable);
+        co_return condition();
+    }
+
+    // Until a transaction of the loop has failed: it pauses, and nobody finds out where to read on.
+    asio::awaitable<void> fail_a_transaction(ExactlyOnceProcessor& copier, Loop& loop) {
+        start(copier, loop, copying());
+        EXPECT_TRUE(co_await eventually([&] { return copier.get_stats().committed > 0; }));
+        for (int tries = 0; tries < 100; ++tries) answer_next(offset_fetch, {RD_KAFKA_RESP_ERR_INVALID_GROUP_ID});
+        answer_next(offset_commit, {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION});
+        co_await write(1);
+        EXPECT_TRUE(co_await eventually([&] { return !copier.get_stats().last_problem.empty(); }));
+        EXPECT_FALSE(loop.ended);
+    }
+
     static ExactlyOnceConfig of_nobody(ExactlyOnceConfig settings) {
         settings.consumer.bootstrap_servers = "localhost:9";
         return settings;
@@ -212,6 +231,33 @@ TEST_F(ExactlyOnceLifeTest, ALoopThatPausesAfterAFailureIsCancelled) {
         co_await cancel(loop);
         rd_kafka_mock_clear_request_errors(brokers.cluster(), offset_commit);
         co_await goes_on(copier, 8);
+    });
+}
+
+TEST_F(ExactlyOnceLifeTest, ALoopThatPausesAfterAFailureIsStoppedAtOnce) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(1);
+        auto copier = processor();
+        Loop loop;
+        co_await fail_a_transaction(copier, loop);
+
+        copier.stop();
+
+        EXPECT_TRUE(co_await at_once([&] { return loop.ended.has_value(); }));
+        EXPECT_TRUE(loop.ended && *loop.ended);
+    });
+}
+
+TEST_F(ExactlyOnceLifeTest, ALoopThatPausesAfterAFailureEndsWithItsProcessor) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(1);
+        std::optional<ExactlyOnceProcessor> copier{processor()};
+        Loop loop;
+        co_await fail_a_transaction(*copier, loop);
+
+        copier.reset();
+
+        EXPECT_TRUE(co_await at_once([&] { return loop.ended.has_value(); }));
     });
 }
 

@@ -152,7 +152,8 @@ class ExactlyOnceProcessor {
                                                  std::move(handler));
     }
 
-    /// No more records: `for_each` ends when its handlers have and what they did is committed. May be called again.
+    /// No more records: `for_each` ends when its handlers have and what they did is committed; at once where nothing of
+    /// theirs can be, as while it pauses after a transaction that failed. May be called again.
     void stop();
 
     /// While paused no handlers start; an open transaction is committed when it is due.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Troubles that meet: a rebalance while something else is being mended, a handler that does not end.
+#include <list>
 #include <set>
 
 #include "kafka_exactly_once_fixture.hpp"
@@ -41,6 +42,34 @@ TEST_F(ExactlyOnceTroubleTest, PartitionsThatAreAskedBackDuringARecoveryDoNotSto
         EXPECT_TRUE(co_await eventually([&] { return started.contains("23") && started.contains("16"); }));
         EXPECT_FALSE(loop.ended);
         co_await first.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, PartitionsThatAreAskedBackDuringACommitAreKeptToItsEnd) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        auto first = processor([](auto& settings) { settings.producer.delivery_timeout = 50s; });
+        for (int tries = 0; tries < 1000; ++tries) answer_next(produce, {RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS});
+        std::list<Record> copies;
+        auto throws_over = [&](const ConsumedRecord& record, Transaction& transaction) -> asio::awaitable<void> {
+            transaction.async_send(copies.emplace_back(copy_of(record)), [](const Result<Delivery>&) {});
+            co_return;
+        };
+        Loop loop;
+        start(first, loop, throws_over);
+        EXPECT_TRUE(co_await eventually([&] { return copies.size() == 8; }));
+
+        auto second = processor([](auto& settings) { settings.transactional_id = "copier-2"; });
+        EXPECT_TRUE(co_await eventually([&] { return first.get_stats().reading.rebalances == 2; })); // asked back
+        EXPECT_EQ(first.assignment().size(), 4U);
+        EXPECT_EQ(first.get_stats().committed, 0U);
+        rd_kafka_mock_clear_request_errors(brokers.cluster(), produce);
+        EXPECT_TRUE(co_await eventually([&] { return second.assignment().size() == 2; }));
+
+        EXPECT_GE(first.get_stats().records, 8U);
+        EXPECT_EQ(first.get_stats().aborted, 0U) << first.get_stats().last_problem;
+        co_await first.close();
+        co_await second.close();
     });
 }
 

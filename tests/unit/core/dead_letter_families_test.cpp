@@ -77,6 +77,20 @@ TEST_F(DeadLetterFamilies, SpringsNumbersAreBigEndianOfTheirWidth) {
     EXPECT_TRUE(family(made, "__connect").empty());
 }
 
+TEST_F(DeadLetterFamilies, TellTheFirstRecordOfTheFirstPartition) {
+    config.header_families = {.connect = true, .spring = true, .streams = true};
+    record.partition = 0;
+    record.offset = 0;
+
+    const auto made = letter();
+
+    for (const auto* name : {"__connect.errors.partition", "__connect.errors.offset", "__streams.errors.partition",
+                             "__streams.errors.offset"})
+        EXPECT_EQ(text(made, name), "0") << name;
+    EXPECT_EQ(text(made, "kafka_dlt-original-partition"), std::string(4, '\0'));
+    EXPECT_EQ(text(made, "kafka_dlt-original-offset"), std::string(8, '\0'));
+}
+
 TEST_F(DeadLetterFamilies, StreamsAreTextUnderStreamsNames) {
     config.header_families = {.connect = false, .streams = true};
 

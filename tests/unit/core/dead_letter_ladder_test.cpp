@@ -169,6 +169,37 @@ TEST_F(DeadLetterLadder, ThenWhoDeadLetteredAndAtLastWhatTheErrorWas) {
     expect_original(smallest);
 }
 
+TEST_F(DeadLetterLadder, TextsThatAreCutTakeAllTheRoomThatThereIs) {
+    frames.clear();
+    for (int frame = 10; frame < 40; ++frame) frames += "totals+0x" + std::to_string(frame) + '\n';
+    context.stack_trace = frames;
+    const auto some = edge([](const auto& l) {
+        return text(l, "__connect.errors.exception.stacktrace").find("totals+0x20") != std::string::npos;
+    });
+    EXPECT_EQ(letter_within(some).record_size(), some);
+
+    const auto shortest = letter_within(edge([](const auto& l) { return has(l, "kafka_dlt-exception-message"); }));
+    EXPECT_EQ(text(shortest, "kafka_dlt-exception-message").size(), 16u) << "less says nothing";
+}
+
+TEST_F(DeadLetterLadder, SaysOnceOfAPartHowLargeItWas) {
+    const std::string detail(10'000, 'x');
+    error = Error{Errc::connect_failed, detail};
+    const auto size = error.message().size();
+
+    const auto shorter =
+        letter_within(edge([](const auto& l) { return has(l, "__connect.errors.exception.message"); }));
+
+    EXPECT_TRUE(cut_parts(shorter).ends_with("message=" + std::to_string(size) + ",stacktrace=35"))
+        << cut_parts(shorter);
+}
+
+TEST_F(DeadLetterLadder, SaysNothingOfAPartThatIsNotThere) {
+    context.application = context.instance = context.group = context.handler = {};
+
+    EXPECT_EQ(cut_parts(letter_within(0)).find("context="), std::string::npos);
+}
+
 TEST_F(DeadLetterLadder, IsNeverLargerThanTheLimitDownToTheSmallest) {
     const auto smallest = letter_within(0).record_size();
 

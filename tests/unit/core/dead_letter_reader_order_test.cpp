@@ -122,8 +122,8 @@ TEST(DeadLetterReader, HeadersThatAreNotWhatTheyShouldBeAreAsIfTheyWereNotThere)
                           {"kafka_dlt-original-partition", "\0\0\3"sv},
                           {"kafka_dlt-original-partition", "3"},
                           {"kafka_dlt-original-partition", std::nullopt},
-                          {"kafka_dlt-original-offset", "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"sv},
                           {"kafka_dlt-original-offset", "\0\0\0\0\0\0\0\0\1"sv},
+                          {"kafka_dlt-original-offset", "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFE"sv},
                           {"kafka_dlt-original-timestamp", "\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"sv},
                           {"kafka_dlt-original-timestamp-type", "createTime"},
                           {"retry_topic-original-timestamp", "\0\0\0\0\0\0\0\0\1"sv},
@@ -158,6 +158,7 @@ TEST(DeadLetterReader, HeadersThatAreNotWhatTheyShouldBeAreAsIfTheyWereNotThere)
     EXPECT_EQ(facts.last_failure, std::nullopt);
     EXPECT_EQ(facts.redrives, 0u);
     EXPECT_NE(facts.fingerprint, 0u) << "computed";
+    EXPECT_NE(facts.fingerprint, 0xFFu);
 }
 
 TEST(DeadLetterReader, TextsAreTheBytesAsTheyAre) {
@@ -338,6 +339,14 @@ TEST_F(RestoredRecordTest, OfOthersGetsAnIdFromItsPlace) {
                                                     {"x-dlq-redrive-count", "1"},
                                                     {"x-dlq-original-timestamp", "1600000000000"},
                                                     {"x-dlq-original-timestamp-type", "CreateTime"}}));
+}
+
+TEST_F(RestoredRecordTest, TheFirstRecordOfAPartitionHasAnIdToo) {
+    const Headers by_connect{
+        {"__connect.errors.topic", "orders"}, {"__connect.errors.partition", "0"}, {"__connect.errors.offset", "0"}};
+
+    EXPECT_EQ(headers_of(restored(with(by_connect))->record()),
+              (Headers{{"x-dlq-id", "orders/0/0//"}, {"x-dlq-redrive-count", "1"}}));
 }
 
 TEST_F(RestoredRecordTest, WhosePlaceNobodyKnowsHasNeitherTopicNorId) {

@@ -90,6 +90,12 @@ TEST_F(FloodGuardTest, OneCauseIsNoFloodIfItTakesLongOrIfMostRecordsAreProcessed
     EXPECT_EQ(last, "one cause");
 }
 
+TEST_F(FloodGuardTest, OneCauseIsNoFloodIfItIsAFifthOfTheRecords) {
+    EXPECT_EQ(letter(7), "");
+    processed = 40;
+    for (int count = 0; count < 9; ++count) EXPECT_EQ(letter(7), "");
+}
+
 TEST_F(FloodGuardTest, TheHoldLastsAndThenFewAreEnoughForTheNext) {
     until_held(100);
     const auto end = now + 10s;
@@ -102,8 +108,27 @@ TEST_F(FloodGuardTest, TheHoldLastsAndThenFewAreEnoughForTheNext) {
     now = end;
     EXPECT_EQ(until_held(100), 4);
     EXPECT_EQ(letter(1), "not over yet");
+    now += 10s + 60s;
+    EXPECT_EQ(until_held(100), 4) << "just now";
     now += 10s + 60s + 1ns;
     EXPECT_EQ(until_held(100), 20) << "long ago";
+}
+
+TEST_F(FloodGuardTest, AfterAHoldNoMoreComeThroughThanBefore) {
+    config.max_in_a_row = 2;
+    EXPECT_EQ(until_held(100), 2);
+    now += 10s;
+    EXPECT_EQ(until_held(100), 2);
+}
+
+TEST_F(FloodGuardTest, TheSampleBeginsAnewAfterAHold) {
+    for (const auto cause : {1U, 2U, 3U, 7U, 7U, 7U, 7U, 7U, 7U, 7U, 7U}) EXPECT_EQ(letter(cause), "");
+    EXPECT_EQ(letter(7), "one cause");
+    now += 10s;
+    for (int count = 0; count < 10; ++count, ++processed) {
+        EXPECT_EQ(letter(7), "") << "the first of the ten are too old";
+        if (count == 1) now += 60s + 1ns;
+    }
 }
 
 TEST_F(FloodGuardTest, TheFirstThatIsHeldSaysSo) {
@@ -131,6 +156,16 @@ TEST_F(FloodGuardTest, BadRecordsAreAFloodWhereARatioSaysSo) {
     now += 10s;
     for (int count = 0; count < 9; ++count) EXPECT_EQ(bad_record(), "") << "fewer than the sample say nothing";
     EXPECT_EQ(bad_record(), "too many bad records");
+}
+
+TEST_F(FloodGuardTest, BadRecordsAreHeldAsLongAsTheirFloodLasts) {
+    config.max_bad_ratio = 0.4;
+    for (int count = 0; count < 9; ++count) EXPECT_EQ(bad_record(), "");
+    EXPECT_EQ(bad_record(), "too many bad records");
+    now += 10s - 1ns;
+    EXPECT_EQ(bad_record(), "too many bad records");
+    now += 1ns;
+    EXPECT_EQ(bad_record(), "");
 }
 
 TEST_F(FloodGuardTest, BadRecordsAreCountedAnewInEachWindow) {

@@ -281,7 +281,8 @@ Result<std::vector<SpoolEntry>> SpoolLog::read(SpoolCursor& cursor, Bytes most) 
                 segment->is_corrupt = true;
                 stats_.corrupt += skipped;
             }
-            if (frame.sequence > at.after_) {
+            const bool belongs_here = frame.sequence >= segment->first && frame.sequence <= segment->last;
+            if (belongs_here && frame.sequence > at.after_) {
                 if (!entries.empty() && bytes + frame.payload.size() > most) {
                     cursor = at;
                     return entries;

@@ -138,6 +138,8 @@ TEST_F(SpoolLogTest, LeavesTheDiskWhatMustStayFree) {
               "the spool's disk has 109951162877 bytes free, of which 109951162777 must "
               "stay, and the spool is asked for 178");
     append(log, {"small"});
+    disk.free_space = (std::uint64_t{1} << 41) / 20 + 178;
+    append(log, {std::string(150, 'x')});
 }
 
 TEST_F(SpoolLogTest, ATornEndIsCutOff) {
@@ -189,6 +191,37 @@ TEST_F(SpoolLogTest, ADamagedPlaceIsPassedAndItsFileKept) {
     EXPECT_EQ(disk.names.begin()->first, "00000000000000000001.spool.bad");
     EXPECT_EQ(disk.names.begin()->second->now.size(), before.size());
     EXPECT_TRUE(contents(log).empty());
+}
+
+TEST_F(SpoolLogTest, AnEndThatIsNoFrameIsDamageWhereAnotherFileFollows) {
+    {
+        auto log = opened();
+        append(log, {"a"});
+        append(log, {std::string(190, 'x')}); // in a file of its own
+    }
+    file(0) += "torn";
+    const auto damaged = file(0);
+
+    auto log = opened();
+
+    EXPECT_EQ(log.get_stats().corrupt, 4u);
+    EXPECT_EQ(log.get_stats().torn, 0u);
+    EXPECT_EQ(file(0), damaged);
+}
+
+TEST_F(SpoolLogTest, AFrameThatBelongsSomewhereElseIsDamage) {
+    std::string frames{spool_format::file_header};
+    for (const auto sequence : {9U, 10U, 3U, 10U, 11U}) spool_format::append_frame(frames, sequence, "a");
+    spool_format::append_frame(frames, std::uint64_t{1} << 60, "far");
+    disk.names["00000000000000000010.spool"] = std::make_shared<ModelledDisk::Content>();
+    file(0) = frames;
+
+    auto log = opened();
+
+    EXPECT_EQ(log.get_stats().waiting, 2u);
+    EXPECT_EQ(log.get_stats().corrupt, 3 * 21u + 23u);
+    EXPECT_EQ(contents(log), (Texts{"a", "a"}));
+    EXPECT_EQ(append(log, {"b"}), 12u);
 }
 
 TEST_F(SpoolLogTest, DamageWhileItIsOpenIsPassedAsWell) {

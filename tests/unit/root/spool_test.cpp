@@ -195,6 +195,20 @@ TEST_F(SpoolTest, MoreThanThereWillEverBeRoomForIsRefusedAtOnce) {
     EXPECT_EQ(spool.waiting(), 2u);
 }
 
+TEST_F(SpoolTest, APayloadThatIsLargerThanABatchIsABatchByItself) {
+    limits = {.segment_size = 64_MiB, .max_size = 64_MiB, .min_free_disk = 0};
+    const auto spool = opened();
+    auto& before = append(spool, "a");
+    auto& large = append(spool, std::string(5'000'000, 'x'));
+    auto& behind = append(spool, "b");
+
+    run();
+
+    EXPECT_TRUE(before && *before);
+    EXPECT_TRUE(large && *large);
+    EXPECT_TRUE(behind && *behind);
+}
+
 TEST_F(SpoolTest, ALargePayloadIsNoReasonToRefuseTheSmallOnesInFrontOfIt) {
     limits = {.segment_size = 4096, .max_size = 600, .min_free_disk = 0};
     const auto spool = opened();

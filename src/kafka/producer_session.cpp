@@ -46,9 +46,10 @@ ClientConf conf_of(const ProducerConfig& config,
     return conf;
 }
 
-// A pointer to no bytes is still not null.
+// Not null where there are no bytes, either: a view of them may point to nothing.
 const void* data_of(const NullableBytes& bytes) noexcept {
-    return bytes ? bytes->data() : nullptr;
+    if (!bytes) return nullptr;
+    return bytes->data() ? bytes->data() : "";
 }
 std::size_t size_of(const NullableBytes& bytes) noexcept {
     return bytes ? bytes->size() : 0;

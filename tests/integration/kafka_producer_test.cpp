@@ -31,6 +31,32 @@ TEST_F(ProducerTest, WritesEveryByteNullsEmptyOnesAndDuplicateHeadersIncluded) {
     }
 }
 
+TEST_F(ProducerTest, WritesAnEmptyViewThatPointsToNothingAsEmptyAndNotAsNull) {
+    constexpr std::string_view nothing;
+    const HeaderView header{.name = "a", .value = nothing};
+    RecordView plain{.topic = "t", .partition = 2, .key = nothing, .value = nothing};
+    RecordView full = plain;
+    full.headers = std::span{&header, 1};
+
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        const CallContext call;
+        for (const auto& view : {plain, full}) {
+            const auto sent = co_await producer.async_send(view, call, asio::use_awaitable);
+            EXPECT_TRUE(sent) << sent.error();
+        }
+    });
+
+    const auto log = read_log(cluster.bootstrap_servers(), "t", 2);
+    ASSERT_EQ(log.size(), 2U);
+    for (const auto& logged : log) {
+        EXPECT_EQ(logged.record.key, "");
+        EXPECT_EQ(logged.record.value, "");
+    }
+    ASSERT_EQ(log[1].record.headers.size(), 1U);
+    EXPECT_EQ(log[1].record.headers[0].value, "");
+}
+
 TEST_F(ProducerTest, TellsWhereTheRecordIs) {
     run(io, [&]() -> asio::awaitable<void> {
         Producer producer{io.get_executor(), config()};

@@ -22,6 +22,7 @@ class ExactlyOnceTest : public testing::Test {
     enum Api : std::int16_t {
         produce = 0,
         offset_fetch = 9,
+        heartbeat = 12,
         add_partitions = 24,
         end_transaction = 26,
         offset_commit = 28

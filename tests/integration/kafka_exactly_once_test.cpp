@@ -116,6 +116,29 @@ TEST_F(ExactlyOnceTest, ATransactionEndsWithTheRecordThatReachesItsMostBytes) {
     });
 }
 
+TEST_F(ExactlyOnceTest, ATransactionThatIsDueTakesNoMoreRecords) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(40);
+        auto copier = processor();
+        std::uint64_t committed_before_the_last = 0;
+        auto overlaps = [&](std::string) -> asio::awaitable<Result<void>> {
+            const auto mine = started.size();
+            if (mine == 40) committed_before_the_last = copier.get_stats().committed;
+            co_await pause_for(2ms);
+            // Until there is another one, so that one is always in progress while any more may start.
+            co_await eventually([&] { return mine == 40 || started.size() > mine; }, 100ms);
+            co_return Result<void>{};
+        };
+        Loop loop;
+        start(copier, loop, copying(overlaps), {.max_in_flight = 2});
+
+        EXPECT_TRUE(co_await eventually([&] { return copier.get_stats().records == 40; }));
+
+        EXPECT_GE(committed_before_the_last, 1U);
+        co_await copier.close();
+    });
+}
+
 TEST_F(ExactlyOnceTest, AHandlerThatFailsEndsTheLoopAndTheRecordsOfItsTransactionAreReadAgain) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(8);

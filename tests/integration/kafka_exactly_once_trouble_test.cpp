@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Troubles that meet: a rebalance while something else is being mended, a handler that does not end.
-#include <list>
+#include <boost/asio/post.hpp>
 #include <set>
 
 #include "kafka_exactly_once_fixture.hpp"
@@ -45,19 +45,71 @@ TEST_F(ExactlyOnceTroubleTest, PartitionsThatAreAskedBackDuringARecoveryDoNotSto
     });
 }
 
-TEST_F(ExactlyOnceTroubleTest, PartitionsThatAreAskedBackDuringACommitAreKeptToItsEnd) {
+TEST_F(ExactlyOnceTroubleTest, NoHandlerStartsAnyMoreWhenPartitionsAreAskedBack) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(8);
+        auto first = processor([](auto& settings) { settings.commit_interval = 50s; });
+        std::size_t may_end = 0, ended = 0;
+        auto holds = [&](std::string) -> asio::awaitable<Result<void>> {
+            auto waiting = eventually([&, mine = started.size()] { return mine <= may_end; });
+            EXPECT_TRUE(co_await std::move(waiting));
+            ++ended;
+            co_return Result<void>{};
+        };
+        EXPECT_TRUE(co_await eventually([&] { return first.assignment().size() == 4; }));
+        co_await pause_for(200ms); // all of it has been fetched
+        Loop loop;
+        start(first, loop, copying(holds), {.max_in_flight = 2});
+        EXPECT_TRUE(co_await eventually([&] { return started.size() == 2; }));
+        auto second = processor([](auto& settings) { settings.transactional_id = "copier-2"; });
+        EXPECT_TRUE(co_await eventually([&] { return first.get_stats().reading.rebalances == 2; }));
+
+        may_end = 1;
+        EXPECT_TRUE(co_await eventually([&] { return ended == 1; }));
+        EXPECT_TRUE(co_await eventually([&] { return first.get_stats().sending.sent == 1; }));
+        for (int turns = 0; turns < 100; ++turns) co_await asio::post(io, asio::use_awaitable);
+
+        EXPECT_EQ(started.size(), 2U);
+        may_end = 100;
+        EXPECT_TRUE(co_await eventually([&] { return second.assignment().size() == 2; }));
+        co_await first.close();
+        co_await second.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, AHandlerThatHangsIsCancelledWhenItsPartitionsAreLost) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        auto copier = processor();
+        auto hangs_once = [this](std::string value) -> asio::awaitable<Result<void>> {
+            if (value == "5" && started["5"] == 1) co_await pause_for(1h);
+            co_return Result<void>{};
+        };
+        Loop loop;
+        start(copier, loop, copying(hangs_once));
+        EXPECT_TRUE(co_await eventually([&] { return started.contains("5"); }));
+
+        answer_next(heartbeat, {RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID});
+
+        EXPECT_TRUE(co_await eventually([&] { return started["5"] == 2; })) << copier.get_stats().last_problem;
+        EXPECT_FALSE(loop.ended);
+        co_await copier.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, PartitionsThatAreAskedBackDuringACommitAreKeptToItsEnd) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(1);
         auto first = processor([](auto& settings) { settings.producer.delivery_timeout = 50s; });
         for (int tries = 0; tries < 1000; ++tries) answer_next(produce, {RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS});
-        std::list<Record> copies;
+        std::optional<Record> copied;
         auto throws_over = [&](const ConsumedRecord& record, Transaction& transaction) -> asio::awaitable<void> {
-            transaction.async_send(copies.emplace_back(copy_of(record)), [](const Result<Delivery>&) {});
+            transaction.async_send(copied.emplace(copy_of(record)), [](const Result<Delivery>&) {});
             co_return;
         };
         Loop loop;
         start(first, loop, throws_over);
-        EXPECT_TRUE(co_await eventually([&] { return copies.size() == 8; }));
+        EXPECT_TRUE(co_await eventually([&] { return copied.has_value(); }));
 
         auto second = processor([](auto& settings) { settings.transactional_id = "copier-2"; });
         EXPECT_TRUE(co_await eventually([&] { return first.get_stats().reading.rebalances == 2; })); // asked back
@@ -66,7 +118,8 @@ TEST_F(ExactlyOnceTroubleTest, PartitionsThatAreAskedBackDuringACommitAreKeptToI
         rd_kafka_mock_clear_request_errors(brokers.cluster(), produce);
         EXPECT_TRUE(co_await eventually([&] { return second.assignment().size() == 2; }));
 
-        EXPECT_GE(first.get_stats().records, 8U);
+        EXPECT_GE(first.get_stats().records, 1U)
+            << "more where it reads again: the mock keeps no transaction's offsets";
         EXPECT_EQ(first.get_stats().aborted, 0U) << first.get_stats().last_problem;
         co_await first.close();
         co_await second.close();
@@ -135,7 +188,7 @@ TEST_F(ExactlyOnceTroubleTest, AHandlerThatHangsAfterAnotherFailedIsCancelledAnd
         EXPECT_TRUE(co_await eventually([&] { return loop.ended.has_value(); }));
 
         EXPECT_EQ(loop.ended->error(), Errc::operation_failed) << loop.ended->error();
-        EXPECT_EQ(copier.get_stats().committed, 0U);
+        EXPECT_LE(committed(copier), 6) << "all but these two";
         co_await copier.close();
     });
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What wakes a loop, and when it gives way to another one.
+#include <boost/asio/post.hpp>
+
 #include "kafka_topic_fixture.hpp"
 
 namespace velostream::kafka {
@@ -36,6 +38,28 @@ TEST_F(LoopTurnsTest, AFailureOfTheClientEndsALoopThatHasNoRecord) {
         if (ended) {
             EXPECT_EQ(ended->error(), KafkaErrc{RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET}) << ended->error();
         }
+        consumer.stop();
+        EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
+        co_await consumer.close();
+    });
+}
+
+TEST_F(LoopTurnsTest, OthersHaveTheThreadAfterAThousandRecords) {
+    constexpr int count = 5'000;
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(count);
+        Consumer consumer{io.get_executor(), config()};
+        EXPECT_TRUE(co_await eventually([&] { return !consumer.assignment().empty(); }));
+        co_await pause_for(500ms); // most of it has been fetched
+        int handled = 0, handled_before_others = 0;
+        start_loop(consumer, [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            if (++handled == 1) asio::post(io, [&] { handled_before_others = handled; });
+            co_return;
+        });
+
+        EXPECT_TRUE(co_await eventually([&] { return handled == count && handled_before_others > 0; }));
+
+        EXPECT_LE(handled_before_others, 1'000);
         consumer.stop();
         EXPECT_TRUE(co_await eventually([&] { return ended.has_value(); }));
         co_await consumer.close();

@@ -411,6 +411,24 @@ TEST_F(ProducerTest, AnOutageShorterThanTheDeadlineLosesAndDoublesNothing) {
     for (std::size_t i = 0; i < records.size(); ++i) ASSERT_EQ(log[i + 1].record.value, records[i].value);
 }
 
+TEST_F(ProducerTest, WhatTheClientComplainedOfIsForgottenAfterADelivery) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(), config()};
+        const auto last_problem = [&] { return producer.get_stats().last_problem; };
+        cluster.all_brokers_down();
+        std::optional<Result<Delivery>> sent;
+        const Record record{"t", "k", "v"};
+        producer.async_send(record, [&](Result<Delivery> result) { sent = std::move(result); });
+        EXPECT_TRUE(co_await eventually([&] { return !last_problem().empty(); }));
+
+        cluster.all_brokers_up();
+        EXPECT_TRUE(co_await eventually([&] { return sent.has_value(); }));
+
+        EXPECT_TRUE(sent && *sent);
+        EXPECT_EQ(last_problem(), "");
+    });
+}
+
 TEST_F(ProducerTest, ErrorsThatTheClientRetriesAreNotSeen) {
     cluster.fail_next_produce_requests({KafkaErrc{6}, KafkaErrc{19}, KafkaErrc{7}}); // no leader, replicas, timed out
     run(io, [&]() -> asio::awaitable<void> {

@@ -215,10 +215,10 @@ TEST(Error, DoesNotPassWithTimeWhereWaitingCuresNothing) {
                                Error{Errc::invalid_configuration}, Error{Errc::cancelled}, Error{Errc::producer_closed},
                                Error{Errc::retries_exhausted}.with_inner(Errc::producer_fenced)})
         EXPECT_FALSE(error.passes_with_time()) << error;
-    for (const Error& error : {Error{Errc::send_outcome_unknown},
-                               Error{Errc::deadline_exceeded}.with_inner(Errc::send_outcome_unknown),
-                               Error{Errc::retries_exhausted}.with_inner(
-                                   Error{Errc::deadline_exceeded}.with_inner(Errc::send_outcome_unknown))})
+    for (const Error& error :
+         {Error{Errc::send_outcome_unknown}, Error{Errc::deadline_exceeded}.with_inner(Errc::send_outcome_unknown),
+          Error{Errc::retries_exhausted}.with_inner(
+              Error{Errc::deadline_exceeded}.with_inner(Errc::send_outcome_unknown))})
         EXPECT_FALSE(error.passes_with_time()) << error << ": the same could be done twice";
 }
 

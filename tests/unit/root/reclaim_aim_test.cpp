@@ -5,6 +5,9 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 
+#include <functional>
+
+#include "reclaim_coordinator.hpp"
 #include "reclaim_fixture.hpp"
 
 namespace velostream {
@@ -237,6 +240,19 @@ TEST_F(ReclaimAimTest, WhereNobodyCanHelpOneWhoWaitsTheOthersAreHelped) {
     }
 }
 
+TEST_F(ReclaimAimTest, OneWhoWaitsWhereTheLimitFellBelowWhatIsUsedIsAskedFor) {
+    const auto query = resources.open_query({.name = "query", .max_memory_mb = 20});
+    const auto own = cache_of(query->memory(), 20, 10);
+    const auto registered = add_for(query->memory(), own);
+    query->memory().set_limit(10 * mebibyte);
+
+    wait(query->memory(), 5);
+    run();
+
+    EXPECT_EQ(own->wanted_.size(), 2u);
+    EXPECT_EQ(granted.size(), 1u);
+}
+
 TEST_F(ReclaimAimTest, NobodyIsAskedForPlacesOfQueriesOrConnections) {
     const auto reclaimer = cache_of(account, 10, 10);
     const auto registered = add(reclaimer);
@@ -247,6 +263,72 @@ TEST_F(ReclaimAimTest, NobodyIsAskedForPlacesOfQueriesOrConnections) {
     run();
 
     EXPECT_TRUE(reclaimer->wanted_.empty());
+}
+
+// What another thread would do in the middle of a call: one looks what is wanted there.
+class ReclaimLookTest : public ReclaimAimTest {
+  protected:
+    struct Listener final : WaitingListener {
+        void on_waiting_changed() noexcept override {}
+        void on_first_changed() noexcept override { look(); }
+        void on_mark_passed() noexcept override { look(); }
+        void look() {
+            if (const auto call = std::exchange(on_look, nullptr)) call();
+        }
+        std::function<void()> on_look;
+    };
+    ReclaimLookTest() {
+        coordinator =
+            std::make_shared<ReclaimCoordinator>(process, io.get_executor(), detail::ManagerClock::of(time).set_alarm,
+                                                 ReclaimCoordinator::Means{.clock = [this] { return time.now(); },
+                                                                           .excess = [] { return Bytes{0}; },
+                                                                           .look_soon = [] {},
+                                                                           .rest = 250ms,
+                                                                           .timeout = 30s});
+        registered = coordinator->add(io.get_executor(), process, cache_of(process, 5, 5));
+    }
+
+    const std::shared_ptr<Listener> listener = std::make_shared<Listener>();
+    const MemoryAccount process{"process", 100 * mebibyte, listener};
+    std::shared_ptr<ReclaimCoordinator> coordinator;
+    std::shared_ptr<void> registered;
+};
+
+TEST_F(ReclaimLookTest, OneWhoWaitsAndHasAllTheRoomThatItWantsIsNoReasonToRest) {
+    auto held = *process.try_reserve(90 * mebibyte);
+    wait(process, 10);
+    process.set_marks(95 * mebibyte, unlimited_units);
+    std::optional<bool> has_waited;
+    listener->on_look = [&] {
+        has_waited = process.anyone_waits();
+        coordinator->look();
+    };
+
+    held.shrink(5 * mebibyte);
+    run();
+
+    EXPECT_EQ(has_waited, true);
+    EXPECT_EQ(granted.size(), 1u);
+    EXPECT_TRUE(coordinator->is_of_use(time.now())) << "somebody may be asked";
+    EXPECT_EQ(coordinator->stats().asked, 0u);
+}
+
+TEST_F(ReclaimLookTest, OneWhoWantsMoreThanTheLimitAndWillBeRefusedIsAskedForByNobody) {
+    const auto held = process.try_reserve(40 * mebibyte);
+    wait(process, 60);
+    wait(process, 70);
+    std::optional<std::size_t> waiting;
+    listener->on_look = [&] {
+        waiting = process.waiting();
+        coordinator->look();
+    };
+
+    process.set_limit(50 * mebibyte);
+    run();
+
+    EXPECT_EQ(waiting, 1u) << "the other is refused already";
+    EXPECT_EQ(coordinator->stats().asked, 0u);
+    EXPECT_FALSE(process.anyone_waits());
 }
 
 } // namespace

@@ -256,6 +256,50 @@ TEST_F(ReclaimTest, WhatWasRefusedWhereNobodyWasLeftIsForgotten) {
     EXPECT_TRUE(calls.empty());
 }
 
+TEST_F(ReclaimTest, WhatIsRefusedWhileItIsFoundThatNobodyIsLeftIsForgottenToo) {
+    struct Refusing final : Reclaimer {
+        ReclaimKind kind() const noexcept override { return ReclaimKind::spill; }
+        Bytes estimate() const noexcept override {
+            if (on_estimate) on_estimate();
+            return can_free ? mebibyte : 0;
+        }
+        asio::awaitable<void> reclaim(Bytes) override { co_return; }
+        std::function<void()> on_estimate;
+        bool can_free = false;
+    };
+    const auto reclaimer = std::make_shared<Refusing>();
+    const auto registered = resources.add_reclaimer(io.get_executor(), account, reclaimer);
+    const auto held = account.try_reserve(70 * mebibyte);
+    run();
+    reclaimer->on_estimate = [&] {
+        reclaimer->on_estimate = nullptr;
+        EXPECT_FALSE(account.try_reserve(50 * mebibyte));
+    };
+    EXPECT_FALSE(account.try_reserve(40 * mebibyte));
+    run();
+    ASSERT_FALSE(reclaimer->on_estimate);
+
+    reclaimer->can_free = true;
+    time.advance(1s);
+    const auto another = add(cache(ReclaimKind::pause, 1, 1)); // lets it look
+    run();
+
+    EXPECT_EQ(resources.get_reclaim_stats().asked, 0u);
+}
+
+TEST_F(ReclaimTest, WhileTheyAreLeftInPeaceARefusalGivesTheExecutorNothingToDo) {
+    const auto reclaimer = cache(ReclaimKind::spill, 70, 0);
+    const auto registered = add(reclaimer);
+    EXPECT_FALSE(account.try_reserve(50 * mebibyte));
+    run();
+    ASSERT_EQ(calls.size(), 1u);
+
+    EXPECT_FALSE(account.try_reserve(50 * mebibyte));
+    io.restart();
+
+    EXPECT_EQ(io.poll(), 0u);
+}
+
 TEST_F(ReclaimTest, ARequestThatCanNeverSucceedFreesNothing) {
     auto registered = add(cache(ReclaimKind::spill, 70, 30));
 

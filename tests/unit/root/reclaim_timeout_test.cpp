@@ -175,6 +175,32 @@ TEST_F(ReclaimTimeoutTest, AManagerThatHasEndedAsksNobody) {
     EXPECT_TRUE(io.stopped());
 }
 
+TEST_F(ReclaimTimeoutTest, AManagerThatEndsWhileItLooksForOneAsksNobody) {
+    struct Ending final : Reclaimer {
+        ReclaimKind kind() const noexcept override { return ReclaimKind::expired; }
+        Bytes estimate() const noexcept override { return on_estimate(), mebibyte; }
+        asio::awaitable<void> reclaim(Bytes) override {
+            ++calls;
+            co_return;
+        }
+        std::function<void()> on_estimate;
+        int calls = 0;
+    };
+    std::optional<ResourceManager<NoConnections, ManualTime>> short_lived;
+    short_lived.emplace(io.get_executor(), config(),
+                        ResourceManagerOptions{.system_files = {.proc = "/nowhere", .cgroup = "/nowhere"}}, time);
+    const auto ending = std::make_shared<Ending>();
+    ending->on_estimate = [&] { short_lived.reset(); };
+    const auto registered = short_lived->add_reclaimer(io.get_executor(), short_lived->memory(), ending);
+    const auto allocation = short_lived->allocate_memory("sends", 90 * mebibyte);
+
+    run();
+
+    EXPECT_FALSE(short_lived);
+    EXPECT_EQ(ending->calls, 0);
+    EXPECT_EQ(time.sleepers(), 0u);
+}
+
 TEST_F(ReclaimTimeoutTest, OfAManagerThatHasEndedNoAlarmIsLeftThoughOneIsAsked) {
     std::optional<Registration> registered;
     {

@@ -106,6 +106,11 @@ class Hedge final : private detail::HedgeJudge {
         asio::deferred_t token;
         auto ended = asio::async_initiate<asio::deferred_t, void(typename Race::Outcome)>(begin, token);
         auto outcome = co_await std::move(ended);
+        if (outcome.is_callers_end) { // whatever the first attempt had failed with before
+            auto error = outcome.result.error();
+            detail::blame_caller(error, false);
+            co_return error;
+        }
         if (outcome.winner.value_or(0) > 0) won_.fetch_add(1, std::memory_order_relaxed);
         co_return std::move(outcome.result);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
@@ -68,6 +69,7 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
     struct Outcome {
         Success result;                      ///< the winner's, else what the first attempt failed with
         std::optional<std::uint32_t> winner; ///< its number, 0 for the first attempt; nothing if all failed
+        bool is_callers_end = false;         ///< all failed, one of them because the caller cancelled
     };
 
     /// Once. `ended(Outcome)` is called through its executor.
@@ -82,7 +84,10 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
 
     /// From any thread: the caller cancels.
     void cancel(asio::cancellation_type kind) {
-        asio::dispatch(strand_, [self = this->shared_from_this(), kind] { self->end_all(kind); });
+        asio::dispatch(strand_, [self = this->shared_from_this(), kind] {
+            self->has_callers_end_ = true;
+            self->end_all(kind);
+        });
     }
 
   private:
@@ -153,12 +158,18 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
             if (number != winner_) signals_[number].emit(kind);
         }
     }
+    bool any_cancelled() const {
+        return std::ranges::any_of(results_, [](const auto& result) {
+            return result && result->has_error() && result->error() == ErrorType::cancelled;
+        });
+    }
     void finish() {
         is_over_ = true;
         alarm_.disarm();
         if (!ended_) return;
         auto& result = results_[winner_.value_or(0)];
-        Outcome outcome{result ? std::move(*result) : Success{Error{Errc::cancelled}}, winner_};
+        const bool is_callers_end = !winner_ && has_callers_end_ && any_cancelled();
+        Outcome outcome{result ? std::move(*result) : Success{Error{Errc::cancelled}}, winner_, is_callers_end};
         auto ended = std::exchange(ended_, std::nullopt);
         asio::post(std::exchange(executor_, {}), [ended = std::move(*ended), outcome = std::move(outcome)]() mutable {
             std::move(ended)(std::move(outcome));
@@ -178,8 +189,9 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
     std::uint32_t started_ = 0;
     std::uint32_t running_ = 0;
     std::optional<std::uint32_t> winner_;
-    bool is_over_ = false;   // nothing more is started
-    bool has_hedges_ = true; // nobody has said that there will be no more
+    bool is_over_ = false;         // nothing more is started
+    bool has_hedges_ = true;       // nobody has said that there will be no more
+    bool has_callers_end_ = false; // the caller has cancelled
     CallAlarm<Time> alarm_{[](void* self) { static_cast<HedgeRace*>(self)->start_next(); }, this};
 };
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "support/run_coroutine.hpp"
+#include "velostream/fallback.hpp"
 #include "velostream/pipeline.hpp"
 #include "velostream/timeout.hpp"
 
@@ -93,6 +94,57 @@ TEST_F(TimeoutOrCallerTest, ATimeoutThatWasFirstRemainsOneWhenTheCallerCancelsWh
         EXPECT_EQ(started.value().error(), Errc::deadline_exceeded) << shape;
     }
     EXPECT_EQ(timeout.get_stats().timed_out, 3u);
+}
+
+// A hedged call whose first attempt had timed out, and whose second was running when the caller cancelled.
+TEST_F(TimeoutOrCallerTest, ACallerWhoEndsTheLastAttemptIsNotAfterATimeoutOfAnotherAttempt) {
+    CircuitBreaker<ManualTime> breaker{{.failure_threshold = 1}, nullptr, time};
+    Hedge<ManualTime> hedge{HedgeConfig{.delay = 4s}, time};
+    const Pipeline guarded{breaker, hedge, timeout};
+
+    const auto started = testing::start(io, guarded.execute(idempotent([this] { return run_slowly({}); })));
+    time.run_for(io, 8s);
+    ASSERT_FALSE(started.ended());
+    EXPECT_EQ(timeout.get_stats().timed_out, 1u);
+    started.cancel(asio::cancellation_type::terminal);
+    time.run_for(io, 2s);
+
+    EXPECT_EQ(started.value().error(), Errc::cancelled);
+    EXPECT_EQ(timeout.get_stats().timed_out, 1u);
+    EXPECT_EQ(breaker.state(), CircuitState::closed);
+}
+
+TEST_F(TimeoutOrCallerTest, WhoeverWasFirstEndsTheRecoveryOfAFallback) {
+    const auto fails = [](CallContext&) -> asio::awaitable<Result<int>> { co_return Errc::operation_failed; };
+    const auto run_for_long = [this](const Error&) { return run_slowly({}); };
+    const auto until_the_deadline = [this](const Error&) -> asio::awaitable<Result<int>> {
+        asio::cancellation_signal nobodys;
+        auto sleep = sleep_until(time.now() + 5s, nobodys.slot());
+        co_await std::move(sleep);
+        co_return Errc::deadline_exceeded;
+    };
+    CircuitBreaker<ManualTime> breaker{{.failure_threshold = 1}, nullptr, time};
+    Fallback slow{{ErrorType::unknown}, run_for_long};
+    Fallback deaf{{ErrorType::unknown}, until_the_deadline};
+    const Pipeline slowly{breaker, timeout, slow};
+    const Pipeline deafly{breaker, timeout, deaf};
+
+    const auto cancelled = testing::start(io, deafly.execute(fails));
+    time.run_for(io, 4s);
+    cancelled.cancel(asio::cancellation_type::terminal);
+    time.run_for(io, 2s);
+    EXPECT_EQ(cancelled.value().error(), Errc::cancelled);
+    EXPECT_EQ(timeout.get_stats().timed_out, 0u);
+    EXPECT_EQ(breaker.state(), CircuitState::closed);
+
+    const auto timed_out = testing::start(io, slowly.execute(fails));
+    time.run_for(io, 6s);
+    ASSERT_FALSE(timed_out.ended());
+    timed_out.cancel(asio::cancellation_type::terminal);
+    time.run_for(io, 2s);
+    EXPECT_EQ(timed_out.value().error(), Errc::deadline_exceeded);
+    EXPECT_EQ(timeout.get_stats().timed_out, 1u);
+    EXPECT_EQ(breaker.state(), CircuitState::open);
 }
 
 } // namespace

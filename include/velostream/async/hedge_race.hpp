@@ -136,7 +136,7 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
     }
     void start_next() {
         alarm_.disarm();
-        if (is_over_ || !judge_.delay_before(started_) || time_.now() >= deadline_) return;
+        if (is_over_ || !has_hedges_ || !judge_.delay_before(started_) || time_.now() >= deadline_) return;
         if (judge_.may_start(started_))
             start_attempt();
         else

@@ -330,6 +330,24 @@ TEST_F(HedgeTest, MakesNoFurtherAttemptThanItsBudgetAllows) {
     expect_nothing_left();
 }
 
+TEST_F(HedgeTest, AsksAnEmptyBudgetOnceInACall) {
+    const RetryBudget budget{{.ratio = 0.5, .reserve_per_second = 0, .window = 10s}};
+    Hedge<ManualTime> bounded{HedgeConfig{.delay = 1s, .max_hedges = 2}, time, budget};
+    Pipeline guarded{bounded};
+    operation.takes(5s).fails(Errc::connect_failed).returns(2);
+
+    const auto started = testing::start(io, guarded.execute(idempotent(operation)));
+    time.run_for(io, 2s);
+    EXPECT_EQ(bounded.get_stats().refused, 1u);
+    budget.record_call(time.now()); // enough for a retry
+    time.run_for(io, 3s);
+
+    EXPECT_EQ(started.value().error(), Errc::connect_failed);
+    EXPECT_EQ(bounded.get_stats().refused, 1u);
+    EXPECT_EQ(bounded.get_stats().hedges, 0u);
+    expect_nothing_left();
+}
+
 TEST_F(HedgeTest, ACallIsCountedOnceInItsBudgetWhateverTheNumberOfItsTries) {
     const RetryBudget budget{{.ratio = 0.5, .reserve_per_second = 10}};
     const RetryConfig twice{.max_retries = 1, .backoff_strategy = FixedInterval{1ms}};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <limits>
 #include <utility>
 
@@ -12,6 +13,9 @@
 namespace velostream::kafka {
 
 namespace {
+
+// So long a topic that was just made may be unknown to some brokers.
+constexpr Duration propagation = std::chrono::seconds{30};
 
 ClientConf conf_of(const ProducerConfig& config,
                    const std::optional<TransactionalIdentity>& transactions = std::nullopt) {
@@ -29,7 +33,11 @@ ClientConf conf_of(const ProducerConfig& config,
     // A little before our own deadline, so that the library's report, which knows whether the record was written,
     // mostly comes first: it is up to a second late.
     constexpr Duration enough = milliseconds{1200};
-    conf.set("message.timeout.ms", config.delivery_timeout - std::min(config.delivery_timeout / 4, enough));
+    const auto timeout = config.delivery_timeout - std::min(config.delivery_timeout / 4, enough);
+    conf.set("message.timeout.ms", timeout);
+    // A topic that nobody has is told as such, and not as a record that came too late. It is looked for once a second.
+    constexpr Duration time_to_look = milliseconds{1500};
+    conf.set("topic.metadata.propagation.max.ms", std::min(propagation, timeout - std::min(timeout / 2, time_to_look)));
     conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(config.linger).count()));
     conf.set("compression.type", std::string{to_string(config.compression)});
     conf.set("enable.idempotence", "true");
@@ -117,7 +125,7 @@ ProducerSession::~ProducerSession() {
     reports_.reset();
     run_in_background([client = client_, events = events_, topics = std::move(topics_),
                        hook = std::shared_ptr<Hook>{std::move(hook_)}] {
-        for (const auto& [name, topic] : topics) rd_kafka_topic_destroy(topic);
+        for (const auto& [name, topic] : topics) rd_kafka_topic_destroy(topic.handle);
         rd_kafka_queue_destroy(events);
         rd_kafka_destroy(client);
     });
@@ -126,24 +134,33 @@ ProducerSession::~ProducerSession() {
 rd_kafka_topic_t* ProducerSession::topic(std::string_view name) {
     if (last_name_ && *last_name_ == name) return last_topic_;
     auto found = topics_.find(name);
-    if (found == topics_.end()) found = topics_.emplace(name, nullptr).first;
-    auto*& topic = found->second;
-    if (!topic) topic = rd_kafka_topic_new(client_, found->first.c_str(), nullptr);
-    if (!topic) {
+    if (found == topics_.end()) found = topics_.emplace(name, Topic{}).first;
+    auto& topic = found->second;
+    if (!topic.handle)
+        topic = {rd_kafka_topic_new(client_, found->first.c_str(), nullptr), std::chrono::steady_clock::now()};
+    if (!topic.handle) {
         topics_.erase(found);
         return nullptr;
     }
     last_name_ = &found->first;
-    last_topic_ = found->second;
+    last_topic_ = topic.handle;
     return last_topic_;
 }
 
 rd_kafka_resp_err_t ProducerSession::produce(const RecordView& record, void* opaque) {
     auto* const to = record.topic.empty() ? nullptr : topic(record.topic);
     if (!to) return RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
-    if (!record.headers.empty() || record.timestamp) return produce_in_full(to, record, opaque);
+    const auto code = !record.headers.empty() || record.timestamp ? produce_in_full(to, record, opaque)
+                                                                  : produce_plainly(to, record, opaque);
+    const bool is_perhaps_new =
+        code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC &&
+        std::chrono::steady_clock::now() - topics_.find(record.topic)->second.opened < propagation;
+    return is_perhaps_new ? RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART : code;
+}
+
+rd_kafka_resp_err_t ProducerSession::produce_plainly(rd_kafka_topic_t* topic, const RecordView& record, void* opaque) {
     const int failed =
-        rd_kafka_produce(to, record.partition, RD_KAFKA_MSG_F_COPY, const_cast<void*>(data_of(record.value)),
+        rd_kafka_produce(topic, record.partition, RD_KAFKA_MSG_F_COPY, const_cast<void*>(data_of(record.value)),
                          size_of(record.value), data_of(record.key), size_of(record.key), opaque);
     return failed ? rd_kafka_last_error() : RD_KAFKA_RESP_ERR_NO_ERROR;
 }

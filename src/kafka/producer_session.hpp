@@ -50,6 +50,9 @@ class ProducerSession {
     void disconnect() noexcept { EventSignal::disconnect(events_); }
 
     /// Hands a copy of the record over. `opaque` comes back with its delivery report, unless this fails.
+    ///
+    /// A topic that the client knows not to exist is UNKNOWN_TOPIC_OR_PART for its first half minute here, since it may
+    /// have been made just now, and _UNKNOWN_TOPIC from then on.
     rd_kafka_resp_err_t produce(const RecordView& record, void* opaque);
 
     /// Tells the listener everything that there is now. What comes meanwhile wakes the signal again.
@@ -73,6 +76,7 @@ class ProducerSession {
 
   private:
     rd_kafka_topic_t* topic(std::string_view name);
+    rd_kafka_resp_err_t produce_plainly(rd_kafka_topic_t* topic, const RecordView& record, void* opaque);
     rd_kafka_resp_err_t produce_in_full(rd_kafka_topic_t* topic, const RecordView& record, void* opaque);
 
     struct Hook {
@@ -98,7 +102,11 @@ class ProducerSession {
     };
 
     // With a topic's name instead of its handle the first record of a topic waits for up to a second in 2.0.2.
-    std::unordered_map<std::string, rd_kafka_topic_t*, Hash, std::equal_to<>> topics_;
+    struct Topic {
+        rd_kafka_topic_t* handle = nullptr;
+        TimePoint opened = {};
+    };
+    std::unordered_map<std::string, Topic, Hash, std::equal_to<>> topics_;
     const std::string* last_name_ = nullptr; // most programs write to one topic at a time
     rd_kafka_topic_t* last_topic_ = nullptr;
 };

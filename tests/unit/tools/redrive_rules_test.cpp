@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <span>
+#include <string>
+#include <vector>
+
 #include "made_letter.hpp"
 
 namespace velostream::dlq {
@@ -79,6 +83,50 @@ TEST(RecordToSendTest, IsTheOriginalByteForByteWithOneMoreRedriveAndTheSameId) {
     EXPECT_EQ(value_of("x-dlq-id"), "orders/3/42/shop/");
     EXPECT_EQ(value_of("x-dlq-error-type"), "none");
     EXPECT_EQ(value_of("__connect.errors.topic"), "none");
+}
+
+// Byte for byte what the recoverer of Spring, and the reporter of Kafka Connect, write behind a record's own header.
+std::vector<kafka::Header> by_spring() {
+    using namespace std::string_literals;
+    return {{"tenant", "7"},
+            {"kafka_dlt-exception-fqcn", "org.springframework.kafka.listener.ListenerExecutionFailedException"},
+            {"kafka_dlt-exception-message", "Listener failed"},
+            {"kafka_dlt-original-topic", "orders"},
+            {"kafka_dlt-original-partition", "\x00\x00\x00\x03"s},
+            {"kafka_dlt-original-offset", "\x00\x00\x00\x1C\xBE\x99\x1A\x14"s},
+            {"kafka_dlt-original-timestamp", "\x00\x00\x01\x74\x87\x6E\x80\x00"s},
+            {"kafka_dlt-original-timestamp-type", "CreateTime"},
+            {"kafka_dlt-original-consumer-group", "billing"}};
+}
+std::vector<kafka::Header> by_connect() {
+    return {{"tenant", "7"},
+            {"__connect.errors.topic", "orders"},
+            {"__connect.errors.partition", "3"},
+            {"__connect.errors.offset", "123456789012"},
+            {"__connect.errors.stage", "VALUE_CONVERTER"},
+            {"__connect.errors.exception.class.name", "org.apache.kafka.connect.errors.DataException"},
+            {"__connect.errors.exception.message", std::nullopt}};
+}
+
+TEST(RecordToSendTest, OfALetterThatSpringOrConnectWroteIsTheirOriginalToo) {
+    for (const auto& headers : {by_spring(), by_connect()}) {
+        MadeLetter made;
+        made.record.headers = headers;
+        EXPECT_EQ(fate_of({}, made), Fate::sent);
+
+        const auto record = record_to_send(made.letter(), std::nullopt);
+
+        ASSERT_TRUE(record);
+        EXPECT_EQ(record->topic, "orders");
+        EXPECT_EQ(record->partition, 3);
+        EXPECT_EQ(record->key, "customer-7");
+        EXPECT_EQ(record->value, "quantity: none");
+        ASSERT_FALSE(record->headers.empty());
+        EXPECT_EQ(record->headers[0], (kafka::Header{"tenant", "7"}));
+        for (const auto& header : std::span{record->headers}.subspan(1))
+            EXPECT_TRUE(header.name.starts_with("x-dlq-")) << header.name;
+        EXPECT_EQ(made.facts().offset, 123456789012);
+    }
 }
 
 TEST(RecordToSendTest, InAnotherTopicTheKeyChoosesThePartition) {

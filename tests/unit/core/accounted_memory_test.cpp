@@ -145,7 +145,8 @@ TEST(AccountedResource, WhatMallocTookAboveTheLimitIsRefusedAndGivenBack) {
     std::minstd_rand random{42};
     int refused = 0;
     for (int count = 0; count < 100'000 && refused == 0; ++count) {
-        const std::size_t bytes = 1 + random() % 60'000;
+        const std::size_t bytes = 5'000 + random() % 55'000;
+        const auto in_use = ::mallinfo2().uordblks;
         const auto exact = std::max<Bytes>(32, (bytes + header + 15) / 16 * 16);
         const MemoryAccount account{"account", exact};
         AccountedResource resource{account};
@@ -155,6 +156,7 @@ TEST(AccountedResource, WhatMallocTookAboveTheLimitIsRefusedAndGivenBack) {
             ++refused;
         }
         ASSERT_EQ(account.used(), 0u) << bytes;
+        ASSERT_LT(::mallinfo2().uordblks, in_use + bytes) << "the block is free again";
     }
     EXPECT_GT(refused, 0) << "no gap was a little too large";
 }
@@ -239,15 +241,18 @@ TEST(AccountedResource, ChargesAndGivesBackTheSameForAnAlignedBlock) {
 }
 
 TEST(AccountedResource, ThrowsABadAllocThatSaysWhoRefused) {
-    const MemoryAccount account{"windows", 100};
-    AccountedResource resource{account};
-    try {
-        static_cast<void>(resource.allocate(101));
-        FAIL() << "granted above the limit";
-    } catch (const std::bad_alloc& exception) {
-        EXPECT_NE(std::string{exception.what()}.find("'windows' asked for 112 bytes"), std::string::npos)
-            << exception.what();
-        EXPECT_EQ(dynamic_cast<const MemoryRefusedException&>(exception).error(), Errc::memory_limit_exceeded);
+    for (const auto& [bytes, asked] : {std::pair{101U, "112 bytes"}, std::pair{1U, "32 bytes"}}) {
+        const MemoryAccount account{"windows", bytes < 100 ? 31U : 100U};
+        AccountedResource resource{account};
+        try {
+            static_cast<void>(resource.allocate(bytes));
+            FAIL() << "granted above the limit";
+        } catch (const std::bad_alloc& exception) {
+            EXPECT_NE(std::string{exception.what()}.find(std::string{"'windows' asked for "} + asked),
+                      std::string::npos)
+                << exception.what();
+            EXPECT_EQ(dynamic_cast<const MemoryRefusedException&>(exception).error(), Errc::memory_limit_exceeded);
+        }
     }
 }
 

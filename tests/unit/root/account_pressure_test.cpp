@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/bind_executor.hpp>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "resource_manager_fixture.hpp"
+#include "velostream/core/memory_waiter.hpp"
 
 namespace velostream {
 namespace {
@@ -201,6 +204,27 @@ TEST_F(AccountPressureTest, SharesFollowTheLimit) {
 
     resources.memory().set_limit(std::nullopt);
     EXPECT_FALSE(resources.state().limit() || resources.traffic().limit());
+}
+
+// What another thread would do while one of the shares is just being set.
+TEST_F(AccountPressureTest, SharesFollowTheLastOfTwoLimitsThatAreSetAtOnce) {
+    struct Request final : MemoryWaiter {
+        using MemoryWaiter::MemoryWaiter;
+        void on_end(Result<MemoryReservation>) noexcept override { refused(); }
+        std::function<void()> refused;
+    };
+    auto resources = limited(100);
+    const auto held = resources.state().try_reserve(70_MiB);
+    const auto request = std::make_shared<Request>(resources.state(), 60_MiB);
+    request->refused = [&] { resources.memory().set_limit(200_MiB); };
+    ASSERT_FALSE(request->try_now());
+    MemoryWaiter::wait(request);
+
+    resources.memory().set_limit(72_MiB); // too little for the request only where states are
+
+    EXPECT_EQ(resources.memory().limit(), 200_MiB);
+    EXPECT_EQ(resources.state().limit(), 150_MiB);
+    EXPECT_EQ(resources.traffic().limit(), 50_MiB);
 }
 
 TEST_F(AccountPressureTest, WhatAWaitIsGrantedIsPressure) {

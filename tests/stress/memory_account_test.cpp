@@ -247,7 +247,7 @@ TEST(MemoryAccountStress, NothingIsGrantedOnceALimitWasLoweredToNothing) {
     std::atomic<int> granted{0}, granted_of_nothing{0};
 
     on_every_thread([&](int thread) {
-        for (int round = 0; thread == 0 && round < rounds / 250; ++round) {
+        for (int round = 0; thread == 0 && (round < rounds / 250 || granted == 0); ++round) {
             query.set_limit(0);
             ++turn;
             std::this_thread::yield();

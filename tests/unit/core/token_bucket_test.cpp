@@ -133,6 +133,11 @@ TEST(TokenBucket, NoMoreIsMissingThanABucketHolds) {
 
     EXPECT_EQ(bucket.turn(0, t0), t0 + 1s);
     EXPECT_EQ(bucket.available(t0 + 2s), 2u);
+
+    TokenBucket on_its_way{{.permits = 10, .period = 10s}, t0};
+    take_all(on_its_way, t0);
+    on_its_way.set_rate({.permits = 1, .period = 1s, .burst = 2}, t0 + 500ms); // 9.5 permits are missing
+    EXPECT_EQ(on_its_way.turn(0, t0 + 500ms), t0 + 1500ms);
 }
 
 TEST(TokenBucket, SaturatesInsteadOfWrapping) {

@@ -36,8 +36,11 @@ ClientConf conf_of(const ProducerConfig& config,
     const auto timeout = config.delivery_timeout - std::min(config.delivery_timeout / 4, enough);
     conf.set("message.timeout.ms", timeout);
     // A topic that nobody has is told as such, and not as a record that came too late. It is looked for once a second.
+    // Not in transactions, whose records come again in the next one: what the client knows not to exist it refuses.
     constexpr Duration time_to_look = milliseconds{1500};
-    conf.set("topic.metadata.propagation.max.ms", std::min(propagation, timeout - std::min(timeout / 2, time_to_look)));
+    if (!transactions)
+        conf.set("topic.metadata.propagation.max.ms",
+                 std::min(propagation, timeout - std::min(timeout / 2, time_to_look)));
     conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(config.linger).count()));
     conf.set("compression.type", std::string{to_string(config.compression)});
     conf.set("enable.idempotence", "true");

@@ -28,8 +28,10 @@ void RecordRecovery::on_ended(bool well) noexcept {
     if (well) ramp_.on_success();
 }
 
+// Also a timeout with an unknown outcome behind it: a loop that ended with it would repeat the record as well.
 bool RecordRecovery::holds(const Error& error) noexcept {
-    return reason_of(error).passes_with_time();
+    const auto& reason = reason_of(error);
+    return reason.passes_with_time() || (reason == ErrorType::timeout && !reason.blames_record());
 }
 
 Duration RecordRecovery::hold(const Error& error, std::size_t tries) {

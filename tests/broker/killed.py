@@ -122,7 +122,8 @@ def kill_once(address, prefix, spool, number, chance):
 
 def kill_two_in_a_row(copier, chance):
     """The second one while it waits for the group to give up the first: the next one may have to share the partitions with it for a while."""
-    subprocess.run([*copier, "read", "100"], timeout=TIMEOUT, check=False)
+    first = subprocess.run([*copier, "read", "100"], timeout=TIMEOUT, check=False)
+    assert first.returncode == SIGKILL, first
     with subprocess.Popen(copier) as second:
         try:
             second.wait(timeout=chance.uniform(0.1, 0.4))

@@ -49,6 +49,14 @@ TEST_F(RecordRecoveryTest, ARestIsAsLongAsTheErrorAsksForButNoShorter) {
               Duration{5s});
 }
 
+TEST_F(RecordRecoveryTest, ATimeoutIsHeldWhateverMayHaveHappenedBeforeIt) {
+    const auto cut_off = Error{Errc::deadline_exceeded}.with_inner(Errc::send_outcome_unknown);
+    EXPECT_TRUE(RecordRecovery::holds(cut_off));
+    EXPECT_TRUE(RecordRecovery::holds(Error{Errc::dead_letter_lost}.with_inner(cut_off)));
+    EXPECT_FALSE(RecordRecovery::holds(cut_off.blaming_record(true)));
+    EXPECT_FALSE(RecordRecovery::holds(Errc::send_outcome_unknown));
+}
+
 TEST_F(RecordRecoveryTest, WhereTheCircuitIsNotClosedThereIsNoRestButThatOfTheCircuit) {
     start_all();
     open_circuit();

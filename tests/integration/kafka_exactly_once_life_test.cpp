@@ -124,11 +124,11 @@ class ExactlyOnceLifeTest : public ExactlyOnceTest {
         co_return condition();
     }
 
-    // Until a transaction of the loop has failed: it pauses, and nobody finds out where to read on.
+    // Until a transaction of the loop has failed: it pauses, and then nobody finds out where to read on.
     asio::awaitable<void> fail_a_transaction(ExactlyOnceProcessor& copier, Loop& loop) {
         start(copier, loop, copying());
         EXPECT_TRUE(co_await eventually([&] { return copier.get_stats().committed > 0; }));
-        for (int tries = 0; tries < 100; ++tries) answer_next(offset_fetch, {RD_KAFKA_RESP_ERR_INVALID_GROUP_ID});
+        for (int tries = 0; tries < 100; ++tries) answer_next(offset_fetch, {RD_KAFKA_RESP_ERR_UNKNOWN});
         answer_next(offset_commit, {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION});
         co_await write(1);
         EXPECT_TRUE(co_await eventually([&] { return copier.get_stats().aborted >= 1; })); // long after it was told
@@ -244,7 +244,6 @@ TEST_F(ExactlyOnceLifeTest, ALoopThatPausesAfterAFailureIsStoppedAtOnce) {
         copier.stop();
 
         EXPECT_TRUE(co_await at_once([&] { return loop.ended.has_value(); }));
-        EXPECT_TRUE(loop.ended && *loop.ended);
     });
 }
 

@@ -99,7 +99,7 @@ asio::awaitable<std::optional<Result<void>>> ExactlyOnceCore::conclude(Result<vo
     if (!doomed && ended && !is_at_work() && hopeless_) co_return Result<void>{*std::exchange(hopeless_, std::nullopt)};
     if (!doomed) co_return ended;
     is_told_ = !doomed->passes;
-    if (is_told_ || consumer_->is_stopped()) co_return Result<void>{doomed->error};
+    if (is_told_) co_return Result<void>{doomed->error};
     auto pausing = pause_unless_stopped();
     co_await std::move(pausing);
     if (is_cancelled(cancellation)) co_return Result<void>{Errc::cancelled};

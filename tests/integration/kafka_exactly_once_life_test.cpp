@@ -244,6 +244,7 @@ TEST_F(ExactlyOnceLifeTest, ALoopThatPausesAfterAFailureIsStoppedAtOnce) {
         copier.stop();
 
         EXPECT_TRUE(co_await at_once([&] { return loop.ended.has_value(); }));
+        EXPECT_TRUE(loop.ended && *loop.ended);
     });
 }
 

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
-#include <atomic>
-#include <bit>
-#include <cstddef>
 #include <cstdint>
-#include <memory>
+
+#include "velostream/base/segmented_array.hpp"
 
 namespace velostream {
 
@@ -40,16 +37,9 @@ class ItemPool {
     ItemPool() = default;
     ItemPool(const ItemPool&) = delete;
     ItemPool& operator=(const ItemPool&) = delete;
-    ~ItemPool() {
-        for (auto& block : blocks_) delete[] block.load(std::memory_order_relaxed);
-    }
 
     /// Of an index that `take` has returned at some time.
-    Item& operator[](Index index) const noexcept {
-        const auto block = block_of(index);
-        // acquire: pairs with the release of who made the block
-        return blocks_[block].load(std::memory_order_acquire)[place_of(index) - (first_size << block)];
-    }
+    Item& operator[](Index index) const noexcept { return items_[index - 1]; }
 
     /// An item that nobody uses. Throws `std::bad_alloc`.
     Index take() {
@@ -70,30 +60,14 @@ class ItemPool {
     }
 
   private:
-    static constexpr std::uint64_t first_size =
-        Atomics::items_at_once;                    // each block is twice as large as the one before
-    static constexpr std::size_t most_blocks = 33; // enough for all indices
-
-    static std::uint64_t place_of(Index index) noexcept { return std::uint64_t{index} - 1 + first_size; }
-    static std::size_t block_of(Index index) noexcept {
-        return static_cast<std::size_t>(std::bit_width(place_of(index)) - std::bit_width(first_size));
-    }
-
     Index make() {
         auto made = made_.load();
-        do make_block(block_of(made + 1)); // first: without memory no index is lost
+        do items_.reach(made); // first: without memory no index is lost
         while (!made_.compare_exchange_strong(made, made + 1));
         return made + 1;
     }
-    void make_block(std::size_t number) {
-        auto& block = blocks_[number];
-        if (block.load(std::memory_order_acquire) != nullptr) return;
-        auto fresh = std::make_unique<Item[]>(first_size << number);
-        Item* none = nullptr;
-        if (block.compare_exchange_strong(none, fresh.get())) static_cast<void>(fresh.release());
-    }
 
-    std::array<std::atomic<Item*>, most_blocks> blocks_{};
+    SegmentedArray<Item, Atomics::items_at_once> items_;       // by index - 1
     typename Atomics::template Atomic<std::uint64_t> free_{0}; // an index word: the first of those that nobody uses
     typename Atomics::template Atomic<Index> made_{0};
 };

@@ -85,10 +85,11 @@ struct alignas(64) BudgetNode {
     ///
     /// relaxed up: who came is seen by whoever sees what he gave back. acq_rel down, as usual for reference counts.
     Atomic<std::uint64_t> owners{0};
-    std::string name;                            ///< written only while it has no owner
+    std::string name;                            ///< written only while it has no owner, as the next
+    std::atomic<std::uint8_t> role{0};           ///< what it is for, of the user's; relaxed: who owns the node sees it
     Atomic<std::uint64_t>* open_marks = nullptr; ///< the registry's word that says whether a shard may be open,
     std::uint64_t open_mark = 0;                 ///< and the bit in it
-    BudgetNode* next = nullptr;                  ///< in the registry's list of nodes that nobody uses
+    IndexWord::Index number = 0;                 ///< by which the registry finds it
 
     alignas(64) OperationCounter<Atomics> taken;
     OperationCounter<Atomics> drained; ///< credit that an operation moved from a shard back to the tree
@@ -98,7 +99,7 @@ struct alignas(64) BudgetNode {
     /// Nodes right below that were seen to hold much, for refusals that cannot look at all, and where the next one goes
     /// on looking. Hints: by now they may be other nodes. release and acquire, since they may have been made meanwhile.
     std::array<std::atomic<BudgetNode*>, 3> largest_seen{};
-    std::atomic<void*> looked_up_to{nullptr};
+    std::atomic<std::uint32_t> looked_up_to{0};
 
     /// Who waits here, in the order of tickets: see `BudgetLines`. Index words, changed by operations only.
     std::array<Atomic<std::uint64_t>, Atomics::line_heights> line{};
@@ -140,14 +141,18 @@ struct alignas(64) BudgetNode {
     static constexpr std::uint64_t one_owner = std::uint64_t{1} << 32 | 1;
     static std::uint32_t count_of(std::uint64_t owners) noexcept { return static_cast<std::uint32_t>(owners); }
     std::uint32_t owner_count() const noexcept { return count_of(owners.load()); }
-    /// For who only came across the node in the registry. False if it has no owner: then it may be taken out, and be
-    /// another node when it has one again. An owner keeps it in place, and the swap fails if it went to none meanwhile;
-    /// whoever swaps an owner in has, by the acquire, what was written before the node was handed to its first one.
-    /// What he read of it before, such as its parent, may be of the node before: he must read it again.
+    /// For who only came across the node in the registry. False if it was taken out, and may be another node when it is
+    /// in place again. Where only its units keep it in place it has had owners, which the high half tells. An owner
+    /// keeps it in place, and the swap fails if it was taken out meanwhile; whoever swaps an owner in has, by the
+    /// acquire, what was written before the node was handed to its first one. What he read of it before, such as its
+    /// parent, may be of the node before: he must read it again.
+    ///
+    /// The load is seq_cst: who comes across the nodes after he has changed something finds each that was handed to its
+    /// first owner before that one looked whether it has changed.
     bool try_add_owner() noexcept {
-        auto seen = owners.load(std::memory_order_relaxed);
+        auto seen = owners.load();
         do {
-            if (count_of(seen) == 0) return false;
+            if (seen == 0) return false;
         } while (!owners.compare_exchange_strong(seen, seen + one_owner, std::memory_order_acquire,
                                                  std::memory_order_relaxed));
         return true;

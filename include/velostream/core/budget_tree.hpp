@@ -33,7 +33,7 @@ namespace velostream {
 /// before a load by both sides (he stores the announcement, then loads `current`; who opens stores `current`, then
 /// loads the announcement): both are seq_cst.
 ///
-/// Threads: everything is safe to call concurrently, and lock-free but for making nodes.
+/// Threads: everything is safe to call concurrently, and lock-free but for the allocation of memory.
 template <class Atomics>
 class BudgetTree {
   public:
@@ -47,7 +47,8 @@ class BudgetTree {
     static Node& make(std::string name, std::uint64_t limit, std::shared_ptr<WaitingListener> listener = nullptr,
                       BudgetUnit unit = BudgetUnit::bytes);
     /// A node below `parent`, with one owner; it owns its parent. Throws `std::length_error` below the 1000th level.
-    static Node& make_child(Node& parent, std::string name, std::uint64_t limit);
+    /// `role`: of the user's.
+    static Node& make_child(Node& parent, std::string name, std::uint64_t limit, std::uint8_t role = 0);
     /// The node is taken out when it has neither owners nor units in use; with the root goes the tree.
     static void drop_owner(Node* node) noexcept;
 
@@ -89,7 +90,7 @@ class BudgetTree {
     using Operations = BudgetOperations<Atomics>;
     using Verdict = BudgetVerdict;
 
-    Node& place(Node* parent, std::string name, std::uint64_t limit);
+    Node& place(Node* parent, std::string name, std::uint64_t limit, std::uint8_t role);
     static bool leave(Node& node) noexcept;
     static Node* take_out(Node& node) noexcept;
     void retire(Node& node) noexcept;
@@ -123,7 +124,7 @@ auto BudgetTree<Atomics>::make(std::string name, std::uint64_t limit, std::share
                                BudgetUnit unit) -> Node& {
     auto tree = std::make_unique<BudgetTree>();
     tree->unit_ = unit;
-    auto& node = tree->place(nullptr, std::move(name), limit);
+    auto& node = tree->place(nullptr, std::move(name), limit, 0);
     tree->marks().watch(node, listener.get());
     tree->waiters_.set_listener(std::move(listener));
     static_cast<void>(tree.release()); // drop_owner deletes it with the root
@@ -131,17 +132,18 @@ auto BudgetTree<Atomics>::make(std::string name, std::uint64_t limit, std::share
 }
 
 template <class Atomics>
-auto BudgetTree<Atomics>::make_child(Node& parent, std::string name, std::uint64_t limit) -> Node& {
+auto BudgetTree<Atomics>::make_child(Node& parent, std::string name, std::uint64_t limit, std::uint8_t role) -> Node& {
     if (parent.depth() >= max_depth) throw std::length_error{"budget tree: more than 1000 levels"};
-    auto& node = parent.tree.place(&parent, std::move(name), limit);
+    auto& node = parent.tree.place(&parent, std::move(name), limit, role);
     parent.add_owner();
     return node;
 }
 
 template <class Atomics>
-auto BudgetTree<Atomics>::place(Node* parent, std::string name, std::uint64_t limit) -> Node& {
+auto BudgetTree<Atomics>::place(Node* parent, std::string name, std::uint64_t limit, std::uint8_t role) -> Node& {
     auto& node = registry_.make_room(*this);
     node.name = std::move(name);
+    node.role.store(role, std::memory_order_relaxed);
     node.parent.store(parent);
     node.limit.store(std::min(limit, unlimited_units));
     node.peak.store(0);

@@ -54,7 +54,7 @@ auto ExploredPool<TakesInTwoSteps>::take() -> Index {
 template <>
 auto ExploredPool<MakesInTwoSteps>::make() -> Index {
     const auto made = made_.load();
-    make_block(block_of(made + 1));
+    items_.reach(made);
     made_.store(made + 1);
     return made + 1;
 }

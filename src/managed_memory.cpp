@@ -8,7 +8,6 @@
 
 #include "name_table.hpp"
 #include "pressure_watch.hpp"
-#include "query_accounts.hpp"
 #include "reclaim_coordinator.hpp"
 #include "stall_watch.hpp"
 #include "tied_alarm.hpp"
@@ -151,9 +150,9 @@ struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
     void on_limit_changed() noexcept;
     // Exact where that is cheap, else never too low.
     Bytes used_for_events() const noexcept { return process.is_used_cheap() ? process.used() : process.used_at_most(); }
-    void set_shares(const QueryShares& shares, std::optional<Bytes> of) noexcept {
-        shares.state.set_limit(share_of(of, state_share));
-        shares.traffic.set_limit(share_of(of, traffic_share));
+    // Of a query's account, where the process has this limit.
+    static void set_share(const MemoryAccount& part, std::optional<Bytes> limit, double share) noexcept {
+        part.set_limit(share_of(smaller(part.parent()->limit(), limit), share));
     }
     // Calls `set` with the limit of the process. Whoever changes it at the same time comes here, too, so the last of
     // them finds what he set.
@@ -180,7 +179,6 @@ struct Allocation::Shared : std::enable_shared_from_this<Allocation::Shared> {
     const std::uint64_t window_records_of_query, groups_of_query;
     const MemoryAccount state, traffic;
     NameTable names;
-    QueryAccounts query_accounts;
 
     const std::shared_ptr<FilteringObserver> filter;
     const std::shared_ptr<Observer> observer; // the same
@@ -247,9 +245,11 @@ void Allocation::Shared::on_refused(const MemoryAccount& account, Bytes bytes, c
 
 void Allocation::Shared::on_limit_changed() noexcept {
     follow_limit([this](auto limit) {
-        set_shares({state, traffic}, limit);
-        query_accounts.for_each_share(
-            [&](const auto& query, const auto& shares) { set_shares(shares, smaller(query.limit(), limit)); });
+        state.set_limit(share_of(limit, state_share));
+        traffic.set_limit(share_of(limit, traffic_share));
+        for (const auto& [role, share] : {std::pair{AccountRole::state_of_query, state_share},
+                                          std::pair{AccountRole::traffic_of_query, traffic_share}})
+            process.for_each(role, [&](const MemoryAccount& part) { set_share(part, limit, share); });
     });
     pressure->on_limit_changed();
     tending->soon();
@@ -264,10 +264,7 @@ void Allocation::Shared::see_to(const PressureWatch::Todo& todo) noexcept {
 // What is not to be done inside of somebody's call. Runs on the manager's executor, perhaps on several threads.
 void Allocation::Shared::tend() noexcept {
     const auto todo = pressure->judge(now());
-    try {
-        pressure->tell_listeners();
-    } catch (...) { // no memory for it: they are owed it still
-    }
+    pressure->tell_listeners();
     reclaims->look();
     if (todo.judge_again) tending->soon();
     if (todo.judge_at) fall->set(*todo.judge_at);
@@ -384,13 +381,16 @@ Result<QueryScope> ManagedMemory::admitted(const Kept& kept, const MemoryAccount
     }
     std::optional<Bytes> limit;
     if (max_memory_mb) limit = *max_memory_mb * mebibyte;
-    const auto memory = kept->process.child(name, limit);
-    const QueryShares shares{memory.child("state"), memory.child("traffic")};
-    kept->query_accounts.add(memory, shares);
-    kept->follow_limit([&](auto all) { kept->set_shares(shares, smaller(limit, all)); });
+    const auto memory = kept->process.child(name, limit, AccountRole::query);
+    const auto state = memory.child("state", std::nullopt, AccountRole::state_of_query);
+    const auto traffic = memory.child("traffic", std::nullopt, AccountRole::traffic_of_query);
+    kept->follow_limit([&](auto all) {
+        Allocation::Shared::set_share(state, all, kept->state_share);
+        Allocation::Shared::set_share(traffic, all, kept->traffic_share);
+    });
     return QueryScope{{.memory = memory,
-                       .state = shares.state,
-                       .traffic = shares.traffic,
+                       .state = state,
+                       .traffic = traffic,
                        .window_records = kept->all_window_records.child(name, kept->window_records_of_query),
                        .groups = kept->all_groups.child(name, kept->groups_of_query),
                        .place = query},
@@ -452,7 +452,8 @@ MemoryStats ManagedMemory::get_memory_stats() {
         stats.names.push_back({std::move(name), account.used(), account.peak(), account.refusals()});
     };
     shared_->names.for_each([&add](const auto& account) { add(std::string{account.name()}, account); });
-    for (const auto& query : shared_->query_accounts.all()) add("query/" + std::string{query.name()}, query);
+    process.for_each(AccountRole::query,
+                     [&add](const auto& query) { add("query/" + std::string{query.name()}, query); });
     std::ranges::sort(stats.names, {}, &NamedMemoryStats::name);
     return stats;
 }

@@ -30,11 +30,6 @@ void StallWatch::end() noexcept {
     alarm_->end();
 }
 
-std::uint64_t StallWatch::stalls() const {
-    const std::scoped_lock lock{mutex_};
-    return stalls_;
-}
-
 // Nothing of ours keeps the execution context running while nobody waits.
 void StallWatch::adjust() {
     const std::scoped_lock lock{mutex_};
@@ -85,7 +80,7 @@ std::vector<StallWatch::Stall> StallWatch::locked_look() {
             stalls.push_back({account, now - after.since});
         }
     }
-    stalls_ += stalls.size();
+    stalls_.fetch_add(stalls.size(), std::memory_order_relaxed);
     seen_.swap(seen);
     return stalls;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -49,7 +50,7 @@ class StallWatch final : public std::enable_shared_from_this<StallWatch> {
     /// Looks no more, and lets go of the trees.
     void end() noexcept;
 
-    std::uint64_t stalls() const;
+    std::uint64_t stalls() const noexcept { return stalls_.load(std::memory_order_relaxed); }
 
   private:
     struct Seen {
@@ -74,10 +75,11 @@ class StallWatch final : public std::enable_shared_from_this<StallWatch> {
     std::shared_ptr<Errand> adjusting_;
     std::optional<TiedAlarm> alarm_;
 
-    mutable std::mutex mutex_; // guards what follows
+    std::atomic<std::uint64_t> stalls_{0}; // relaxed: a count
+
+    std::mutex mutex_; // guards what follows
     std::vector<MemoryAccount> roots_;
     std::map<const void*, Seen> seen_;
-    std::uint64_t stalls_ = 0;
 };
 
 } // namespace velostream

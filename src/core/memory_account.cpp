@@ -42,8 +42,16 @@ MemoryAccount::MemoryAccount(std::string name, BudgetUnit unit, std::optional<st
                              std::shared_ptr<WaitingListener> listener)
     : node_(&Tree::make(std::move(name), limit.value_or(unlimited_units), std::move(listener), unit)) {}
 
-MemoryAccount MemoryAccount::child(std::string name, std::optional<Bytes> limit) const {
-    return MemoryAccount{Tree::make_child(*node_, std::move(name), limit.value_or(unlimited_units))};
+MemoryAccount MemoryAccount::child(std::string name, std::optional<Bytes> limit, AccountRole role) const {
+    return MemoryAccount{
+        Tree::make_child(*node_, std::move(name), limit.value_or(unlimited_units), static_cast<std::uint8_t>(role))};
+}
+
+std::optional<MemoryAccount> MemoryAccount::parent() const noexcept {
+    auto* const above = node_->parent.load();
+    if (above == nullptr) return std::nullopt;
+    above->add_owner(); // this one owns it, so it has one
+    return MemoryAccount{*above};
 }
 
 auto MemoryAccount::take_from_tree(Bytes bytes) const noexcept -> Outcome {

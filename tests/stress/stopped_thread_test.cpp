@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -43,6 +44,36 @@ TEST(StoppedThread, HoldsUpNoReservationOfOthers) {
                         auto reserved = accounts[1].try_reserve(400 + index);
                         ASSERT_TRUE(reserved);
                         ASSERT_TRUE(reserved->try_grow(10));
+                    }
+                }};
+            for (auto& other : others) other.join();
+        });
+    }
+}
+
+// There are accounts enough that are used again: a new one is allocated, see above.
+TEST(StoppedThread, HoldsUpNobodyWhoMakesAnAccountOrEndsOne) {
+    const MemoryAccount process{"process", 3000};
+    {
+        std::array<std::optional<MemoryAccount>, 8> made;
+        for (auto& account : made) account = process.child("account");
+    }
+    const auto make_one = [&] {
+        const auto query = process.child("query", 2000, AccountRole::query);
+        const auto part = query.child("part");
+        ASSERT_TRUE(part.try_reserve(700));
+    };
+    Victim victim{make_one};
+
+    for (int stop = 0; stop < stops; ++stop) {
+        victim.while_stopped([&] {
+            std::array<std::thread, 2> others;
+            for (auto& other : others)
+                other = std::thread{[&] {
+                    for (int round = 0; round < 10; ++round) {
+                        make_one();
+                        process.for_each(AccountRole::query, [](const MemoryAccount& query) { query.set_limit(2000); });
+                        process.set_limit(3000);
                     }
                 }};
             for (auto& other : others) other.join();

@@ -106,6 +106,9 @@ struct Overtaking {
     Bytes most_bytes = 0;   ///< and how much they may have together
 };
 
+/// What an account is for.
+enum class AccountRole : std::uint8_t { plain, query, state_of_query, traffic_of_query };
+
 /// An account for which somebody waits.
 struct WaitingAccount {
     const void* id = nullptr; ///< the same as long as somebody waits there
@@ -128,8 +131,9 @@ struct MemoryShortage {
 ///
 /// This is a handle: copies mean the same account, which lives as long as a handle, a child or a reservation of it.
 ///
-/// Threads: safe to share. Reserving and giving back are lock-free, mostly one uncontended atomic operation each; only
-///          a thread's very first call takes a lock, to be told apart from others, and making an account takes a mutex.
+/// Threads: safe to share. Everything is lock-free but for the allocation of memory; reserving and giving back are
+///          mostly one uncontended atomic operation each. Only a thread's very first call takes a lock, of the C
+///          library, to be told apart from others.
 class MemoryAccount {
   public:
     /// An account of its own without a limit: what components use if no other is given.
@@ -151,10 +155,11 @@ class MemoryAccount {
     BudgetUnit unit() const noexcept { return node_->tree.unit(); }
 
     /// A new account below this one, with a limit of its own if one is given. It may hold bytes itself and have
-    /// children.
+    /// children. `role`: for `for_each`.
     ///
-    /// Errors: throws `std::length_error` below the 1000th level.
-    MemoryAccount child(std::string name, std::optional<Bytes> limit = std::nullopt) const;
+    /// Errors: throws `std::length_error` below the 1000th level, and `std::bad_alloc`.
+    MemoryAccount child(std::string name, std::optional<Bytes> limit = std::nullopt,
+                        AccountRole role = AccountRole::plain) const;
 
     MemoryAccount(const MemoryAccount& other) noexcept : node_(other.node_) {
         if (node_ != nullptr) node_->add_owner();
@@ -240,6 +245,8 @@ class MemoryAccount {
     bool is_within(const void* level) const noexcept;
     /// Whether nobody has another handle of this account, or one of an account below it.
     bool is_last_handle() const noexcept { return node_->owner_count() == 1; }
+    /// The account right above this one; unset if this is the root.
+    std::optional<MemoryAccount> parent() const noexcept;
 
     /// Calls of this account that were refused, whichever level refused them.
     std::uint64_t refusals() const noexcept { return node_->refusals.load(std::memory_order_relaxed); }
@@ -257,6 +264,21 @@ class MemoryAccount {
 
     /// Every account of this tree for which somebody waits. Looks at all accounts: not for hot paths.
     std::vector<WaitingAccount> who_waits() const;
+
+    /// Calls `visit(account)` for every account of this tree that was made with `role` and has a handle, or of which
+    /// something is held. One that is made meanwhile may be left out: then whoever makes it sees, once he has it, what
+    /// was changed before this call. Looks at all accounts: not for hot paths.
+    template <class Visit>
+    void for_each(AccountRole role, Visit visit) const {
+        node_->tree.registry().for_each_live([&](Node& node) {
+            const auto has_role = [&] {
+                return node.role.load(std::memory_order_relaxed) == static_cast<std::uint8_t>(role);
+            };
+            if (!has_role() || !node.try_add_owner()) return;
+            const MemoryAccount account{node};
+            if (has_role()) visit(account); // and not another one at the same place
+        });
+    }
 
     /// Whether both are handles of one account.
     friend bool operator==(const MemoryAccount& left, const MemoryAccount& right) noexcept {

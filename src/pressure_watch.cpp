@@ -161,23 +161,20 @@ bool PressureWatch::set_marks(Bytes used) noexcept {
 std::shared_ptr<void> PressureWatch::add_listener(asio::any_io_executor executor,
                                                   std::function<void(PressureLevel)> call) {
     auto entry = std::make_shared<Listener>(std::move(executor), std::move(call));
-    const std::scoped_lock lock{listeners_mutex_};
     listeners_.add(entry);
     return entry;
 }
 
-void PressureWatch::tell_listeners() {
+void PressureWatch::tell_listeners() noexcept {
+    telling_.run([this] { tell_all(); });
+}
+
+void PressureWatch::tell_all() noexcept {
     if (!owes_news_.exchange(false)) return; // a change after this is told, too
     try {
-        std::vector<std::shared_ptr<Listener>> told;
-        {
-            const std::scoped_lock lock{listeners_mutex_};
-            told = listeners_.all();
-        }
-        for (const auto& listener : told) tell(listener);
+        for (const auto& listener : listeners_.all()) tell(listener);
     } catch (...) {
         owes_news_ = true; // no memory for it: next time
-        throw;
     }
 }
 

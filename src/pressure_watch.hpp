@@ -5,10 +5,10 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "one_at_a_time.hpp"
 #include "velostream/async/context_tie.hpp"
 #include "velostream/base/observer.hpp"
 #include "velostream/core/memory_account.hpp"
@@ -23,9 +23,9 @@ namespace asio = boost::asio;
 /// The pressure on the memory of a process: judges it, tells its listeners, and sets the marks of the process's account
 /// so that whoever makes it pass one has it judged again.
 ///
-/// Threads: safe. `judge` takes no lock: what it knows lies in atomics, and of several threads that find the kernel's
-///          figures old one reads them, while the others go on with the last ones. `report` is called by the thread
-///          that changed the level.
+/// Threads: safe, and none waits for another: what `judge` knows lies in atomics, and of several threads that find the
+///          kernel's figures old one reads them, while the others go on with the last ones. `report` is called by the
+///          thread that changed the level.
 class PressureWatch final : public std::enable_shared_from_this<PressureWatch> {
   public:
     using Report = std::function<void(const PressureChanged&)>;
@@ -64,8 +64,8 @@ class PressureWatch final : public std::enable_shared_from_this<PressureWatch> {
     void on_limit_changed() noexcept { set_marks(process_.used()); }
 
     std::shared_ptr<void> add_listener(asio::any_io_executor executor, std::function<void(PressureLevel)> call);
-    /// Posts to them what they are owed. Throws where there is no memory for it: they are owed it still.
-    void tell_listeners();
+    /// Posts to them what they are owed. Where there is no memory for it they are owed it still.
+    void tell_listeners() noexcept;
 
   private:
     struct Listener {
@@ -84,6 +84,7 @@ class PressureWatch final : public std::enable_shared_from_this<PressureWatch> {
     SystemMemory read();
     double fraction(Bytes used) const noexcept;
     bool set_marks(Bytes used) noexcept;
+    void tell_all() noexcept;
     void tell(const std::shared_ptr<Listener>& listener);
     void call(const std::shared_ptr<Listener>& listener);
 
@@ -103,8 +104,8 @@ class PressureWatch final : public std::enable_shared_from_this<PressureWatch> {
     std::atomic<Bytes> low_mark_{0}, high_mark_{0}; // as they were set last
 
     std::atomic<bool> owes_news_{false}; // of the level, to the listeners
-    std::mutex listeners_mutex_;
-    WeakList<Listener> listeners_; // guarded by listeners_mutex_
+    OneAtATime<> telling_;
+    WeakList<Listener> listeners_; // gone through by who tells them
 };
 
 } // namespace velostream

@@ -16,18 +16,20 @@ constexpr std::size_t most_refusals = 64; // that are remembered at a time
 
 } // namespace
 
-// What came back, also where somebody who waited for it has it already.
-Bytes ReclaimCoordinator::Asked::freed() const noexcept {
+// What came back counts also where somebody who waited for it has it already.
+void ReclaimCoordinator::Asked::end(bool has_failed) noexcept {
     const auto used = entry->account.used();
     const auto had = used_before + (entry->account.handed_over() - handed_over_before);
-    return had - std::min(had, used);
+    freed = had - std::min(had, used);
+    entry->is_asked = false;
+    stand = has_failed ? Stand::failed : Stand::succeeded;
 }
 
 // One call of a reclaimer. One that is destroyed with its context, or never begun for want of memory, has failed.
 class ReclaimCoordinator::Call {
   public:
-    Call(std::shared_ptr<ReclaimCoordinator> coordinator, std::shared_ptr<Entry> entry, std::uint64_t number) noexcept
-        : coordinator_(std::move(coordinator)), entry_(std::move(entry)), number_(number) {}
+    Call(std::shared_ptr<ReclaimCoordinator> coordinator, std::shared_ptr<Asked> asked) noexcept
+        : coordinator_(std::move(coordinator)), asked_(std::move(asked)) {}
     Call(Call&&) noexcept = default;
     Call& operator=(Call&&) = delete;
     ~Call() { end(true); }
@@ -36,13 +38,14 @@ class ReclaimCoordinator::Call {
 
   private:
     void end(bool has_failed) noexcept {
-        if (const auto coordinator = std::exchange(coordinator_, nullptr))
-            coordinator->on_ended(number_, *entry_, has_failed);
+        const auto coordinator = std::exchange(coordinator_, nullptr);
+        if (!coordinator) return;
+        asked_->end(has_failed);
+        coordinator->means_.look_soon();
     }
 
     std::shared_ptr<ReclaimCoordinator> coordinator_;
-    std::shared_ptr<Entry> entry_;
-    std::uint64_t number_;
+    std::shared_ptr<Asked> asked_;
 };
 
 ReclaimCoordinator::ReclaimCoordinator(MemoryAccount process, const asio::any_io_executor& executor,
@@ -59,12 +62,9 @@ ReclaimCoordinator::~ReclaimCoordinator() {
 
 std::shared_ptr<void> ReclaimCoordinator::add(asio::any_io_executor executor, MemoryAccount account,
                                               std::shared_ptr<Reclaimer> reclaimer) {
-    std::shared_ptr<Entry> entry;
-    {
-        const std::scoped_lock lock{mutex_};
-        entry = std::make_shared<Entry>(next_id_++, std::move(executor), std::move(account), std::move(reclaimer));
-        entries_.add(entry);
-    }
+    auto entry = std::make_shared<Entry>(entry_count_.fetch_add(1), std::move(executor), std::move(account),
+                                         std::move(reclaimer));
+    entries_.add(entry);
     rests_until_ = (TimePoint::min)().time_since_epoch().count(); // it may have what the others have not
     has_entries_ = true;
     means_.look_soon();
@@ -85,41 +85,30 @@ void ReclaimCoordinator::on_refused(const MemoryAccount& account, Bytes bytes) n
 }
 
 void ReclaimCoordinator::look() noexcept {
-    {
-        const std::scoped_lock lock{mutex_};
-        must_look_again_ = true;
-        if (is_looking_) return;
-        is_looking_ = true;
+    looking_.run([this] { look_once(); });
+}
+
+void ReclaimCoordinator::look_once() noexcept {
+    if (has_ended_) {
+        end_reclaim();
+        asked_.reset();
+        return;
     }
-    for (;;) {
-        {
-            const std::scoped_lock lock{mutex_};
-            if (!must_look_again_ || has_ended_) {
-                is_looking_ = false;
-                return;
-            }
-            must_look_again_ = false;
-        }
-        try {
-            look_once();
-        } catch (const std::bad_alloc&) {
-            rest(means_.clock(), process_.anyone_waits());
-        }
+    try {
+        ask_next();
+    } catch (const std::bad_alloc&) {
+        rest(means_.clock(), process_.anyone_waits());
     }
 }
 
-void ReclaimCoordinator::look_once() {
+void ReclaimCoordinator::ask_next() {
     const auto now = means_.clock();
     if (is_asking(now)) return; // when that one has ended, or its time has
     timeout_alarm_.stop();
     take_refusals();
     const auto entries = idle_entries();
     const auto wanted = has_entries_ ? needs() : Needs{};
-    if (wanted.levels.empty() && !wanted.somebody_waits) {
-        const std::scoped_lock lock{mutex_};
-        plan_.reset();
-        return;
-    }
+    if (wanted.levels.empty() && !wanted.somebody_waits) return end_reclaim();
     if (now.time_since_epoch().count() < rests_until_.load()) {
         refusals_.clear();
         if (wanted.somebody_waits) look_after_rest();
@@ -135,11 +124,7 @@ void ReclaimCoordinator::look_once() {
         within.clear();
         for (std::size_t index = 0; index < entries.size(); ++index)
             if (entries[index]->account.is_within(need.level)) within.push_back(candidates[index]);
-        std::optional<ReclaimPlan::Request> next;
-        {
-            const std::scoped_lock lock{mutex_};
-            next = plan_ ? plan_->next(need.missing, within) : ReclaimPlan{}.next(need.missing, within);
-        }
+        const auto next = plan_ ? plan_->next(need.missing, within) : ReclaimPlan{}.next(need.missing, within);
         if (next) return ask(*std::ranges::find(entries, next->id, &Entry::id), next->wanted);
     }
     rest(now, wanted.somebody_waits); // nobody is left: do not ask them at every allocation
@@ -147,20 +132,18 @@ void ReclaimCoordinator::look_once() {
 
 // Whoever has not ended in time has failed.
 bool ReclaimCoordinator::is_asking(TimePoint now) {
-    std::optional<Asked> late; // ends without the mutex, and with it perhaps the reclaimer
-    TimePoint until;
-    {
-        const std::scoped_lock lock{mutex_};
-        if (!asked_) return false;
-        until = asked_->until;
-        if (now >= until) {
-            late.swap(asked_);
-            locked_count(*late, 0, true);
-        }
+    if (!asked_) return false;
+    const auto stand = asked_->stand.load();
+    if (stand == Asked::Stand::asked && now < asked_->until) {
+        watch_timeout(asked_->until); // there may have been no memory for it
+        return true;
     }
-    if (late) return false;
-    watch_timeout(until); // there may have been no memory for it
-    return true;
+    const auto asked = std::exchange(asked_, nullptr);
+    if (stand == Asked::Stand::asked)
+        count(*asked, 0, true);
+    else
+        count(*asked, asked->freed, stand == Asked::Stand::failed);
+    return false;
 }
 
 void ReclaimCoordinator::watch_timeout(TimePoint until) noexcept {
@@ -219,32 +202,29 @@ void ReclaimCoordinator::drop(Refusal* refusals) noexcept {
 }
 
 auto ReclaimCoordinator::idle_entries() -> Entries {
-    Entries entries; // ends without the mutex, and with it perhaps a reclaimer
-    {
-        const std::scoped_lock lock{mutex_};
-        entries = entries_.all();
-        has_entries_ = !entries.empty();
+    auto entries = entries_.all();
+    has_entries_ = !entries.empty();
+    if (entries.empty()) {
+        entries = entries_.all(); // who has come since may have said so just before
+        if (!entries.empty()) has_entries_ = true;
     }
     std::erase_if(entries, [](const auto& entry) { return entry->is_asked.load(); });
     return entries;
 }
 
 void ReclaimCoordinator::ask(const std::shared_ptr<Entry>& entry, Bytes wanted) {
+    if (has_ended_) return; // since this look began, perhaps by what was asked for an estimate
     const auto until = saturating_add(means_.clock(), means_.timeout);
-    Asked asked{0, entry, until, entry->account.used(), entry->account.handed_over()};
-    {
-        const std::scoped_lock lock{mutex_};
-        if (has_ended_) return;
-        if (!plan_) {
-            plan_.emplace();
-            ++stats_.reclaims;
-        }
-        ++stats_.asked;
-        asked.number = ++asked_count_;
-        entry->is_asked = true;
-        asked_ = asked;
+    auto asked = std::make_shared<Asked>(entry, until);
+    if (!plan_) {
+        plan_.emplace();
+        counts_.is_running.store(true, std::memory_order_relaxed);
+        counts_.reclaims.fetch_add(1, std::memory_order_relaxed);
     }
-    Call call{shared_from_this(), entry, asked.number};
+    counts_.asked.fetch_add(1, std::memory_order_relaxed);
+    entry->is_asked = true;
+    asked_ = std::move(asked);
+    Call call{shared_from_this(), asked_};
     watch_timeout(until);
     try {
         entry->tie.with_executor([&](const asio::any_io_executor& executor) {
@@ -262,10 +242,7 @@ void ReclaimCoordinator::ask(const std::shared_ptr<Entry>& entry, Bytes wanted) 
 
 void ReclaimCoordinator::rest(TimePoint now, bool somebody_waits) noexcept {
     const auto until = saturating_add(now, means_.rest);
-    {
-        const std::scoped_lock lock{mutex_};
-        plan_.reset();
-    }
+    end_reclaim();
     refusals_.clear();
     rests_until_ = until.time_since_epoch().count();
     if (somebody_waits) look_after_rest();
@@ -276,48 +253,36 @@ void ReclaimCoordinator::look_after_rest() noexcept {
     rest_alarm_.set(TimePoint{Duration{rests_until_.load()}});
 }
 
-void ReclaimCoordinator::on_ended(std::uint64_t number, Entry& entry, bool has_failed) noexcept {
-    std::optional<Asked> ended; // without the mutex, and with it perhaps the reclaimer
-    {
-        const std::scoped_lock lock{mutex_};
-        entry.is_asked = false;
-        if (asked_ && asked_->number == number) {
-            ended.swap(asked_);
-            locked_count(*ended, ended->freed(), has_failed);
-        }
-    }
-    means_.look_soon();
-}
-
 // Where there is no memory to remember who has nothing, the reclaim ends.
-void ReclaimCoordinator::locked_count(const Asked& asked, Bytes freed, bool has_failed) noexcept {
-    stats_.reclaimed_bytes += freed;
-    if (freed == 0 || has_failed) ++stats_.failed;
+void ReclaimCoordinator::count(const Asked& asked, Bytes freed, bool has_failed) noexcept {
+    counts_.reclaimed_bytes.fetch_add(freed, std::memory_order_relaxed);
+    if (freed == 0 || has_failed) counts_.failed.fetch_add(1, std::memory_order_relaxed);
     if (!plan_) return;
     try {
         plan_->on_reclaimed(asked.entry->id, has_failed ? 0 : freed);
     } catch (const std::bad_alloc&) {
-        plan_.reset();
+        end_reclaim();
     }
 }
 
+void ReclaimCoordinator::end_reclaim() noexcept {
+    plan_.reset();
+    counts_.is_running.store(false, std::memory_order_relaxed);
+}
+
 void ReclaimCoordinator::end() noexcept {
-    std::optional<Asked> asked;
-    {
-        const std::scoped_lock lock{mutex_};
-        has_ended_ = true;
-        plan_.reset();
-        asked.swap(asked_);
-    }
+    has_ended_ = true;
+    look();
     timeout_alarm_.end();
     rest_alarm_.end();
 }
 
-ReclaimStats ReclaimCoordinator::stats() const {
-    const std::scoped_lock lock{mutex_};
-    auto stats = stats_;
-    stats.is_running = plan_.has_value();
-    return stats;
+ReclaimStats ReclaimCoordinator::stats() const noexcept {
+    return {.reclaims = counts_.reclaims.load(std::memory_order_relaxed),
+            .asked = counts_.asked.load(std::memory_order_relaxed),
+            .failed = counts_.failed.load(std::memory_order_relaxed),
+            .reclaimed_bytes = counts_.reclaimed_bytes.load(std::memory_order_relaxed),
+            .is_running = counts_.is_running.load(std::memory_order_relaxed)};
 }
 
 } // namespace velostream

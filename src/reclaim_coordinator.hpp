@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "one_at_a_time.hpp"
 #include "tied_alarm.hpp"
 #include "velostream/core/memory_account.hpp"
 #include "velostream/core/reclaim_plan.hpp"
@@ -27,7 +27,8 @@ namespace velostream {
 /// Needs no thread of its own: `look` does the next step, on the manager's executor, and asks for the one after that
 /// when a reclaimer has ended, or has not within its time.
 ///
-/// Threads: safe. No user code runs under its mutex. Whoever wants something (`on_refused`, `is_of_use`) takes none.
+/// Threads: safe, and none waits for another: one at a time looks, and all that changes meanwhile is his but for
+///          atomics. Reclaimers of which nobody knows any more end with whoever looks.
 class ReclaimCoordinator : public std::enable_shared_from_this<ReclaimCoordinator> {
   public:
     struct Means {
@@ -62,7 +63,8 @@ class ReclaimCoordinator : public std::enable_shared_from_this<ReclaimCoordinato
     /// Asks nobody any more; who is being asked may go on.
     void end() noexcept;
 
-    ReclaimStats stats() const;
+    /// Of no one moment.
+    ReclaimStats stats() const noexcept;
 
   private:
     struct Entry {
@@ -75,11 +77,19 @@ class ReclaimCoordinator : public std::enable_shared_from_this<ReclaimCoordinato
         std::atomic<bool> is_asked{false}; // and has not ended, perhaps long after its time
     };
     struct Asked {
-        std::uint64_t number;
-        std::shared_ptr<Entry> entry;
-        TimePoint until; // it has failed if it has not ended by then
-        Bytes used_before, handed_over_before;
-        Bytes freed() const noexcept;
+        Asked(std::shared_ptr<Entry> whom, TimePoint at_most) noexcept
+            : entry(std::move(whom)),
+              until(at_most),
+              used_before(entry->account.used()),
+              handed_over_before(entry->account.handed_over()) {}
+        void end(bool has_failed) noexcept;
+
+        enum class Stand : std::uint8_t { asked, succeeded, failed };
+        const std::shared_ptr<Entry> entry;
+        const TimePoint until; // it has failed if it has not ended by then
+        const Bytes used_before, handed_over_before;
+        Bytes freed = 0; // written before it ended
+        std::atomic<Stand> stand{Stand::asked};
     };
     struct Refusal {
         MemoryAccount account;
@@ -98,18 +108,21 @@ class ReclaimCoordinator : public std::enable_shared_from_this<ReclaimCoordinato
     using Entries = std::vector<std::shared_ptr<Entry>>;
     class Call;
 
-    void look_once();
+    // All of these only by who looks.
+    void look_once() noexcept;
+    void ask_next();
     bool is_asking(TimePoint now);
     void watch_timeout(TimePoint until) noexcept;
     Needs needs();
     void take_refusals();
-    static void drop(Refusal* refusals) noexcept;
     Entries idle_entries();
     void ask(const std::shared_ptr<Entry>& entry, Bytes wanted);
     void rest(TimePoint now, bool somebody_waits) noexcept;
     void look_after_rest() noexcept;
-    void on_ended(std::uint64_t number, Entry& entry, bool has_failed) noexcept;
-    void locked_count(const Asked& asked, Bytes freed, bool has_failed) noexcept;
+    void count(const Asked& asked, Bytes freed, bool has_failed) noexcept;
+    void end_reclaim() noexcept;
+
+    static void drop(Refusal* refusals) noexcept;
 
     const MemoryAccount process_;
     const Means means_;
@@ -121,17 +134,19 @@ class ReclaimCoordinator : public std::enable_shared_from_this<ReclaimCoordinato
     std::atomic<Refusal*> refused_{nullptr};
     std::atomic<std::size_t> refused_count_{0};
 
-    // Of who looks.
-    std::vector<Refusal> refusals_; // what still lacks room
+    std::atomic<std::size_t> entry_count_{0}; // that ever came
+    std::atomic<bool> has_ended_{false};
 
-    mutable std::mutex mutex_; // guards what follows
-    WeakList<Entry> entries_;
-    std::size_t next_id_ = 0;
+    struct {
+        std::atomic<std::uint64_t> reclaims{0}, asked{0}, failed{0}, reclaimed_bytes{0};
+        std::atomic<bool> is_running{false};
+    } counts_; // relaxed
+
+    OneAtATime<> looking_;
+    WeakList<Entry> entries_;         // gone through by who looks, to whom belongs what follows
+    std::vector<Refusal> refusals_;   // what still lacks room
     std::optional<ReclaimPlan> plan_; // of the reclaim under way
-    std::optional<Asked> asked_;
-    std::uint64_t asked_count_ = 0;
-    bool is_looking_ = false, must_look_again_ = false, has_ended_ = false;
-    ReclaimStats stats_;
+    std::shared_ptr<Asked> asked_;
 };
 
 } // namespace velostream

@@ -6,38 +6,62 @@
 #include <utility>
 #include <vector>
 
+#include "velostream/core/budget_atomics.hpp"
+
 namespace velostream {
 
 /// Entries in the order in which they came, each until its owner lets go of it.
 ///
-/// Threads: one at a time.
-template <class Entry>
+/// A list that anybody puts himself at the head of, by compare-and-swap, and one thread at a time goes through. What
+/// ended is taken out by that one, but for the head, which others may be about to put themselves before: so a node's
+/// link is written by who puts it in, before anybody sees it, and from then on only by who goes through.
+///
+/// Orders: seq_cst, so that who comes finds what he wrote next overwritten only by one who then finds him here.
+///
+/// Threads: `add` is safe, and lock-free but for the allocation of memory; of the rest one at a time.
+template <class Entry, class Atomics = MachineAtomics>
 class WeakList {
   public:
-    void add(const std::shared_ptr<Entry>& entry) {
-        forget_ended();
-        entries_.push_back(entry);
+    WeakList() = default;
+    WeakList(const WeakList&) = delete;
+    WeakList& operator=(const WeakList&) = delete;
+    ~WeakList() {
+        for (auto* node = head_.load(); node != nullptr;) delete std::exchange(node, node->next);
     }
 
-    /// The oldest; null if there is none.
-    std::shared_ptr<Entry> first() {
-        forget_ended();
-        return entries_.empty() ? nullptr : entries_.front().lock();
-    }
+    void add(const std::shared_ptr<Entry>& entry) { put(std::make_unique<Node>(Node{entry})); }
 
-    std::vector<std::shared_ptr<Entry>> all() const {
+    /// The oldest first.
+    std::vector<std::shared_ptr<Entry>> all() {
         std::vector<std::shared_ptr<Entry>> there;
-        for (const auto& weak : entries_)
-            if (auto entry = weak.lock()) there.push_back(std::move(entry));
+        auto* node = head_.load();
+        for (Node* before = nullptr; node != nullptr;) {
+            if (auto entry = node->entry.lock()) {
+                there.push_back(std::move(entry));
+            } else if (before != nullptr) {
+                before->next = node->next;
+                delete std::exchange(node, before->next);
+                continue;
+            }
+            before = std::exchange(node, node->next);
+        }
+        std::ranges::reverse(there);
         return there;
     }
 
   private:
-    void forget_ended() {
-        std::erase_if(entries_, [](const auto& entry) { return entry.expired(); });
+    struct Node {
+        std::weak_ptr<Entry> entry;
+        Node* next = nullptr;
+    };
+
+    void put(std::unique_ptr<Node> node) noexcept {
+        node->next = head_.load();
+        while (!head_.compare_exchange_weak(node->next, node.get())) continue;
+        static_cast<void>(node.release());
     }
 
-    std::vector<std::weak_ptr<Entry>> entries_;
+    typename Atomics::template Atomic<Node*> head_{nullptr};
 };
 
 } // namespace velostream

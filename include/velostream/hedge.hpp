@@ -41,7 +41,8 @@ struct HedgeStats {
 /// The next attempt starts after `delay`, or at once when one fails in a way that is retried by default (network,
 /// timeout, service unavailable), but none after the deadline of the call. Policies inside of the hedge guard each
 /// attempt by itself. The call ends when every attempt has: one that ignores its cancellation is waited for. If all
-/// fail, the call fails as the first did.
+/// fail, the call fails as the first did; as the caller's cancellation, with that inside, where one of them ended
+/// because of it, whatever the first had failed with before.
 ///
 /// The operation must be marked `idempotent`, and be callable again while an earlier attempt of the call runs; attempts
 /// of a call share a strand, so that they are never called at the same moment.
@@ -89,9 +90,9 @@ class Hedge final : private detail::HedgeJudge {
         calls_.fetch_add(1, std::memory_order_relaxed);
         if (budget_ && !is_counted) budget_->record_call(time_.now());
         const auto executor = co_await asio::this_coro::executor;
-        auto race =
-            std::allocate_shared<Race>(asio::recycling_allocator<Race>{}, executor, time_, deadline, judge(), start);
         const auto state = co_await asio::this_coro::cancellation_state;
+        auto race = std::allocate_shared<Race>(asio::recycling_allocator<Race>{}, executor, time_, deadline,
+                                               state.cancelled() != asio::cancellation_type::none, judge(), start);
         // Until this coroutine resumes, its own slot has no other use.
         if (auto own = state.slot(); own.is_connected()) {
             own.assign([weak = std::weak_ptr{race}](asio::cancellation_type kind) {

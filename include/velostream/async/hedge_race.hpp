@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
@@ -54,14 +53,16 @@ class HedgeJudge {
 template <class Success, TimeSource Time, class Start>
 class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, Start>> {
   public:
-    /// `start()` makes the coroutine of an attempt; none begins once `deadline` has passed. `judge` and `start` must
-    /// live until the race has ended.
-    HedgeRace(const asio::any_io_executor& executor, Time time, TimePoint deadline, HedgeJudge& judge, Start& start)
+    /// `start()` makes the coroutine of an attempt; none begins once `deadline` has passed. `cancelled`: the caller has
+    /// cancelled before, and goes on. `judge` and `start` must live until the race has ended.
+    HedgeRace(const asio::any_io_executor& executor, Time time, TimePoint deadline, bool cancelled, HedgeJudge& judge,
+              Start& start)
         : strand_(serial_executor(executor)),
           time_(std::move(time)),
           deadline_(deadline),
           judge_(judge),
-          start_(start) {}
+          start_(start),
+          is_callers_end_(cancelled) {}
     HedgeRace(const HedgeRace&) = delete;
     HedgeRace& operator=(const HedgeRace&) = delete;
 
@@ -69,7 +70,7 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
     struct Outcome {
         Success result;                      ///< the winner's, else what the first attempt failed with
         std::optional<std::uint32_t> winner; ///< its number, 0 for the first attempt; nothing if all failed
-        bool is_callers_end = false;         ///< all failed, one of them because the caller cancelled
+        bool is_callers_end = false;         ///< all failed, one of them because the caller cancelled, or he was first
     };
 
     /// Once. `ended(Outcome)` is called through its executor.
@@ -85,7 +86,7 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
     /// From any thread: the caller cancels.
     void cancel(asio::cancellation_type kind) {
         asio::dispatch(strand_, [self = this->shared_from_this(), kind] {
-            self->has_callers_end_ = true;
+            self->is_cancelled_ = true;
             self->end_all(kind);
         });
     }
@@ -126,6 +127,9 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
     void attempt_ended(std::uint32_t number) {
         --running_;
         const auto& result = results_[number];
+        // One that ended so before the caller cancelled did so by itself.
+        if (is_cancelled_ && result && result->has_error() && result->error() == ErrorType::cancelled)
+            is_callers_end_ = true;
         if (!winner_ && result && result->has_value()) { // also if the caller has cancelled
             winner_ = number;
             end_all(asio::cancellation_type::terminal);
@@ -158,18 +162,13 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
             if (number != winner_) signals_[number].emit(kind);
         }
     }
-    bool any_cancelled() const {
-        return std::ranges::any_of(results_, [](const auto& result) {
-            return result && result->has_error() && result->error() == ErrorType::cancelled;
-        });
-    }
     void finish() {
         is_over_ = true;
         alarm_.disarm();
         if (!ended_) return;
         auto& result = results_[winner_.value_or(0)];
-        const bool is_callers_end = !winner_ && has_callers_end_ && any_cancelled();
-        Outcome outcome{result ? std::move(*result) : Success{Error{Errc::cancelled}}, winner_, is_callers_end};
+        Outcome outcome{result ? std::move(*result) : Success{Error{Errc::cancelled}}, winner_,
+                        !winner_ && is_callers_end_};
         auto ended = std::exchange(ended_, std::nullopt);
         asio::post(std::exchange(executor_, {}), [ended = std::move(*ended), outcome = std::move(outcome)]() mutable {
             std::move(ended)(std::move(outcome));
@@ -189,9 +188,10 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
     std::uint32_t started_ = 0;
     std::uint32_t running_ = 0;
     std::optional<std::uint32_t> winner_;
-    bool is_over_ = false;         // nothing more is started
-    bool has_hedges_ = true;       // nobody has said that there will be no more
-    bool has_callers_end_ = false; // the caller has cancelled
+    bool is_over_ = false;      // nothing more is started
+    bool has_hedges_ = true;    // nobody has said that there will be no more
+    bool is_cancelled_ = false; // by the caller, since the race began
+    bool is_callers_end_;       // what fails, fails because of the caller
     CallAlarm<Time> alarm_{[](void* self) { static_cast<HedgeRace*>(self)->start_next(); }, this};
 };
 

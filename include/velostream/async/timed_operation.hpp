@@ -62,8 +62,9 @@ template <TimeSource Time>
 class DeadlineCancellation : public std::enable_shared_from_this<DeadlineCancellation<Time>> {
   public:
     // `is_callers`: the caller's executor runs one thing after the other, and runs the caller at this moment.
-    DeadlineCancellation(const asio::any_io_executor& executor, bool is_callers)
-        : strand_(is_callers ? executor : serial_executor(executor)), is_callers_(is_callers) {}
+    // `cancelled`: he has cancelled before, and goes on.
+    DeadlineCancellation(const asio::any_io_executor& executor, bool is_callers, bool cancelled)
+        : strand_(is_callers ? executor : serial_executor(executor)), is_callers_(is_callers), cancelled_(cancelled) {}
     DeadlineCancellation(const DeadlineCancellation&) = delete;
     DeadlineCancellation& operator=(const DeadlineCancellation&) = delete;
 
@@ -119,7 +120,7 @@ class DeadlineCancellation : public std::enable_shared_from_this<DeadlineCancell
     std::exception_ptr failure_;
     CallAlarm<Time> alarm_{[](void* self) { static_cast<DeadlineCancellation*>(self)->expire(); }, this};
     bool done_ = false;
-    bool cancelled_ = false;
+    bool cancelled_; // by the caller
     bool timed_out_ = false;
 };
 
@@ -197,11 +198,12 @@ asio::awaitable<TimedOutcome<Value>> run_until(OwnFrame, Time time, TimePoint de
             co_return TimedOutcome<Value>{
                 .exception = std::make_exception_ptr(boost::system::system_error{asio::error::operation_aborted})};
     }
+    const auto state = co_await asio::this_coro::cancellation_state;
     auto cancellation =
-        std::allocate_shared<Cancellation>(asio::recycling_allocator<Cancellation>{}, executor, is_callers);
+        std::allocate_shared<Cancellation>(asio::recycling_allocator<Cancellation>{}, executor, is_callers,
+                                           state.cancelled() != asio::cancellation_type::none);
     // Until this coroutine resumes, its own slot has no other use: what it awaits is bound to the operation's.
     // Weak: whoever may cancel may also live longer than the execution context, and the strand must not.
-    const auto state = co_await asio::this_coro::cancellation_state;
     auto own = state.slot();
     if (own.is_connected())
         own.assign([weak = std::weak_ptr{cancellation}](asio::cancellation_type kind) {

@@ -101,6 +101,28 @@ TEST_F(TimedOperationTest, ADeadlineThatPassesAfterTheCallerCancelledCancelsButI
     EXPECT_EQ(running.value().error(), Errc::cancelled);
 }
 
+TEST_F(TimedOperationTest, ADeadlineThatPassesForACallerWhoHadCancelledBeforeIsNotToBlame) {
+    auto runs_late = [this]() -> asio::awaitable<TimedOutcome<Result<int>>> {
+        co_await asio::this_coro::throw_if_cancelled(false);
+        const auto executor = co_await asio::this_coro::executor;
+        auto sleep = async_sleep_until(time, executor, time.now() + 1s, asio::as_tuple(asio::use_awaitable));
+        co_await std::move(sleep);
+        auto running = run_until(time, time.now() + 10s, operation, call);
+        co_return co_await std::move(running);
+    };
+    const auto running = testing::start(io, runs_late());
+    running.cancel(cancellation_type::terminal);
+    poll();
+    ASSERT_EQ(operation.cancellations, 0) << "it begins";
+
+    pass(10s);
+    EXPECT_EQ(operation.cancellations, 1);
+    end_with(Errc::cancelled);
+
+    EXPECT_FALSE(running.value().timed_out);
+    EXPECT_EQ(running.value().error(), Errc::cancelled);
+}
+
 TEST_F(TimedOperationTest, PassesOnTheKindOfTheCancellation) {
     for (const auto kind : {cancellation_type::total, cancellation_type::partial, cancellation_type::terminal}) {
         const auto running = start_with_deadline_in(10s);

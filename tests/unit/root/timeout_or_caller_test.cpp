@@ -54,6 +54,21 @@ class TimeoutOrCallerTest : public ::testing::Test {
         co_return Errc::operation_failed;
     }
 
+    // What a call comes to whose caller had been cancelled before, and goes on.
+    template <class... Policies, class Operation>
+    Result<int> call_cancelled(const Pipeline<Policies...>& guarded, Operation operation) {
+        auto calls_late = [&]() -> asio::awaitable<Result<int>> {
+            auto sleep = sleep_until(time.now() + 1s);
+            co_await std::move(sleep);
+            auto running = guarded.execute(operation);
+            co_return co_await std::move(running);
+        };
+        const auto started = testing::start(io, calls_late());
+        started.cancel(asio::cancellation_type::terminal);
+        time.run_for(io, 1h);
+        return started.value();
+    }
+
     asio::io_context io;
     ManualTime time;
     Timeout<ManualTime> timeout{5s, time};
@@ -144,6 +159,45 @@ TEST_F(TimeoutOrCallerTest, WhoeverWasFirstEndsTheRecoveryOfAFallback) {
     time.run_for(io, 2s);
     EXPECT_EQ(timed_out.value().error(), Errc::deadline_exceeded);
     EXPECT_EQ(timeout.get_stats().timed_out, 1u);
+    EXPECT_EQ(breaker.state(), CircuitState::open);
+}
+
+TEST_F(TimeoutOrCallerTest, ACallerWhoHadCancelledBeforeWasFirst) {
+    CircuitBreaker<ManualTime> breaker{{.failure_threshold = 1}, nullptr, time};
+    Hedge<ManualTime> hedge{HedgeConfig{.delay = 1h}, time};
+    const Pipeline guarded{breaker, timeout};
+    const Pipeline hedged{breaker, timeout, hedge};
+    const Pipeline each{breaker, hedge, timeout};
+    const auto plain = [this] { return run_slowly({}); };
+    const auto with_context = [this](CallContext& call) { return run_slowly(call.cancellation_slot()); };
+
+    EXPECT_EQ(call_cancelled(guarded, plain).error(), Errc::cancelled);
+    EXPECT_EQ(call_cancelled(guarded, with_context).error(), Errc::cancelled);
+    EXPECT_EQ(call_cancelled(hedged, idempotent(plain)).error(), Errc::cancelled);
+    EXPECT_EQ(call_cancelled(each, idempotent(plain)).error(), Errc::cancelled);
+    EXPECT_EQ(breaker.state(), CircuitState::closed);
+}
+
+// An attempt of a hedged call ends by itself as if it had been cancelled, the other one at its deadline.
+TEST_F(TimeoutOrCallerTest, AnAttemptThatCancelledItselfDoesNotBlameTheCallerWhoCancelsLater) {
+    CircuitBreaker<ManualTime> breaker{{.failure_threshold = 1}, nullptr, time};
+    Hedge<ManualTime> hedge{HedgeConfig{.delay = 1s}, time};
+    const Pipeline guarded{breaker, hedge, timeout};
+    int attempts = 0;
+    const auto second_gives_up = [&]() -> asio::awaitable<Result<int>> {
+        if (++attempts == 2) co_return Errc::cancelled;
+        auto running = run_slowly({});
+        co_return co_await std::move(running);
+    };
+
+    const auto started = testing::start(io, guarded.execute(idempotent(second_gives_up)));
+    time.run_for(io, 6s);
+    ASSERT_EQ(attempts, 2);
+    ASSERT_FALSE(started.ended()) << "the first tidies up after its deadline";
+    started.cancel(asio::cancellation_type::terminal);
+    time.run_for(io, 2s);
+
+    EXPECT_EQ(started.value().error(), Errc::deadline_exceeded);
     EXPECT_EQ(breaker.state(), CircuitState::open);
 }
 

@@ -278,10 +278,8 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
                 was_cut_off = true;
             }
         const auto state = co_await asio::this_coro::cancellation_state;
-        if (state.cancelled() != asio::cancellation_type::none) {
-            const bool is_of_guard = reached != Chain::size; // which waits for no longer than it may
-            blame_caller(*error, was_cut_off || is_of_guard || knows_who_was_first<Operation>);
-        }
+        if (state.cancelled() != asio::cancellation_type::none)
+            blame_caller(*error, was_cut_off || (knows_who_was_first<Operation> && reached == Chain::size));
 
         guards.note_failure(reached);
         auto verdict = Verdict::pass_on();

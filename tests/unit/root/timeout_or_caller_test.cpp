@@ -20,6 +20,17 @@ namespace {
 using namespace std::chrono_literals;
 using testing::ManualTime;
 
+// A policy of a user's own, which has no time for any call.
+struct NeverInTime {
+    class Guard {
+      public:
+        explicit Guard(NeverInTime&) noexcept {}
+        Decision before(CallContext&) { return Decision::refuse(Errc::deadline_exceeded); }
+        void after_success(CallContext&) noexcept {}
+        Verdict after_failure(CallContext&, const Error&) noexcept { return Verdict::pass_on(); }
+    };
+};
+
 class TimeoutOrCallerTest : public ::testing::Test {
   protected:
     // Without a slot it listens to whoever cancels the coroutine that awaits it.
@@ -176,6 +187,22 @@ TEST_F(TimeoutOrCallerTest, ACallerWhoHadCancelledBeforeWasFirst) {
     EXPECT_EQ(call_cancelled(hedged, idempotent(plain)).error(), Errc::cancelled);
     EXPECT_EQ(call_cancelled(each, idempotent(plain)).error(), Errc::cancelled);
     EXPECT_EQ(breaker.state(), CircuitState::closed);
+}
+
+TEST_F(TimeoutOrCallerTest, AGuardThatRefusesAtOnceWasNotBeforeACallerWhoHadCancelled) {
+    CircuitBreaker<ManualTime> breaker{{.failure_threshold = 1}, nullptr, time};
+    Hedge<ManualTime> hedge{HedgeConfig{.delay = 1h}, time};
+    NeverInTime never;
+    const Pipeline guarded{breaker, never};
+    const Pipeline hedged{breaker, never, hedge};
+    const auto plain = [this] { return run_slowly({}); };
+
+    EXPECT_EQ(call_cancelled(guarded, plain).error(), Errc::cancelled);
+    EXPECT_EQ(call_cancelled(hedged, idempotent(plain)).error(), Errc::cancelled);
+    EXPECT_EQ(breaker.state(), CircuitState::closed);
+
+    EXPECT_EQ(run(io, time, guarded.execute(plain)).error(), Errc::deadline_exceeded);
+    EXPECT_EQ(breaker.state(), CircuitState::open);
 }
 
 // An attempt of a hedged call ends by itself as if it had been cancelled, the other one at its deadline.

@@ -13,7 +13,6 @@
 
 #include "holding.hpp"
 #include "input/decimal.hpp"
-#include "passing_error.hpp"
 #include "settings.hpp"
 #include "velostream/kafka/admin.hpp"
 
@@ -203,7 +202,8 @@ asio::awaitable<Result<void>> Job::publish(const CustomerTotals::Entry& entry, s
         const auto sent = co_await guarded_.execute(send);
         if (sent) break;
         const auto error = sent.error();
-        if (!worth_waiting_for(error)) co_return at_line(line, error);
+        // A total that was written twice is recognised.
+        if (!error.passes_with_repetition()) co_return at_line(line, error);
         co_await until_worth_a_try(breaker_); // the record is not to blame: hold it
     }
     ++figures_.totals_acknowledged;
@@ -215,7 +215,7 @@ asio::awaitable<Result<void>> Job::bury(const kafka::ConsumedRecord& record, Err
         const auto stored = co_await dead_letters_.send_to_dlq(record, error);
         if (stored) break;
         const auto why = stored.error();
-        if (why != Errc::dead_letter_lost || !worth_waiting_for(*why.inner()))
+        if (why != Errc::dead_letter_lost || !why.inner()->passes_with_repetition())
             co_return at_line(line_number_of(record).value_or(0), why);
     }
     ++figures_.dead_letters[reason_of(error)];

@@ -10,7 +10,6 @@
 
 #include "input/csv.hpp"
 #include "order_line.hpp"
-#include "passing_error.hpp"
 
 namespace orders {
 
@@ -141,8 +140,8 @@ void Source::finish(Slot& slot, const Result<velostream::kafka::Delivery>& sent)
         if (slot.bytes > much_for_a_line)
             slot.record.key = slot.record.value = std::nullopt; // with what they had grown to
         free_.push_back(&slot);
-    } else if (const auto error = sent.error(); worth_waiting_for(error)) {
-        failed_.push_back(&slot);
+    } else if (const auto error = sent.error(); error.passes_with_repetition()) {
+        failed_.push_back(&slot); // a line that was written twice is recognised
     } else {
         fatal_ = at_line(slot.line, error);
     }

@@ -154,6 +154,11 @@ bool Error::passes_with_time() const noexcept {
     }
 }
 
+bool Error::passes_with_repetition() const noexcept {
+    const bool may_have_happened = type() == ErrorType::timeout || type() == ErrorType::outcome_unknown;
+    return passes_with_time() || (may_have_happened && !blames_record());
+}
+
 std::string Error::message() const {
     auto text = code_.message();
     if (!detail().empty()) text.append(": ").append(detail());

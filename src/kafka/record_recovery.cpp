@@ -28,10 +28,11 @@ void RecordRecovery::on_ended(bool well) noexcept {
     if (well) ramp_.on_success();
 }
 
-// Also a timeout with an unknown outcome behind it: a loop that ended with it would repeat the record as well.
+// A loop that ended with a timeout would repeat the record as well, whatever may have happened before that. What is
+// nothing but an unknown outcome is its user's to decide.
 bool RecordRecovery::holds(const Error& error) noexcept {
     const auto& reason = reason_of(error);
-    return reason.passes_with_time() || (reason == ErrorType::timeout && !reason.blames_record());
+    return reason != ErrorType::outcome_unknown && reason.passes_with_repetition();
 }
 
 Duration RecordRecovery::hold(const Error& error, std::size_t tries) {

@@ -106,9 +106,12 @@ class Error {
     /// True if waiting can cure it, so that a record which it does not blame is held and tried again: types `network`,
     /// `timeout`, `service_unavailable` and `resource_exhausted`. Credentials, rights, cancellation and what is fatal
     /// do not pass. Of an unknown outcome, and of a timeout with one behind it, it is false, since another try may do
-    /// the same twice: who recognises a repetition asks for these types beside it. `retries_exhausted`
-    /// answers as its last error.
+    /// the same twice. `retries_exhausted` answers as its last error.
     bool passes_with_time() const noexcept;
+
+    /// The same for who bears repetitions, such as one who recognises them: another try of what may have happened harms
+    /// nobody. So an unknown outcome passes too, and a timeout with one behind it, unless it blames the record.
+    bool passes_with_repetition() const noexcept;
 
     /// `code().message()`, the detail, the error behind it, the time that the calls took and what refused another try,
     /// as one line: `retries exhausted (connection refused); 4 tries in 4.7 s`.

@@ -222,6 +222,18 @@ TEST(Error, DoesNotPassWithTimeWhereWaitingCuresNothing) {
         EXPECT_FALSE(error.passes_with_time()) << error << ": the same could be done twice";
 }
 
+TEST(Error, PassesWithRepetitionAlsoWhereItMayHaveHappened) {
+    const auto cut_off = Error{Errc::deadline_exceeded}.with_inner(Errc::send_outcome_unknown);
+    for (const Error& error : {Error{Errc::send_outcome_unknown}, cut_off, Error{Errc::send_timeout},
+                               Error{Errc::circuit_open}, Error{Errc::retries_exhausted}.with_inner(cut_off)})
+        EXPECT_TRUE(error.passes_with_repetition()) << error;
+    for (const Error& error :
+         {Error{Errc::cancelled}, Error{Errc::operation_failed}, Error{Errc::invalid_configuration},
+          Error{Errc::cancelled}.with_inner(Errc::send_outcome_unknown), cut_off.blaming_record(true),
+          Error{Errc::send_outcome_unknown}.blaming_record(true), Error{Errc::circuit_open}.blaming_record(true)})
+        EXPECT_FALSE(error.passes_with_repetition()) << error;
+}
+
 TEST(Error, WhatBlamesTheRecordDoesNotPassWithTime) {
     for (const Error& error : {Error{make_error_code(UserErrc::typing_mistake)}, Error{Errc::operation_failed},
                                Error{Errc::group_refused}, Error{Errc::send_timeout}.blaming_record(true),

@@ -109,6 +109,14 @@ TEST(BackoffSchedule, EachJitterSpreadsOverItsRange) {
     expect(Jitter::decorrelated, 2, 200ms, {100ms, 600ms});
 }
 
+TEST(BackoffSchedule, EqualJitterOfAFewNanosecondsIsHalfOfThemAtLeast) {
+    for (const auto& [delay, low] : {Bounds{0ns, 1ns}, {1ns, 1ns}, {2ns, 1ns}, {3ns, 2ns}, {4ns, 2ns}}) {
+        const auto range = bounds(FixedInterval{delay}, Jitter::equal, 0);
+        EXPECT_EQ(range.low, low) << delay.count();
+        EXPECT_EQ(range.high, std::max<Duration>(delay, 1ns)) << delay.count();
+    }
+}
+
 TEST(BackoffSchedule, NoJitterExceedsTheCap) {
     const ExponentialBackoff strategy{.initial_delay = 100ms, .max_delay = 1s};
 

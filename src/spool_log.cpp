@@ -109,19 +109,21 @@ Result<void> SpoolLog::recover() {
             if (const auto first = first_of(name.substr(0, name.size() - bad_suffix.size())))
                 next_ = std::max(next_, *first + 1);
     std::erase_if(*names, [](const std::string& name) { return !first_of(name); });
-    for (const auto& name : *names) {
+    for (std::size_t i = 0; i < names->size(); ++i) {
+        const auto& name = (*names)[i];
         auto file = files_->open(name);
         if (!file) return file.error();
         const auto first = *first_of(name);
+        const auto first_of_next = i + 1 < names->size() ? first_of((*names)[i + 1]) : std::nullopt;
         auto& segment =
             segments_.emplace_back(Segment{.name = name, .file = std::move(*file), .first = first, .last = first - 1});
-        if (auto recovered = recover(segment, &name == &names->back()); !recovered) return recovered;
+        if (auto recovered = recover(segment, first_of_next); !recovered) return recovered;
         next_ = std::max({next_, first + 1, segment.last + 1});
     }
     return remove_done();
 }
 
-Result<void> SpoolLog::recover(Segment& segment, bool is_last) {
+Result<void> SpoolLog::recover(Segment& segment, std::optional<std::uint64_t> first_of_next) {
     const auto size = segment.file->size();
     if (!size) return size.error();
     const auto header = segment.file->read(0, header_size);
@@ -137,7 +139,9 @@ Result<void> SpoolLog::recover(Segment& segment, bool is_last) {
         const auto& [frame, end, skipped] = **found;
         corrupt += skipped;
         segment.size = end;
-        if (frame.sequence <= segment.last || frame.sequence - segment.first >= *size) { // belongs somewhere else
+        const bool is_of_next = first_of_next && frame.sequence >= *first_of_next;
+        if (frame.sequence <= segment.last || frame.sequence - segment.first >= *size ||
+            is_of_next) { // belongs somewhere else
             corrupt += frame.size();
             continue;
         }
@@ -146,7 +150,7 @@ Result<void> SpoolLog::recover(Segment& segment, bool is_last) {
         segment.settled.push_back(false);
         ++segment.waiting;
     }
-    if (frames.skipped() != 0 && is_last) { // it was being written
+    if (frames.skipped() != 0 && !first_of_next) { // it was being written
         stats_.torn += frames.skipped();
         if (auto truncated = segment.file->truncate(segment.size); !truncated) return truncated;
         if (auto synced = segment.file->sync(); !synced) return synced;

@@ -83,7 +83,7 @@ class SpoolLog {
         : files_(std::move(files)), limits_(limits) {}
 
     Result<void> recover();
-    Result<void> recover(Segment& segment, bool is_last);
+    Result<void> recover(Segment& segment, std::optional<std::uint64_t> first_of_next);
     Result<void> begin_segment(std::uint64_t first);
     Result<void> write(std::string_view frames);
     void give_up_segment() noexcept;

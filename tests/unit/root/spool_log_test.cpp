@@ -224,6 +224,22 @@ TEST_F(SpoolLogTest, AFrameThatBelongsSomewhereElseIsDamage) {
     EXPECT_EQ(append(log, {"b"}), 12u);
 }
 
+TEST_F(SpoolLogTest, AFrameThatBelongsToTheNextFileIsDamage) {
+    const auto put = [this](const char* name, const std::vector<std::pair<std::uint64_t, const char*>>& frames) {
+        auto& content = disk.names[name] = std::make_shared<ModelledDisk::Content>();
+        content->now = spool_format::file_header;
+        for (const auto& [sequence, payload] : frames) spool_format::append_frame(content->now, sequence, payload);
+    };
+    put("00000000000000000010.spool", {{10, "a"}, {12, "stray"}, {11, "b"}, {13, "stray"}});
+    put("00000000000000000012.spool", {{12, "c"}, {13, "d"}});
+
+    auto log = opened();
+
+    EXPECT_EQ(contents(log), (Texts{"a", "b", "c", "d"}));
+    EXPECT_EQ(log.get_stats().waiting, 4u);
+    EXPECT_EQ(log.get_stats().corrupt, 2 * 25u);
+}
+
 TEST_F(SpoolLogTest, DamageWhileItIsOpenIsPassedAsWell) {
     auto log = opened();
     append(log, {"a", "b", "c"});

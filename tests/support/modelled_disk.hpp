@@ -27,6 +27,7 @@ class ModelledDisk {
     std::function<bool(Call, std::size_t)> goes_well = [](Call, std::size_t) { return true; };
     std::size_t calls = 0, bytes_read = 0;
     bool can_be_read = true;
+    bool takes_bytes = true; // else a write goes well, and writes none
     std::uint64_t free_space = std::uint64_t{1} << 40;
 
     struct Content {
@@ -62,6 +63,7 @@ class ModelledDisk {
 
         Result<std::size_t> write(std::string_view bytes) override {
             const bool well = disk_.ok(Call::write);
+            if (!disk_.takes_bytes) return std::size_t{0};
             // Seldom all at once.
             const auto written = well ? std::max<std::size_t>(1, bytes.size() * 3 / 4) : bytes.size() / 2;
             content_->now.append(bytes.substr(0, written));

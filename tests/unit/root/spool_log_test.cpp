@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/system/errc.hpp>
 #include <map>
 #include <random>
 #include <set>
@@ -238,6 +239,62 @@ TEST_F(SpoolLogTest, AFrameThatBelongsToTheNextFileIsDamage) {
     EXPECT_EQ(contents(log), (Texts{"a", "b", "c", "d"}));
     EXPECT_EQ(log.get_stats().waiting, 4u);
     EXPECT_EQ(log.get_stats().corrupt, 2 * 25u);
+}
+
+TEST_F(SpoolLogTest, TheNumberOfAFileWithoutAFrameIsNotGivenAgain) {
+    auto& content = disk.names["00000000000000000007.spool"] = std::make_shared<ModelledDisk::Content>();
+    content->now = spool_format::file_header;
+
+    auto log = opened();
+
+    EXPECT_EQ(append(log, {"a"}), 8u);
+}
+
+TEST_F(SpoolLogTest, ATornEndThatWasCutOffDoesNotComeBackWithAPowerLoss) {
+    {
+        auto log = opened();
+        append(log, {"a"});
+    }
+    const auto whole = file(0);
+    const auto content = disk.names.begin()->second;
+    content->now = content->on_disk = whole + "torn";
+    {
+        auto log = opened();
+        EXPECT_EQ(log.get_stats().torn, 4u);
+    }
+
+    disk.lose_power(0);
+
+    EXPECT_EQ(file(0), whole);
+}
+
+TEST_F(SpoolLogTest, WhatFailedDoesNotComeBackWithAPowerLoss) {
+    auto log = opened();
+    append(log, {"a"});
+    const auto whole = file(0);
+    const auto content = disk.names.begin()->second;
+    disk.goes_well = [content, syncs = 0](ModelledDisk::Call call, std::size_t) mutable {
+        if (call != ModelledDisk::Call::sync || syncs++ > 0) return true;
+        content->on_disk = content->now; // it has come there all the same
+        return false;
+    };
+    EXPECT_FALSE(log.append(std::vector<std::string_view>{"failed"}));
+    EXPECT_EQ(file(0), whole);
+
+    disk.lose_power(0);
+
+    EXPECT_EQ(file(0), whole);
+}
+
+TEST_F(SpoolLogTest, ADiskThatTakesNothingIsFull) {
+    auto log = opened();
+    append(log, {"a"});
+    disk.takes_bytes = false;
+
+    const auto appended = log.append(std::vector<std::string_view>{"b"});
+
+    EXPECT_EQ(appended.error(), boost::system::errc::make_error_condition(boost::system::errc::no_space_on_device));
+    EXPECT_EQ(contents(log), Texts{"a"});
 }
 
 TEST_F(SpoolLogTest, DamageWhileItIsOpenIsPassedAsWell) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -23,8 +24,10 @@ ConsumerCore::ConsumerCore(asio::any_io_executor executor, const ConsumerConfig&
     : config_(config),
       executor_(std::move(executor)),
       timer_(executor_),
-      signal_(std::in_place, executor_),
-      session_(std::make_shared<ConsumerSession>(config_, *signal_)),
+      records_owner_(*this),
+      events_signal_(std::in_place, executor_, static_cast<EventSignal::Owner&>(*this)),
+      records_signal_(std::in_place, executor_, static_cast<EventSignal::Owner&>(records_owner_)),
+      session_(std::make_shared<ConsumerSession>(config_, *events_signal_, *records_signal_)),
       keeper_(keeper),
       tick_(*this, &ConsumerCore::on_tick),
       memory_deadline_(*this, &ConsumerCore::serve),
@@ -34,7 +37,7 @@ ConsumerCore::~ConsumerCore() = default;
 
 void ConsumerCore::open() {
     if (!membership_.join(executor_, shared_from_this())) return shut_down();
-    listen();
+    events_signal_->listen();
     on_tick();
 }
 
@@ -46,7 +49,10 @@ const ConsumedRecord* ConsumerCore::front() {
         if (chunk_next_ == chunk_end_) {
             chunk_next_ = 0;
             chunk_end_ = session_->take_messages(chunk_);
-            if (chunk_end_ == 0) return nullptr;
+            if (chunk_end_ == 0) {
+                listen_to(*records_signal_);
+                return nullptr;
+            }
             if (keeper_) note_first();
         }
         accept(*std::exchange(chunk_[chunk_next_++], nullptr));
@@ -122,27 +128,28 @@ void ConsumerCore::store_positions() {
 
 // Events
 
-void ConsumerCore::listen() {
-    if (!signal_) return;
-    signal_->async_wait([self = self()](const boost::system::error_code& code) {
-        if (code) return;
-        self->on_events();
-        self->listen();
-    });
-}
-
 void ConsumerCore::on_events() {
-    if (!signal_) return;
-    signal_->clear();
+    if (!events_signal_) return;
+    const auto keep = self(); // a handler may destroy the consumer
     while (Event event{session_->poll()}) handle(std::move(event));
     serve();
+    if (events_signal_) listen_to(*events_signal_);
+}
+
+// Where there is no memory for it, the next tick is another try.
+void ConsumerCore::listen_to(EventSignal& signal) noexcept {
+    try {
+        signal.listen();
+    } catch (const std::bad_alloc&) {
+    }
 }
 
 // Polling is also what tells the group that we are alive.
 void ConsumerCore::on_tick() {
+    const auto keep = self();
     store_positions();
     on_events();
-    if (!signal_) return;
+    if (!events_signal_) return;
     const auto interval =
         std::clamp<Duration>(config_.commit_interval / 2, std::chrono::milliseconds{10}, std::chrono::seconds{1});
     timer_.arm(tick_, timer_.now() + interval);
@@ -340,8 +347,9 @@ void ConsumerCore::retire() noexcept {
 
 void ConsumerCore::leave_group() noexcept {
     if (!session_) return;
-    session_->disconnect(); // first: the number of the signal's descriptor may be another file's afterwards
-    signal_.reset();
+    session_->disconnect();
+    events_signal_.reset();
+    records_signal_.reset();
     let_go(); // or the group would wait for an answer
     for (const auto& partition : partitions_) partition->is_revoked = true;
     partitions_.clear();

@@ -27,7 +27,7 @@ namespace velostream::kafka::detail {
 ///
 /// Records come in chunks from the client's queue, one at a time to the front, and from there to a batch or to the
 /// loop. Nothing is taken from the queue that nobody asks for.
-class ConsumerCore final : public ContextMember {
+class ConsumerCore final : public ContextMember, private EventSignal::Owner {
   public:
     /// What the background tells us when the group has been left; it outlives us.
     struct Departure {
@@ -107,8 +107,8 @@ class ConsumerCore final : public ContextMember {
     const asio::any_io_executor& executor() const noexcept { return executor_; }
 
   private:
-    void listen();
-    void on_events();
+    void on_events() override;
+    static void listen_to(EventSignal& signal) noexcept;
     void on_tick();
     void serve();
     void give_up_departure();
@@ -139,7 +139,14 @@ class ConsumerCore final : public ContextMember {
     asio::any_io_executor executor_;
     ContextMembership membership_; // also what keeps this alive until it retires
     DeadlineTimer<> timer_;
-    std::optional<EventSignal> signal_; // gone once closed
+    struct RecordsOwner final : EventSignal::Owner {
+        explicit RecordsOwner(ConsumerCore& of) noexcept : core(of) {}
+        void on_events() override { core.serve(); }
+        ConsumerCore& core;
+    };
+    RecordsOwner records_owner_;
+    std::optional<EventSignal> events_signal_;  // gone once closed
+    std::optional<EventSignal> records_signal_; // the same; listens while somebody may want records, and none are here
     std::shared_ptr<ConsumerSession> session_;
     std::shared_ptr<Departure> departure_ = std::make_shared<Departure>();
     Keeper* const keeper_;

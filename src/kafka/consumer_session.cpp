@@ -71,19 +71,20 @@ std::vector<ConfigProblem> validate(const ConsumerConfig& config) {
     return conf_of(config).problems();
 }
 
-ConsumerSession::ConsumerSession(const ConsumerConfig& config, const EventSignal& signal)
+ConsumerSession::ConsumerSession(const ConsumerConfig& config, EventSignal& events, EventSignal& records)
     : client_(conf_of(config).open(RD_KAFKA_CONSUMER)) {
     rd_kafka_poll_set_consumer(client_); // events of the client itself come to the same queue
     events_ = rd_kafka_queue_get_consumer(client_);
     records_ = rd_kafka_queue_new(client_);
-    signal.connect(events_);
-    signal.connect(records_);
+    events_connection_.emplace(events, events_);
+    records_connection_.emplace(records, records_);
 
     const PartitionList topics{rd_kafka_topic_partition_list_new(static_cast<int>(config.topics.size()))};
     for (const auto& topic : config.topics)
         rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
     const auto code = rd_kafka_subscribe(client_, topics.get());
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return;
+    disconnect();
     rd_kafka_queue_destroy(records_);
     rd_kafka_queue_destroy(events_);
     rd_kafka_destroy(client_);
@@ -100,8 +101,8 @@ ConsumerSession::~ConsumerSession() {
 }
 
 void ConsumerSession::disconnect() noexcept {
-    EventSignal::disconnect(events_);
-    EventSignal::disconnect(records_);
+    events_connection_.reset();
+    records_connection_.reset();
 }
 
 std::size_t ConsumerSession::take_messages(std::span<rd_kafka_message_t*> into) noexcept {

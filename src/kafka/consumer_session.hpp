@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,7 +34,7 @@ class ConsumerSession {
     static PartitionList list_of(std::span<const Position> positions);
 
     /// Subscribes. Throws as `ClientConf::open`.
-    ConsumerSession(const ConsumerConfig& config, const EventSignal& signal);
+    ConsumerSession(const ConsumerConfig& config, EventSignal& events, EventSignal& records);
     ConsumerSession(const ConsumerSession&) = delete;
     ConsumerSession& operator=(const ConsumerSession&) = delete;
     ~ConsumerSession();
@@ -74,6 +75,8 @@ class ConsumerSession {
     rd_kafka_t* client_ = nullptr;
     rd_kafka_queue_t* events_ = nullptr;
     rd_kafka_queue_t* records_ = nullptr;
+    std::optional<EventSignal::Connection> events_connection_;
+    std::optional<EventSignal::Connection> records_connection_;
 };
 
 } // namespace velostream::kafka

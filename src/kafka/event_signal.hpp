@@ -3,42 +3,89 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstdint>
-#include <utility>
+#include <memory>
 
 namespace velostream::kafka {
 
 namespace asio = boost::asio;
 
-/// The eventfd through which the client library's queues wake an executor. One serves any number of queues.
+/// How the client library's queues wake a handle on its executor. All signals of an execution context share one eventfd
+/// and one Asio descriptor, which are there from the first one's beginning to the last one's end.
 ///
-/// A queue writes it when it stops being empty, once until it is polled again: after a wake, poll every queue until it
-/// has nothing more, or do not wait.
+/// It wakes when it listens and one of its queues has something. After a wake, poll every queue until it has nothing
+/// more: what is left wakes it again as soon as it listens.
+///
+/// Threads:  it belongs to its executor.
+/// Lifetime: it must end before its execution context.
 class EventSignal {
+    class Hub;
+
   public:
+    /// Who is woken, on the executor.
+    class Owner {
+      public:
+        virtual void on_events() = 0;
+
+      protected:
+        ~Owner() = default;
+    };
+
+    /// A queue that wakes a signal, as long as both are there.
+    class Connection {
+      public:
+        Connection(EventSignal& signal, rd_kafka_queue_t* queue) noexcept;
+        Connection(const Connection&) = delete;
+        Connection& operator=(const Connection&) = delete;
+        ~Connection();
+
+      private:
+        friend EventSignal;
+
+        const std::shared_ptr<Hub> hub_; // whose eventfd the queue writes to
+        rd_kafka_queue_t* const queue_;
+        // Guarded by the hub's mutex:
+        EventSignal* signal_; // null once it is gone
+        Connection* next_ = nullptr;
+    };
+
     /// Throws `std::system_error` if the process has no file descriptor left.
-    explicit EventSignal(const asio::any_io_executor& executor);
+    EventSignal(const asio::any_io_executor& executor, Owner& owner);
+    EventSignal(const EventSignal&) = delete;
+    EventSignal& operator=(const EventSignal&) = delete;
+    ~EventSignal();
 
-    /// Wakes at once, since the queue may hold something already.
-    void connect(rd_kafka_queue_t* queue) const noexcept;
-    static void disconnect(rd_kafka_queue_t* queue) noexcept { rd_kafka_queue_io_event_enable(queue, -1, nullptr, 0); }
-
-    /// Takes back the wakes so far. Before polling.
-    void clear() noexcept;
-
-    template <class Handler>
-    void async_wait(Handler&& handler) {
-        descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, std::forward<Handler>(handler));
+    /// Lets one wake come, which may be due already; never inside this call. Its context has work until then. Throws
+    /// `std::bad_alloc`, and then none comes.
+    void listen() {
+        if (state_.load(std::memory_order_relaxed) == State::resting) begin_to_listen();
     }
-    void cancel() noexcept {
-        boost::system::error_code ignored;
-        descriptor_.cancel(ignored);
+    /// The context needs not go on for it. A wake that is on its way comes.
+    void rest() noexcept {
+        if (state_.load(std::memory_order_relaxed) == State::listening) stop_listening();
     }
 
   private:
-    asio::posix::stream_descriptor descriptor_;
+    class Service;
+    // With the hub's mutex it goes from listening to ringing on any thread; else it changes on the executor only.
+    enum class State : std::uint8_t { resting, listening, ringing };
+
+    bool has_something() const noexcept;
+    void begin_to_listen();
+    void stop_listening() noexcept;
+    void ring();
+
+    Owner& owner_;
+    const asio::any_io_executor executor_;
+    const std::shared_ptr<Hub> hub_;
+    const std::shared_ptr<EventSignal*> self_; // to null once this is gone; for the wake that is on its way
+    std::atomic<State> state_ = State::resting;
+    // Guarded by the hub's mutex:
+    Connection* connections_ = nullptr;
+    EventSignal* previous_ = nullptr; // among those that listen
+    EventSignal* next_ = nullptr;
 };
 
 } // namespace velostream::kafka

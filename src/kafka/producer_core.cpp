@@ -233,16 +233,7 @@ void ProducerCore::cancel(SendOperation& operation) {
 // Events
 
 void ProducerCore::listen() {
-    if (is_listening_ || !signal_) return;
-    signal_->async_wait([self = self()](const boost::system::error_code& code) {
-        self->is_listening_ = false;
-        if (!code) {
-            self->on_events();
-        } else if (self->is_wanted()) {
-            self->listen();
-        }
-    });
-    is_listening_ = true; // not if there was no memory for it
+    if (signal_) signal_->listen();
 }
 
 // Whether somebody waits for events; otherwise nothing of ours keeps the execution context running.
@@ -254,7 +245,6 @@ void ProducerCore::on_events() {
     if (!signal_) return;
     const auto keep = self(); // a handler may shut us down
     const auto session = session_;
-    signal_->clear();
     is_serving_ = true;
     session->serve();
     if (const auto alone = alone_; alone && signal_ && !thrown_) alone->serve();
@@ -332,7 +322,7 @@ void ProducerCore::after_progress() {
         if (state_ == State::closing) return shut_down();
     }
     if (is_wanted()) return listen();
-    if (is_listening_) signal_->cancel();
+    if (signal_) signal_->rest();
     timer_.rest();
 }
 

@@ -30,7 +30,7 @@ namespace velostream::kafka::detail {
 /// message), has come back unwritten from a client that is being replaced (in `returned_`), or is done. "Attached"
 /// means that its caller still waits. A send that is handed over keeps its share of the budget until its delivery
 /// report, attached or not.
-class ProducerCore final : public ContextMember, private ProducerSession::Listener {
+class ProducerCore final : public ContextMember, private ProducerSession::Listener, private EventSignal::Owner {
   public:
     /// For a producer that writes in transactions. Its client is not replaced after a fatal error: what was handed over
     /// belongs to a transaction, and that is over.
@@ -95,7 +95,7 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     void give_up(SendOperation& operation, Error error);
 
     // Events
-    void on_events();
+    void on_events() override;
     bool on_report(const rd_kafka_message_t& report) noexcept override;
     void on_problem(int code, const char* text) noexcept override;
     void settle(SendOperation& operation, const rd_kafka_message_t& report);
@@ -145,7 +145,6 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     std::size_t turns_refused_ = 0; // for which the account's last refusal still stands
     std::uint64_t next_sequence_ = 0;
 
-    bool is_listening_ = false;
     bool is_serving_ = false;   // reports are being served; handlers may call in
     std::exception_ptr thrown_; // by one of them
     FailureCause cause_;

@@ -18,7 +18,7 @@ ProducerCore::ProducerCore(asio::any_io_executor executor, const ProducerConfig&
       transactions_(std::move(transactions)),
       executor_(std::move(executor)),
       timer_(executor_),
-      signal_(std::in_place, executor_),
+      signal_(std::in_place, executor_, static_cast<EventSignal::Owner&>(*this)),
       session_(new_session()),
       account_(std::move(account)),
       close_deadline_(*this, &ProducerCore::shut_down),
@@ -119,7 +119,6 @@ void ProducerCore::retire() {
     membership_.leave();
 }
 
-// In this order: a client that is still connected writes to the number of the signal's descriptor, whoever has it then.
 void ProducerCore::disconnect() noexcept {
     for (const auto& session : {session_, alone_})
         if (session) session->disconnect();

@@ -4,73 +4,385 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/strand.hpp>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "support/in_threads.hpp"
+#include "support/interrupted_executor.hpp"
+#include "support/open_eventfds.hpp"
+#include "velostream/async/serial_executor.hpp"
 
 namespace velostream::kafka {
 namespace {
 
+using testing::open_eventfds;
+using testing::watched_descriptors;
+
 // A client without brokers, and records of it that it gives back: their reports are its events.
-class EventSignalTest : public testing::Test {
-  protected:
-    EventSignalTest() {
+class Client {
+  public:
+    Client() {
         auto* conf = rd_kafka_conf_new();
         rd_kafka_conf_set_dr_msg_cb(
             conf, [](rd_kafka_t*, const rd_kafka_message_t*, void* count) { ++*static_cast<int*>(count); });
         rd_kafka_conf_set_opaque(conf, &reports);
         rd_kafka_conf_set_log_cb(conf, nullptr);
-        client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, nullptr, 0);
-        topic = rd_kafka_topic_new(client, "t", nullptr);
-        events = rd_kafka_queue_get_main(client);
+        client_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf, nullptr, 0);
+        topic_ = rd_kafka_topic_new(client_, "t", nullptr);
+        events = rd_kafka_queue_get_main(client_);
     }
-    ~EventSignalTest() override {
-        EventSignal::disconnect(events);
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
+    ~Client() {
         rd_kafka_queue_destroy(events);
-        rd_kafka_topic_destroy(topic);
-        rd_kafka_destroy(client);
+        rd_kafka_topic_destroy(topic_);
+        rd_kafka_destroy(client_);
     }
 
     void make_event() {
-        rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, nullptr, 0, nullptr, 0, nullptr);
-        rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE);
+        rd_kafka_produce(topic_, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, nullptr, 0, nullptr, 0, nullptr);
+        rd_kafka_purge(client_, RD_KAFKA_PURGE_F_QUEUE);
     }
-    // Whether the signal wakes its executor.
-    bool wakes() {
-        bool is_awake = false;
-        signal.async_wait([&](const boost::system::error_code& code) { is_awake = !code; });
-        io.restart();
-        io.poll();
-        signal.cancel();
-        io.run();
-        return is_awake;
+    void poll() { rd_kafka_queue_poll_callback(events, 0); }
+
+    int reports = 0;
+    rd_kafka_queue_t* events = nullptr;
+
+  private:
+    rd_kafka_t* client_ = nullptr;
+    rd_kafka_topic_t* topic_ = nullptr;
+};
+
+// A handle with a client. Unless something else is asked for, it serves what wakes it, and listens on.
+class Handle final : private EventSignal::Owner {
+  public:
+    explicit Handle(const asio::any_io_executor& executor)
+        : signal(std::in_place, executor, static_cast<EventSignal::Owner&>(*this)) {
+        connection.emplace(*signal, client.events);
     }
 
+    int wakes = 0;
+    std::function<void()> on_wake = [this] {
+        client.poll();
+        signal->listen();
+    };
+    Client client;
+    std::optional<EventSignal> signal;
+    std::optional<EventSignal::Connection> connection;
+
+  private:
+    void on_events() override {
+        ++wakes;
+        on_wake();
+    }
+};
+
+class EventSignalTest : public ::testing::Test {
+  protected:
+    EventSignalTest() { listening_handle(); } // a context that has waited has descriptors of its own
+
+    void poll(asio::io_context& context) {
+        context.restart();
+        context.poll();
+    }
+    void poll() { poll(io); }
+    void poll_one() {
+        io.restart();
+        io.poll_one();
+    }
+    // It has served what there was before, and listens.
+    std::unique_ptr<Handle> listening_handle(const asio::any_io_executor& executor) {
+        auto handle = std::make_unique<Handle>(executor);
+        handle->signal->listen();
+        poll(static_cast<asio::io_context&>(executor.context()));
+        handle->wakes = 0;
+        return handle;
+    }
+    std::unique_ptr<Handle> listening_handle() { return listening_handle(io.get_executor()); }
+
     asio::io_context io{1};
-    EventSignal signal{io.get_executor()};
-    int reports = 0;
-    rd_kafka_t* client = nullptr;
-    rd_kafka_topic_t* topic = nullptr;
-    rd_kafka_queue_t* events = nullptr;
 };
 
 TEST_F(EventSignalTest, AnEventThatIsOlderThanTheConnectionWakes) {
-    make_event();
+    const auto handle = listening_handle();
+    handle->on_wake = [] {};
+    Client client;
+    client.make_event();
 
-    signal.connect(events);
+    const EventSignal::Connection connection{*handle->signal, client.events};
+    poll();
 
-    EXPECT_TRUE(wakes());
+    EXPECT_EQ(handle->wakes, 1);
 }
 
 TEST_F(EventSignalTest, EveryFirstEventAfterAPollWakes) {
-    signal.connect(events);
-    signal.clear();
+    const auto handle = listening_handle();
 
     for (int round = 1; round <= 3; ++round) {
-        make_event();
-        EXPECT_TRUE(wakes()) << round;
-        signal.clear();
-        rd_kafka_queue_poll_callback(events, 0);
-        EXPECT_EQ(reports, round);
-        EXPECT_FALSE(wakes()) << round;
+        handle->client.make_event();
+        poll();
+        EXPECT_EQ(handle->client.reports, round);
+        EXPECT_EQ(handle->wakes, round);
+        poll();
+        EXPECT_EQ(handle->wakes, round);
     }
+}
+
+TEST_F(EventSignalTest, WhatIsLeftInAQueueWakesAgain) {
+    const auto handle = listening_handle();
+    auto serve = std::exchange(handle->on_wake, [&] { handle->signal->listen(); });
+    handle->client.make_event();
+    poll_one();
+    poll_one();
+    EXPECT_EQ(handle->wakes, 1);
+
+    handle->on_wake = std::move(serve);
+    poll();
+
+    EXPECT_EQ(handle->wakes, 2);
+    EXPECT_EQ(handle->client.reports, 1);
+}
+
+TEST_F(EventSignalTest, EachOfItsQueuesWakesItUntilItIsDisconnected) {
+    const auto handle = listening_handle();
+    Client clients[3];
+    std::optional<EventSignal::Connection> connections[3];
+    for (int i = 0; i < 3; ++i) connections[i].emplace(*handle->signal, clients[i].events);
+    handle->on_wake = [&] {
+        for (auto& client : clients) client.poll();
+        handle->signal->listen();
+    };
+    connections[1].reset();
+    poll();
+    handle->wakes = 0;
+
+    clients[1].make_event();
+    poll();
+    EXPECT_EQ(handle->wakes, 0);
+    clients[0].make_event();
+    poll();
+    EXPECT_EQ(handle->wakes, 1);
+    clients[2].make_event();
+    poll();
+    EXPECT_EQ(handle->wakes, 2);
+}
+
+TEST_F(EventSignalTest, AConnectionMayOutliveItsSignal) {
+    auto handle = listening_handle();
+    handle->signal.reset();
+
+    handle->client.make_event();
+    poll();
+    handle.reset();
+
+    EXPECT_TRUE(io.stopped());
+}
+
+TEST_F(EventSignalTest, WhatCameWhileItRestedWakesWhenItListens) {
+    const auto handle = listening_handle();
+    const auto another = listening_handle();
+    handle->signal->rest();
+    handle->client.make_event();
+    another->client.make_event();
+    poll();
+    EXPECT_EQ(handle->wakes, 0);
+    EXPECT_EQ(another->wakes, 1);
+
+    handle->signal->listen();
+    EXPECT_EQ(handle->wakes, 0);
+    poll();
+
+    EXPECT_EQ(handle->client.reports, 1);
+}
+
+TEST_F(EventSignalTest, OnlyThatOneIsWokenWhoseQueueHasSomething) {
+    const auto first = listening_handle(), second = listening_handle(), third = listening_handle();
+
+    second->client.make_event();
+    poll();
+
+    EXPECT_EQ(first->wakes, 0);
+    EXPECT_EQ(second->wakes, 1);
+    EXPECT_EQ(third->wakes, 0);
+}
+
+TEST_F(EventSignalTest, AContextRunsOnWhileOneListens) {
+    const auto first = listening_handle(), second = listening_handle();
+    first->signal->rest();
+    poll();
+    EXPECT_FALSE(io.stopped());
+
+    second->signal->rest();
+    poll();
+    EXPECT_TRUE(io.stopped());
+
+    first->signal->listen();
+    poll();
+    EXPECT_FALSE(io.stopped());
+}
+
+// Its wait is being cancelled then.
+TEST_F(EventSignalTest, OneThatListensAgainAtOnceMissesNothing) {
+    const auto handle = listening_handle();
+    handle->signal->rest();
+    handle->signal->listen();
+    poll();
+
+    handle->client.make_event();
+    poll();
+
+    EXPECT_EQ(handle->wakes, 1);
+}
+
+TEST_F(EventSignalTest, AnyNumberShareOneEventfdAndOneWatchedDescriptor) {
+    const auto eventfds = open_eventfds();
+    const auto watched = watched_descriptors();
+    auto first = listening_handle();
+    auto second = listening_handle();
+    EXPECT_EQ(open_eventfds(), eventfds + 1);
+    EXPECT_EQ(watched_descriptors(), watched + 1);
+
+    first.reset();
+    second->client.make_event();
+    poll();
+    EXPECT_EQ(second->wakes, 1);
+    EXPECT_EQ(open_eventfds(), eventfds + 1);
+
+    second.reset();
+    EXPECT_EQ(open_eventfds(), eventfds);
+    EXPECT_EQ(watched_descriptors(), watched);
+}
+
+TEST_F(EventSignalTest, EveryContextHasItsOwn) {
+    asio::io_context other{1};
+    listening_handle(other.get_executor());
+    const auto here = listening_handle();
+    const auto eventfds = open_eventfds();
+
+    const auto there = listening_handle(other.get_executor());
+    EXPECT_EQ(open_eventfds(), eventfds + 1);
+    here->client.make_event();
+    there->client.make_event();
+
+    poll();
+    EXPECT_EQ(here->wakes, 1);
+    EXPECT_EQ(there->wakes, 0);
+    poll(other);
+    EXPECT_EQ(there->wakes, 1);
+}
+
+TEST_F(EventSignalTest, OneMayEndInTheWakeOfAnother) {
+    auto first = listening_handle(), second = listening_handle();
+    const auto third = listening_handle();
+    first->on_wake = [&] { second.reset(); };
+    second->on_wake = [&] { first.reset(); };
+    for (auto* handle : {first.get(), second.get(), third.get()}) handle->client.make_event();
+
+    poll();
+
+    EXPECT_NE(first == nullptr, second == nullptr);
+    EXPECT_EQ(third->wakes, 1);
+}
+
+TEST_F(EventSignalTest, OneMayEndInItsOwnWake) {
+    auto handle = listening_handle();
+    handle->on_wake = [&] { handle->signal.reset(); };
+    handle->client.make_event();
+
+    poll();
+
+    EXPECT_FALSE(handle->signal);
+    EXPECT_TRUE(io.stopped());
+}
+
+TEST_F(EventSignalTest, AContextMayEndWhileSomebodyListensOrIsAboutToBeWoken) {
+    for (const bool rings : {false, true}) {
+        const auto eventfds = open_eventfds();
+        auto own = std::make_unique<asio::io_context>(1);
+        auto first = listening_handle(own->get_executor()), second = listening_handle(own->get_executor());
+        if (rings) {
+            first->client.make_event();
+            own->restart();
+            own->run_one(); // which posts its wake
+        }
+
+        own.reset();
+        second->client.make_event();
+        EXPECT_EQ(first->wakes, 0) << rings;
+        first.reset();
+        second->signal->listen();
+        second.reset();
+
+        EXPECT_EQ(open_eventfds(), eventfds);
+    }
+}
+
+TEST_F(EventSignalTest, EachIsWokenOnItsOwnExecutor) {
+    asio::io_context many;
+    const asio::any_io_executor strand = asio::make_strand(many);
+    Handle plain{many.get_executor()}, ordered{strand};
+    bool is_on_strand = false;
+    plain.on_wake = [] {};
+    ordered.on_wake = [&] { is_on_strand = runs_here(strand); };
+    for (auto* const handle : {&plain, &ordered}) {
+        handle->signal->listen();
+        handle->client.make_event();
+    }
+
+    many.run();
+
+    EXPECT_EQ(plain.wakes, 1);
+    EXPECT_TRUE(is_on_strand);
+}
+
+// Not even in the one that came first.
+TEST_F(EventSignalTest, AStrandThatIsHeldUpHoldsUpNobodyElse) {
+    asio::io_context many;
+    auto strand = asio::make_strand(many);
+    std::promise<void> is_served;
+    Handle held_up{strand}, other{asio::make_strand(many)};
+    bool has_come = false;
+    held_up.on_wake = [&] {
+        has_come = is_served.get_future().wait_for(std::chrono::seconds{20}) == std::future_status::ready;
+    };
+    other.on_wake = [&] {
+        other.client.poll();
+        if (other.client.reports == 2) return is_served.set_value();
+        other.signal->listen();
+        other.client.make_event();
+    };
+    for (auto* const handle : {&held_up, &other}) {
+        handle->signal->listen();
+        handle->client.make_event();
+    }
+
+    testing::in_threads(2, [&](int) { many.run(); });
+
+    EXPECT_TRUE(has_come);
+}
+
+TEST_F(EventSignalTest, WhoFindsNoMemoryForAWakeMissesNothingWhenItListensAgain) {
+    InterruptedExecutor::Interruption interruption;
+    const auto poor = listening_handle(InterruptedExecutor{io.get_executor(), interruption, false});
+    const auto another = listening_handle();
+    interruption = [] {};
+    poor->client.make_event();
+    another->client.make_event();
+    EXPECT_THROW(poll(), std::bad_alloc);
+    poll();
+
+    poor->signal->listen();
+    another->signal->listen();
+    poll();
+
+    EXPECT_EQ(poor->client.reports, 1);
+    EXPECT_EQ(another->client.reports, 1);
 }
 
 } // namespace

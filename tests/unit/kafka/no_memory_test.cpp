@@ -135,7 +135,8 @@ TEST_F(NoMemoryTest, ALoopThatFindsNoneForAWorkerEndsWithAnError) {
         });
 
         EXPECT_GE(ended, 3);
-        EXPECT_EQ(thrown + ended, failures);
+        constexpr int of_listening = 1; // which a consumer that was opened tries again at its next tick
+        EXPECT_EQ(thrown + ended + of_listening, failures);
     }
 }
 

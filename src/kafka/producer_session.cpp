@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -15,7 +16,12 @@ namespace velostream::kafka {
 namespace {
 
 // So long a topic that was just made may be unknown to some brokers.
-constexpr Duration propagation = std::chrono::seconds{30};
+constexpr auto propagation_property = "topic.metadata.propagation.max.ms";
+Duration propagation_of(const ProducerConfig& config) {
+    const auto given = config.properties.find(propagation_property);
+    if (given == config.properties.end()) return std::chrono::seconds{30};
+    return std::chrono::milliseconds{std::strtol(given->second.c_str(), nullptr, 10)};
+}
 
 ClientConf conf_of(const ProducerConfig& config,
                    const std::optional<TransactionalIdentity>& transactions = std::nullopt) {
@@ -39,8 +45,7 @@ ClientConf conf_of(const ProducerConfig& config,
     // Not in transactions, whose records come again in the next one: what the client knows not to exist it refuses.
     constexpr Duration time_to_look = milliseconds{1500};
     if (!transactions)
-        conf.set("topic.metadata.propagation.max.ms",
-                 std::min(propagation, timeout - std::min(timeout / 2, time_to_look)));
+        conf.set(propagation_property, std::min(propagation_of(config), timeout - std::min(timeout / 2, time_to_look)));
     conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(config.linger).count()));
     conf.set("compression.type", std::string{to_string(config.compression)});
     conf.set("enable.idempotence", "true");
@@ -106,9 +111,11 @@ void ProducerSession::Hook::on_problem(rd_kafka_t*, int code, const char* text, 
     if (auto* const listener = static_cast<Hook*>(self)->listener) listener->on_problem(code, text);
 }
 
-ProducerSession::ProducerSession(const ProducerConfig& config, const EventSignal& signal, Listener& listener,
+ProducerSession::ProducerSession(const ProducerConfig& config, EventSignal& signal, Listener& listener,
                                  const std::optional<TransactionalIdentity>& transactions)
-    : has_transactions_(transactions.has_value()), hook_(std::make_unique<Hook>(&listener)) {
+    : has_transactions_(transactions.has_value()),
+      propagation_(propagation_of(config)),
+      hook_(std::make_unique<Hook>(&listener)) {
     auto conf = conf_of(config, transactions);
     rd_kafka_conf_set_opaque(conf.get(), hook_.get());
     if (has_transactions_) {
@@ -119,7 +126,7 @@ ProducerSession::ProducerSession(const ProducerConfig& config, const EventSignal
     }
     client_ = conf.open(RD_KAFKA_PRODUCER);
     events_ = rd_kafka_queue_get_main(client_);
-    signal.connect(events_);
+    connection_.emplace(signal, events_);
 }
 
 ProducerSession::~ProducerSession() {
@@ -157,7 +164,7 @@ rd_kafka_resp_err_t ProducerSession::produce(const RecordView& record, void* opa
                                                                   : produce_plainly(to, record, opaque);
     const bool is_perhaps_new =
         code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC &&
-        std::chrono::steady_clock::now() - topics_.find(record.topic)->second.opened < propagation;
+        std::chrono::steady_clock::now() - topics_.find(record.topic)->second.opened < propagation_;
     return is_perhaps_new ? RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART : code;
 }
 

@@ -39,20 +39,19 @@ class ProducerSession {
     };
 
     /// Throws as `ClientConf::open`. The listener must outlive this object.
-    ProducerSession(const ProducerConfig& config, const EventSignal& signal, Listener& listener,
+    ProducerSession(const ProducerConfig& config, EventSignal& signal, Listener& listener,
                     const std::optional<TransactionalIdentity>& transactions = std::nullopt);
     ProducerSession(const ProducerSession&) = delete;
     ProducerSession& operator=(const ProducerSession&) = delete;
     ~ProducerSession();
 
-    /// No more wakes from now on: to be called before the signal ends, or its descriptor may be another file's when
-    /// the client writes to it.
-    void disconnect() noexcept { EventSignal::disconnect(events_); }
+    /// No more wakes from now on.
+    void disconnect() noexcept { connection_.reset(); }
 
     /// Hands a copy of the record over. `opaque` comes back with its delivery report, unless this fails.
     ///
-    /// A topic that the client knows not to exist is UNKNOWN_TOPIC_OR_PART for its first half minute here, since it may
-    /// have been made just now, and _UNKNOWN_TOPIC from then on.
+    /// A topic that the client knows not to exist is UNKNOWN_TOPIC_OR_PART for its first half minute here (or another
+    /// time that the properties say), since it may have been made just now, and _UNKNOWN_TOPIC from then on.
     rd_kafka_resp_err_t produce(const RecordView& record, void* opaque);
 
     /// Tells the listener everything that there is now. What comes meanwhile wakes the signal again.
@@ -91,10 +90,12 @@ class ProducerSession {
     using Event = std::unique_ptr<rd_kafka_event_t, DestroyEvent>;
 
     const bool has_transactions_;
+    const Duration propagation_; // of new topics among the brokers
     Event reports_;              // those of its messages that are left were not told yet
     std::unique_ptr<Hook> hook_; // what the client knows of us; it outlives us in the background
     rd_kafka_t* client_ = nullptr;
     rd_kafka_queue_t* events_ = nullptr;
+    std::optional<EventSignal::Connection> connection_;
 
     struct Hash {
         using is_transparent = void;

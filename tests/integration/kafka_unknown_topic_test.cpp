@@ -59,5 +59,40 @@ TEST_F(UnknownTopicTest, IsNoRecordsFaultWhileItMayHaveBeenMadeJustNow) {
     });
 }
 
+TEST_F(UnknownTopicTest, IsTheRecordsFaultWhenItMustHaveBecomeKnown) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(),
+                          {.bootstrap_servers = brokers.bootstrap_servers(),
+                           .delivery_timeout = 20s,
+                           .properties = {{"topic.metadata.propagation.max.ms", "1000"}}}};
+        const auto first = co_await producer.send(record);
+        EXPECT_EQ(first.error(), KafkaErrc::unknown_topic_or_partition) << first.error();
+        EXPECT_EQ(first.error(), ErrorType::service_unavailable);
+
+        const auto again = co_await producer.send(record);
+
+        EXPECT_EQ(again.error(), KafkaErrc{RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC}) << again.error();
+        EXPECT_EQ(again.error(), ErrorType::bad_request);
+        EXPECT_TRUE(again.error().blames_record());
+        EXPECT_NE(again.error().detail().find("none"), std::string_view::npos) << again.error();
+    });
+}
+
+TEST_F(UnknownTopicTest, IsWrittenToWhenItIsMadeInTime) {
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer producer{io.get_executor(),
+                          {.bootstrap_servers = brokers.bootstrap_servers(), .delivery_timeout = 30s}};
+        std::optional<Result<Delivery>> sent;
+        producer.async_send(record, [&](Result<Delivery> result) { sent = std::move(result); });
+        co_await pause_for(1500ms); // it is looked for once a second
+        EXPECT_FALSE(sent);
+
+        brokers.make_topic();
+
+        EXPECT_TRUE(co_await eventually([&] { return sent.has_value(); }));
+        EXPECT_TRUE(*sent) << sent->error();
+    });
+}
+
 } // namespace
 } // namespace velostream::kafka

@@ -100,7 +100,6 @@ class RateLimiterLine final : public TurnLine<void, Time, MemoryReservation> {
         const auto now = this->time().now();
         std::swap(why_limited_, why_limited);
         bucket_.set_rate(rate, now);
-        locked_serve(now, ended);
         locked_refuse_too_late(now, ended);
         locked_watch(ended);
     }
@@ -149,10 +148,11 @@ class RateLimiterLine final : public TurnLine<void, Time, MemoryReservation> {
     TimePoint locked_next_alarm() noexcept override { return bucket_.turn(0, TimePoint::min()); }
     void locked_on_alarm(TimePoint now, Ended& ended) noexcept override { locked_serve(now, ended); }
 
-    // For a newcomer. Those who came before him are not overtaken, even if their alarm is late.
+    // For a newcomer. Those who came before him are not overtaken, even if their alarm is late: while one of them
+    // remains there is no permit.
     bool locked_take(TimePoint now, Ended& ended) noexcept {
         locked_serve(now, ended);
-        if (!locked_line().empty() || !bucket_.try_take(now)) return false;
+        if (!bucket_.try_take(now)) return false;
         ++granted_;
         return true;
     }
@@ -161,7 +161,7 @@ class RateLimiterLine final : public TurnLine<void, Time, MemoryReservation> {
         while (!locked_line().empty()) {
             // The alarm may be late where much is going on; a turn would be of no use to him.
             if (locked_line().front()->request.latest < now) {
-                locked_end_first(locked_refuse(std::max(now, bucket_.turn(0, now)), now), ended);
+                locked_end_first(locked_refuse(bucket_.turn(0, now), now), ended);
                 continue;
             }
             if (!bucket_.try_take(now)) return;

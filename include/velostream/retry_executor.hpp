@@ -251,7 +251,6 @@ template <TimeSource Time>
     const auto now = retry_.times_tries_ ? retry_.time_.now() : retry_.time_.coarse_now();
     if (state_ == State::idle) { // also where a policy further out tries again: this call begins anew
         attempts_ = 0;
-        previous_delay_ = {};
         begin_at(now);
     }
     auto deadline = CallContext::no_deadline;

@@ -254,7 +254,6 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
                 if constexpr (std::is_void_v<Value>) {
                     auto running = start(operation, call);
                     co_await std::move(running);
-                    told = true;
                     guards.leave_with_success(call);
                     co_return Success{};
                 } else {

@@ -108,7 +108,6 @@ class DeadlineCancellation : public std::enable_shared_from_this<DeadlineCancell
 
   private:
     void expire() {
-        if (done_) return;
         timed_out_ = !cancelled_;
         // Also where the caller was first: the operation may not have listened to him.
         operation_.emit(asio::cancellation_type::terminal);

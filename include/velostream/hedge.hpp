@@ -125,7 +125,7 @@ class Hedge final : private detail::HedgeJudge {
     bool goes_on_after(const Error& error) const override {
         return error == ErrorType::network || error == ErrorType::timeout || error == ErrorType::service_unavailable;
     }
-    bool may_start(std::uint32_t) override {
+    bool may_start() override {
         if (budget_) {
             auto withdrawal = budget_->try_withdraw(time_.now());
             if (!withdrawal) {

@@ -38,8 +38,8 @@ class HedgeJudge {
     virtual std::optional<Duration> delay_before(std::uint32_t number) const = 0;
     /// Whether a failed attempt is reason to start the next one at once.
     virtual bool goes_on_after(const Error& error) const = 0;
-    /// Asked just before hedge `number` is started. False: there will be no more in this race.
-    virtual bool may_start(std::uint32_t number) = 0;
+    /// Asked just before a hedge is started. False: there will be no more in this race.
+    virtual bool may_start() = 0;
 
   protected:
     ~HedgeJudge() = default;
@@ -133,15 +133,14 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
         if (!winner_ && result && result->has_value()) { // also if the caller has cancelled
             winner_ = number;
             end_all(asio::cancellation_type::terminal);
-        } else if (!is_over_ && result && judge_.goes_on_after(result->error())) {
+        } else if (result && judge_.goes_on_after(result->error())) {
             start_next();
         }
         if (running_ == 0) finish();
     }
     void start_next() {
-        alarm_.disarm();
         if (is_over_ || !has_hedges_ || !judge_.delay_before(started_) || time_.now() >= deadline_) return;
-        if (judge_.may_start(started_))
+        if (judge_.may_start())
             start_attempt();
         else
             has_hedges_ = false;

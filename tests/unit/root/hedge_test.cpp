@@ -69,6 +69,18 @@ TEST_F(HedgeTest, WithoutMemoryForItsAlarmMakesNoFurtherCall) {
     EXPECT_EQ(without_any.value().value(), 1);
     EXPECT_EQ(hedged.get_stats().hedges, 0u);
 
+    testing::ScriptedOperation<int> failing{poor};
+    failing.takes(1s).fails(Errc::connect_failed).returns(2);
+    poor.set_has_no_memory(true);
+    const auto failed = testing::start(io, guarded.execute(idempotent([&]() -> asio::awaitable<Result<int>> {
+        poor.set_has_no_memory(false); // for the sleep of the operation
+        auto running = failing();
+        co_return co_await std::move(running);
+    })));
+    poor.run_for(io, 10s);
+    EXPECT_EQ(failed.value().error(), Errc::connect_failed);
+    EXPECT_EQ(failing.calls(), 1u);
+
     const auto with_one = testing::start(io, guarded.execute(idempotent(slow)));
     poor.set_has_no_memory(true);
     poor.run_for(io, 10s);
@@ -120,11 +132,26 @@ TEST_F(HedgeTest, AnAttemptThatIgnoresItsCancellationDoesNotReplaceTheFirstAnswe
 }
 
 TEST_F(HedgeTest, StartsTheNextAtOnceWhenOneFails) {
-    operation.takes(100ms).fails(Errc::connect_failed).returns(2);
+    const Error away{boost::system::errc::make_error_code(boost::system::errc::resource_unavailable_try_again)};
+    ASSERT_EQ(away, ErrorType::service_unavailable);
+    for (const Error& why : {Error{Errc::connect_failed}, Error{Errc::send_timeout}, away}) {
+        const auto begun = time.now();
+        testing::ScriptedOperation<int> failing{time};
+        failing.takes(100ms).fails(why).returns(2);
 
-    EXPECT_EQ(call(Pipeline{hedge}, operation).value(), 2);
+        EXPECT_EQ(call(Pipeline{hedge}, failing).value(), 2);
 
-    EXPECT_EQ(operation.started_at(), (std::vector{start, start + 100ms}));
+        EXPECT_EQ(failing.started_at(), (std::vector{begun, begun + 100ms})) << why;
+    }
+    expect_nothing_left();
+}
+
+TEST_F(HedgeTest, TheDelayCountsFromTheAttemptBeforeAlsoWhereThatBeganForAFailure) {
+    operation.takes(100ms).fails(Errc::connect_failed).takes(10s).returns(2).takes(1s).returns(3);
+
+    EXPECT_EQ(call(Pipeline{hedge}, operation).value(), 3);
+
+    EXPECT_EQ(operation.started_at(), (std::vector{start, start + 100ms, start + 1100ms}));
     expect_nothing_left();
 }
 
@@ -144,6 +171,7 @@ TEST_F(HedgeTest, FailsAsTheFirstCallIfAllFail) {
 
     EXPECT_EQ(operation.calls(), 3u) << "no more than allowed";
     EXPECT_EQ(time.now(), start + 5s) << "the first might have succeeded";
+    EXPECT_EQ(hedge.get_stats().won, 0u);
     expect_nothing_left();
 }
 
@@ -259,6 +287,29 @@ TEST_F(HedgeTest, TheCallersCancellationEndsAllAttempts) {
         EXPECT_EQ(hanging.calls(), 2u) << "no further one";
         EXPECT_EQ(hanging.running(), 0u);
         EXPECT_EQ(time.sleepers(), 0u);
+    }
+}
+
+TEST_F(HedgeTest, AttemptsHearOfTheKindOfTheCallersCancellation) {
+    for (const auto kind : {cancellation_type::terminal, cancellation_type::partial, cancellation_type::total}) {
+        auto heard = cancellation_type::none;
+        const auto listens = [&]() -> asio::awaitable<Result<int>> {
+            co_await asio::this_coro::throw_if_cancelled(false);
+            auto running = operation();
+            auto result = co_await std::move(running);
+            heard = (co_await asio::this_coro::cancellation_state).cancelled();
+            co_return result;
+        };
+        Pipeline guarded{hedge};
+        operation.hangs();
+        const auto started = testing::start(io, guarded.execute(idempotent(listens)));
+
+        started.cancel(kind);
+        io.restart();
+        io.poll();
+
+        EXPECT_TRUE(started.ended());
+        EXPECT_EQ(heard, kind);
     }
 }
 

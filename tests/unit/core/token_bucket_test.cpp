@@ -112,6 +112,16 @@ TEST(TokenBucket, WhatIsMissingStaysMissingUnderAnotherRate) {
     EXPECT_EQ(bucket.available(t0 + 10ms), 97u);
 }
 
+TEST(TokenBucket, NoMoreThanABurstIsMissingUnderASmallerOne) {
+    TokenBucket bucket{{.permits = 10, .period = 10s}, t0};
+    while (bucket.try_take(t0)) {
+    }
+
+    bucket.set_rate({.permits = 1, .period = 1s, .burst = 9}, t0 + 500ms); // nine and a half are missing
+
+    EXPECT_EQ(bucket.turn(0, t0 + 500ms), t0 + 1500ms);
+}
+
 TEST(TokenBucket, APermitOnItsWayIsNotLostUnderAnotherRate) {
     TokenBucket bucket{{.permits = 10, .period = 1s, .burst = 1}, t0};
     bucket.try_take(t0);

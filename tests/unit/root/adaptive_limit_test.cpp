@@ -201,6 +201,19 @@ TEST_F(AdaptiveLimitTest, AWaiterBelongsToTheLimitThatMadeRoomForIt) {
     EXPECT_EQ(now_at(), 5u) << "it began under the limit that it is judged by";
 }
 
+TEST_F(AdaptiveLimitTest, AWindowIsAsLongAsTheLimitOfNowNeeds) {
+    auto wide = config;
+    wide.window = 100;
+    Limit low{wide, time};
+    low.try_acquire()->failure(Errc::send_timeout);
+    ASSERT_EQ(low.get_stats().limit, 3u);
+
+    for (int i = 0; i < 29; ++i) low.try_acquire()->success();
+    EXPECT_EQ(low.get_stats().windows, 0u);
+    low.try_acquire()->success(); // ten for each place
+    EXPECT_EQ(low.get_stats().windows, 1u);
+}
+
 TEST_F(AdaptiveLimitTest, OnlyWhatSaysOverloadIsDropped) {
     limit.try_acquire()->failure(Errc::circuit_open);
     limit.try_acquire()->failure(Errc::operation_failed);
@@ -293,6 +306,40 @@ TEST_F(AdaptiveLimitTest, EveryMoveIsToldAfterItTookEffect) {
     EXPECT_EQ(asking->limits, (std::vector<std::size_t>{3, 1, 3}));
 }
 
+// Asks how many wait when a limit has risen.
+struct AskingWhoWaits final : Observer {
+    Limit* limit = nullptr;
+    std::vector<std::size_t> waiting;
+    void on_concurrency_limit_changed(const ConcurrencyLimitChanged& change) noexcept override {
+        if (change.to > change.from) waiting.push_back(limit->get_stats().waiting);
+    }
+};
+
+TEST_F(AdaptiveLimitTest, ALimitThatRisesHasServedThoseWhoWaitWhenItIsTold) {
+    const auto asking = std::make_shared<AskingWhoWaits>();
+    Limit asked{"archive", config, asking, time};
+    asking->limit = &asked;
+    const auto serve_at_once = [&](std::size_t calls) {
+        std::vector<Permit> permits;
+        while (permits.size() < calls) permits.push_back(*asked.try_acquire());
+        time.advance(10ms);
+        for (auto& permit : permits) permit.success();
+    };
+    for (int i = 0; i < 10; ++i) serve_at_once(1);
+    for (int i = 0; i < 2; ++i) serve_at_once(4);
+    std::vector<Permit> permits;
+    while (permits.size() < 4) permits.push_back(*asked.try_acquire());
+    const auto a = testing::start(io, asked.async_acquire(asio::use_awaitable));
+    const auto b = testing::start(io, asked.async_acquire(asio::use_awaitable));
+
+    time.advance(10ms);
+    permits[0].success();
+    ASSERT_EQ(asked.get_stats().waiting, 1u);
+    permits[1].success(); // ten calls at a limit that was reached: it grows
+
+    EXPECT_EQ(asking->waiting, std::vector<std::size_t>{0});
+}
+
 TEST_F(AdaptiveLimitTest, ItsEndCompletesThoseWhoWait) {
     auto narrow = config;
     narrow.initial_limit = 1;
@@ -359,10 +406,13 @@ TEST_F(AdaptiveLimitTest, TheTimeInTheLineIsNoLatency) {
 TEST_F(AdaptiveLimitTest, AFailedCallGivesItsRoomOnAndLowersTheLimit) {
     operation.fails(Errc::connect_failed).throws(std::runtime_error{"broken"});
 
-    EXPECT_EQ(run(io, time, limit.execute(operation)).error(), Errc::connect_failed);
+    RetryExecutor<ManualTime> retry{RetryConfig{}, nullptr, time};
+    const auto call = testing::start(io, Pipeline{retry, limit}.execute(operation));
+    EXPECT_EQ(limit.get_stats().in_use, 0u) << "during the backoff";
     EXPECT_EQ(now_at(), 3u);
-    EXPECT_EQ(run(io, time, limit.execute(operation)).error(), Errc::operation_failed);
+    time.run_for(io, 1s);
 
+    EXPECT_EQ(call.value().error(), Errc::operation_failed);
     EXPECT_EQ(now_at(), 3u) << "an exception of the user's says nothing about the service";
     EXPECT_EQ(limit.get_stats().in_use, 0u);
 }

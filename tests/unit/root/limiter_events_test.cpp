@@ -72,6 +72,22 @@ TEST_F(LimiterEventsTest, ABulkheadTellsAboutACallWhoseTimeInTheLineIsOver) {
     EXPECT_EQ(observer->refusals().front().error.detail(), waits.value().error().detail());
 }
 
+TEST_F(LimiterEventsTest, BothTellAboutACallThatHearsOfItsTurnTooLate) {
+    auto permit = bulkhead.try_acquire();
+    const auto has_room = testing::start(io, bulkhead.execute(operation, {.deadline = time.now() + 5s}));
+    permit->give_back();
+    pass(6s); // its executor is busy meanwhile
+    EXPECT_TRUE(limiter.try_acquire());
+    const auto has_turn = testing::start(io, limiter.execute(operation, {.deadline = time.now() + 1500ms}));
+    time.advance(1s);
+    io.restart();
+    while (limiter.get_stats().waiting > 0) ASSERT_EQ(io.poll_one(), 1u);
+    pass(1s);
+
+    EXPECT_TRUE(has_room.ended() && has_turn.ended());
+    EXPECT_EQ(told(), (Told{"archive: waited too long", "imports: no longer in time"}));
+}
+
 TEST_F(LimiterEventsTest, NothingIsToldAboutCallsThatBeginOrAreCancelled) {
     auto permit = bulkhead.try_acquire();
     const auto has_turn = testing::start(io, bulkhead.async_acquire(asio::use_awaitable));

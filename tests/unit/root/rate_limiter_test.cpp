@@ -192,6 +192,7 @@ TEST_F(RateLimiterTest, ALowerRateRefusesThoseWhoseTurnIsTooLateThen) {
     const auto a = wait(time.now() + 500ms);
     const auto b = wait();
     const auto c = wait(time.now() + 5s);
+    const auto d = wait(time.now() + 8s + 1ns); // at its turn there is still time
 
     limiter.set_rate({.permits = 1, .period = 4s, .burst = 2});
     io.restart();
@@ -199,10 +200,14 @@ TEST_F(RateLimiterTest, ALowerRateRefusesThoseWhoseTurnIsTooLateThen) {
 
     EXPECT_EQ(a.value().error(), Errc::rate_limited);
     EXPECT_EQ(a.value().error().retry_after(), 4s);
+    EXPECT_EQ(a.value().error().detail(), "permits 1 in 4 s, burst 2, max_waiting 5");
     EXPECT_EQ(c.value().error(), Errc::rate_limited) << "its turn would come at 8 s";
     EXPECT_FALSE(b.ended());
     pass(4s);
     EXPECT_TRUE(b.value()) << "at the turn of the one before it";
+    EXPECT_FALSE(d.ended()) << "those who were refused are not before it";
+    pass(4s);
+    EXPECT_TRUE(d.value());
 }
 
 TEST_F(RateLimiterTest, AnIllegalRateIsNotTaken) {
@@ -218,6 +223,10 @@ TEST_F(RateLimiterTest, ShowsHowManyCallsCouldBeginNow) {
     EXPECT_EQ(limiter.get_stats().available, 0u);
     time.advance(100ms);
     EXPECT_EQ(limiter.get_stats().available, 1u);
+    use_all();
+    const auto waits = wait();
+    time.advance(100ms); // nobody runs the context meanwhile
+    EXPECT_EQ(limiter.get_stats().available, 0u) << "it is that of the one who waits";
 }
 
 TEST_F(RateLimiterTest, ItsEndCompletesThoseWhoWait) {
@@ -260,9 +269,12 @@ TEST_F(RateLimiterTest, TheAlarmMovesWithTheFirstToItsContext) {
     const auto a = testing::start(elsewhere, limiter.async_acquire(asio::use_awaitable));
     const auto b = wait();
 
+    ASSERT_EQ(time.sleepers(), 2u) << "one in each context";
     a.cancel(asio::cancellation_type::terminal);
     elsewhere.restart();
     elsewhere.poll();
+    pass(0s);
+    EXPECT_EQ(time.sleepers(), 1u) << "none where nobody waits any more";
     pass(100ms);
 
     EXPECT_TRUE(b.value()) << "although nobody runs the other context any more";

@@ -158,6 +158,17 @@ TEST_F(TimedOperationTest, AClockThatEndsIsNoDeadline) {
     EXPECT_FALSE(running.value().timed_out);
 }
 
+TEST_F(TimedOperationTest, AnOperationThatIsReadyAtOnceNeedsNoAlarm) {
+    asio::io_context of_one_thread{1};
+    const testing::WatchedTime watched;
+    auto ready = []() -> asio::awaitable<Result<int>> { co_return 7; };
+
+    const auto running = testing::start(of_one_thread, run_until(watched, watched.now() + 10s, ready, call));
+
+    EXPECT_EQ(running.value().value->value(), 7);
+    EXPECT_EQ(watched.begun(), 0);
+}
+
 TEST_F(TimedOperationTest, AnOperationThatEndsInTimeLeavesNoSleepBehind) {
     const auto running = start_with_deadline_in(10s);
 

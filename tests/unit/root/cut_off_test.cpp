@@ -4,6 +4,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <stdexcept>
 #include <utility>
@@ -124,6 +125,57 @@ TEST_F(CutOffTest, WhatSaysOnlyThatItWasCancelledLeavesNothingBehind) {
         EXPECT_EQ(last.inner(), nullptr);
     }
     EXPECT_EQ(called, 4);
+}
+
+TEST_F(CutOffTest, ATryThatFailsByItselfAfterOneThatWasCutOffIsNotCutOff) {
+    auto retry = with({.max_retries = 1, .attempt_timeout = 2s});
+    answer = Errc::cancelled;
+    const auto fails_the_second_time = [this](CallContext& call) -> asio::awaitable<Result<int>> {
+        if (call.attempt() == 2) co_return Errc::connect_failed;
+        auto running = run_for_an_hour(call.cancellation_slot());
+        co_return co_await std::move(running);
+    };
+
+    const auto result = run(io, time, retry.execute_with_retry(fails_the_second_time));
+
+    ASSERT_NE(result.error().inner(), nullptr);
+    EXPECT_EQ(*result.error().inner(), Errc::connect_failed);
+}
+
+TEST_F(CutOffTest, TheDeadlineOfATryThatHasEndedIsNotWaitedFor) {
+    auto retry = with({.max_retries = 1, .backoff_strategy = FixedInterval{5s}, .attempt_timeout = 2s});
+    const auto fails = [this](CallContext& call) -> asio::awaitable<Result<int>> {
+        EXPECT_TRUE(call.cancellation_slot().is_connected());
+        EXPECT_EQ(time.sleepers(), 1u) << "for the deadline";
+        co_return Errc::connect_failed;
+    };
+
+    const auto call = testing::start(io, retry.execute_with_retry(fails));
+
+    EXPECT_EQ(time.sleepers(), 1u) << "the backoff";
+    time.run_for(io, 1h);
+    EXPECT_EQ(call.value().error(), Errc::retries_exhausted);
+}
+
+TEST_F(CutOffTest, WhatATryBoundToTheSlotIsNotCancelledInTheNext) {
+    auto retry = with({.max_retries = 1, .attempt_timeout = 2s});
+    int cancelled = 0;
+    const auto binds_once = [&](CallContext& call) -> asio::awaitable<Result<int>> {
+        auto slot = call.cancellation_slot();
+        if (call.attempt() == 1) {
+            slot.assign([&](asio::cancellation_type) { ++cancelled; });
+            co_return Errc::connect_failed;
+        }
+        asio::cancellation_signal nobodys;
+        auto token = asio::bind_cancellation_slot(nobodys.slot(), asio::as_tuple(asio::use_awaitable));
+        auto sleep = async_sleep_until(time, io.get_executor(), time.now() + 5s, std::move(token));
+        co_await std::move(sleep);
+        co_return 7;
+    };
+
+    EXPECT_EQ(run(io, time, retry.execute_with_retry(binds_once)).value(), 7);
+
+    EXPECT_EQ(cancelled, 0);
 }
 
 TEST_F(CutOffTest, WhatItThrewIsInside) {

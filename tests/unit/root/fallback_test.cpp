@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -195,6 +197,26 @@ TEST_F(FallbackTest, WhatItAwaitsEndsAtTheDeadline) {
     EXPECT_EQ(whole.get_stats().timed_out, 1u);
     EXPECT_EQ(slow.get_stats().failed, 1u);
     EXPECT_EQ(time.sleepers(), 0u);
+}
+
+TEST_F(FallbackTest, ItsFunctionIsAwaitedWithoutASlotWhereNobodyCanCancelTheCall) {
+    bool is_connected = true;
+    Fallback asks{{ErrorType::network}, [&](const Error&) -> asio::awaitable<Result<int>> {
+                      const auto state = co_await asio::this_coro::cancellation_state;
+                      is_connected = state.slot().is_connected();
+                      co_return 7;
+                  }};
+    Timeout timeout{5s, time};
+    Pipeline guarded{asks, timeout};
+    const auto fails = [](CallContext& call) -> asio::awaitable<Result<int>> {
+        EXPECT_TRUE(call.cancellation_slot().is_connected()) << "to the deadline, by a slot that it was lent";
+        co_return Errc::connect_failed;
+    };
+
+    asio::co_spawn(io, guarded.execute(fails), [](std::exception_ptr, const Result<int>&) {});
+    io.poll();
+
+    EXPECT_FALSE(is_connected);
 }
 
 TEST_F(FallbackTest, WhatItHasWithoutWaitingIsHeardAfterTheDeadline) {

@@ -67,6 +67,7 @@ class Moody {
         explicit Guard(Moody& policy) noexcept : policy_(policy) {}
         Decision before(CallContext& call) {
             if (call.attempt() == 1) return Decision::proceed();
+            if (policy_.says) return Decision::refuse(*policy_.says);
             if (policy_.throws && call.attempt() % 2 == 0) throw std::runtime_error{"moody"};
             return Decision::refuse(call.attempt() % 2 == 0 ? Errc::bulkhead_full : Errc::rate_limited);
         }
@@ -78,6 +79,7 @@ class Moody {
     };
 
     bool throws = false;
+    std::optional<Error> says;
 };
 
 TEST_F(LastFailureTest, RefusalsAfterItDoNotPileUpOnIt) {
@@ -95,6 +97,19 @@ TEST_F(LastFailureTest, RefusalsAfterItDoNotPileUpOnIt) {
         EXPECT_EQ(*error.inner(), Errc::rate_limited);
         expect_behind(*error.inner(), "broker 7");
     }
+}
+
+TEST_F(LastFailureTest, ARefusalThatHasSomethingInsideKeepsThat) {
+    auto retry = with({});
+    Moody moody;
+    moody.says = Error{Errc::bulkhead_full}.with_inner(Error{Errc::send_timeout, "its own"});
+    Pipeline guarded{retry, moody};
+
+    const auto error = run(io, time, guarded.execute(operation)).error();
+
+    EXPECT_EQ(error, Errc::bulkhead_full);
+    ASSERT_NE(error.inner(), nullptr);
+    EXPECT_EQ(error.inner()->detail(), "its own");
 }
 
 TEST_F(LastFailureTest, IsThatOfTheLastTryThatBegan) {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "support/allocation_count.hpp"
+#include "velostream/async/timed_operation.hpp"
 #include "velostream/base/error.hpp"
 
 namespace velostream {
@@ -41,6 +42,17 @@ TEST(ThrownWithoutMemory, ACodeIsKept) {
     keeps_its_code(std::make_exception_ptr(boost::system::system_error{refused, long_text}), refused);
     keeps_its_code(std::make_exception_ptr(std::system_error{std::make_error_code(std::errc::timed_out), long_text}),
                    make_error_code(boost::system::errc::timed_out));
+}
+
+TEST(ThrownWithoutMemory, WhatADeadlineCutOffSaysThatItMayHaveHappened) {
+    const Error own{Errc::send_outcome_unknown, long_text};
+    Error cut_off;
+
+    const auto failures = with_each_request_failing([&] { cut_off = detail::cut_off_with(own); },
+                                                    [&] { EXPECT_TRUE(cut_off.has_unknown_outcome()); });
+
+    EXPECT_GE(failures, 1);
+    EXPECT_EQ(cut_off, Errc::deadline_exceeded) << "with memory for it";
 }
 
 TEST(ThrownWithoutMemory, AnErrorThatHidesAnotherExceptionIsKept) {

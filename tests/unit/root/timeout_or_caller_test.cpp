@@ -69,8 +69,8 @@ class TimeoutOrCallerTest : public ::testing::Test {
     template <class... Policies, class Operation>
     Result<int> call_cancelled(const Pipeline<Policies...>& guarded, Operation operation) {
         auto calls_late = [&]() -> asio::awaitable<Result<int>> {
-            auto sleep = sleep_until(time.now() + 1s);
-            co_await std::move(sleep);
+            auto moment = sleep_until(time.now() + 1s, asio::cancellation_slot{});
+            co_await std::move(moment);
             auto running = guarded.execute(operation);
             co_return co_await std::move(running);
         };
@@ -154,12 +154,17 @@ TEST_F(TimeoutOrCallerTest, WhoeverWasFirstEndsTheRecoveryOfAFallback) {
     Fallback deaf{{ErrorType::unknown}, until_the_deadline};
     const Pipeline slowly{breaker, timeout, slow};
     const Pipeline deafly{breaker, timeout, deaf};
+    const Pipeline without_a_deadline{breaker, deaf};
 
-    const auto cancelled = testing::start(io, deafly.execute(fails));
-    time.run_for(io, 4s);
-    cancelled.cancel(asio::cancellation_type::terminal);
-    time.run_for(io, 2s);
-    EXPECT_EQ(cancelled.value().error(), Errc::cancelled);
+    const auto cancel_first = [&](const auto& guarded) {
+        const auto cancelled = testing::start(io, guarded.execute(fails));
+        time.run_for(io, 4s);
+        cancelled.cancel(asio::cancellation_type::terminal);
+        time.run_for(io, 2s);
+        EXPECT_EQ(cancelled.value().error(), Errc::cancelled);
+    };
+    cancel_first(deafly);
+    cancel_first(without_a_deadline);
     EXPECT_EQ(timeout.get_stats().timed_out, 0u);
     EXPECT_EQ(breaker.state(), CircuitState::closed);
 

@@ -128,6 +128,15 @@ TEST_F(TimeoutTest, BoundsTheWholeCallOutsideOfARetry) {
     EXPECT_EQ(each.get_stats().timed_out, 1u) << "the second try was ended by the other one";
 }
 
+TEST_F(TimeoutTest, ACallThatHasOneNanosecondLeftIsMade) {
+    Timeout timeout{5s, time};
+    operation.returns(7);
+
+    EXPECT_EQ(call(Pipeline{timeout}, operation, {.deadline = time.now() + 1ns}).value(), 7);
+    EXPECT_EQ(call(Pipeline{timeout}, operation, {.deadline = time.now()}).error(), Errc::deadline_exceeded);
+    EXPECT_EQ(operation.calls(), 1u);
+}
+
 TEST_F(TimeoutTest, NeverExtendsTheDeadlineOfTheCall) {
     Timeout timeout{5s, time};
     operation.hangs();
@@ -141,10 +150,12 @@ TEST_F(TimeoutTest, NeverExtendsTheDeadlineOfTheCall) {
 
 TEST_F(TimeoutTest, LeavesAnErrorAloneThatCameInTime) {
     Timeout timeout{5s, time};
-    operation.takes(1s).fails(Errc::send_timeout);
-
-    EXPECT_EQ(call(Pipeline{timeout}, operation).error(), Errc::send_timeout);
-    EXPECT_EQ(call(Pipeline{timeout}, operation.with_context()).error(), Errc::send_timeout);
+    for (const auto own : {Errc::send_timeout, Errc::deadline_exceeded}) {
+        testing::ScriptedOperation<int> failing{time};
+        failing.takes(1s).fails(own);
+        EXPECT_EQ(call(Pipeline{timeout}, failing).error(), own);
+        EXPECT_EQ(call(Pipeline{timeout}, failing.with_context()).error(), own);
+    }
     EXPECT_EQ(timeout.get_stats().timed_out, 0u);
 }
 

@@ -30,7 +30,10 @@ class Told {
       public:
         explicit Guard(Told& told) : told_(told) {}
         Decision before(CallContext&) { return Decision::proceed(); }
-        void after_success(CallContext&) noexcept { told_.log_ += "+" + told_.name_; }
+        void after_success(CallContext& call) noexcept {
+            told_.log_ += "+" + told_.name_;
+            told_.deadline = call.call_deadline();
+        }
         Verdict after_failure(CallContext&, const Error& error) {
             told_.log_ += "-" + told_.name_;
             told_.last = error;
@@ -42,6 +45,7 @@ class Told {
     };
 
     std::optional<Error> last;
+    TimePoint deadline; // of the call, when it had succeeded
 
   private:
     std::string name_;
@@ -93,6 +97,17 @@ TEST_F(ToldGuardsTest, EverybodyFurtherOutHearsOfACancelledBackoffWhateverAFallb
     EXPECT_EQ(log, "-outer");
     EXPECT_EQ(outer.last, Errc::cancelled);
     EXPECT_EQ(seven.get_stats().used, 0u);
+}
+
+TEST_F(ToldGuardsTest, TheDeadlineOfATimeoutIsNotThatOfThoseFurtherOut) {
+    Timeout timeout{5s, time};
+    const Pipeline guarded{outer, timeout, inner};
+    operation.returns(7);
+
+    run(io, time, guarded.execute(operation, time.now() + 1h));
+
+    EXPECT_EQ(inner.deadline, time.now() + 5s);
+    EXPECT_EQ(outer.deadline, time.now() + 1h);
 }
 
 // Cannot be moved any more once its call has succeeded.

@@ -134,6 +134,28 @@ TEST(RetryBudget, PaysBackOnceHoweverAWithdrawalIsMoved) {
     EXPECT_EQ(budget.get_stats(start).refunded, 2U);
 }
 
+TEST(RetryBudget, AWithdrawalThatIsAssignedIsPaidBackWhereItWasTaken) {
+    const RetryBudget budget{{.ratio = 0, .reserve_per_second = 0.2}}; // two in ten seconds
+    auto kept = budget.try_withdraw(start);
+    auto later = budget.try_withdraw(start + 9s);
+    ASSERT_TRUE(kept && later);
+
+    *kept = std::move(*later); // the first is paid back
+    EXPECT_EQ(budget.get_stats(start + 9s).retries, 1U);
+    EXPECT_EQ(budget.get_stats(start + 12s).retries, 1U) << "that of the ninth second";
+    kept.reset();
+
+    EXPECT_EQ(budget.get_stats(start + 12s).retries, 0U);
+}
+
+TEST(RetryBudget, WhatComesAfterAMomentIsNotInItsWindow) {
+    const RetryBudget budget{{.ratio = 0, .reserve_per_second = 1}};
+    budget.record_call(start + 5s);
+
+    EXPECT_EQ(budget.get_stats(start).calls, 0U);
+    EXPECT_EQ(budget.get_stats(start + 5s).calls, 1U);
+}
+
 TEST(RetryBudget, ARefundAfterItsWindowGivesNobodyMore) {
     const RetryBudget budget{{.ratio = 0, .reserve_per_second = 0.1}};
     auto early = budget.try_withdraw(start);

@@ -32,7 +32,9 @@ TEST(FrameMemory, UsesAgainWhatHasEnded) {
         warm_up(size);
         auto* const first = FrameMemory::allocate(size);
         FrameMemory::deallocate(first, size);
+        const auto taken = testing::allocations;
         EXPECT_EQ(FrameMemory::allocate(size), first) << size;
+        EXPECT_EQ(testing::allocations, taken) << size;
         FrameMemory::deallocate(first, size);
     }
 }

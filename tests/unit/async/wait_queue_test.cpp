@@ -56,6 +56,28 @@ TEST_F(WaitQueueTest, GivesTurnsInTheOrderOfArrival) {
     EXPECT_EQ(queue->size(), 1u);
 }
 
+TEST_F(WaitQueueTest, AWaitThatCouldNotBeginKeepsNothing) {
+    auto kept = std::make_shared<int>();
+    const std::weak_ptr<int> watched = kept;
+    const auto fails = [] { throw std::bad_alloc{}; };
+
+    EXPECT_THROW(queue->async_wait_unless([] { return false; }, fails, std::move(kept), waiter(1)), std::bad_alloc);
+
+    EXPECT_TRUE(watched.expired());
+    EXPECT_EQ(run(), std::vector<Turn>{});
+}
+
+TEST_F(WaitQueueTest, AWaitWhoseTurnComesWhileItBeginsHasItWhateverThatThrows) {
+    const auto fails = [this] {
+        EXPECT_TRUE(queue->wake_one());
+        throw std::bad_alloc{};
+    };
+
+    queue->async_wait_unless([] { return false; }, fails, waiter(1));
+
+    EXPECT_EQ(run(), (std::vector<Turn>{{1, {}}}));
+}
+
 TEST_F(WaitQueueTest, HasNoTurnToGiveWhenNobodyWaits) {
     EXPECT_FALSE(queue->wake_one());
     EXPECT_EQ(queue->wake_all(), 0u);

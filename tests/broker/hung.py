@@ -16,8 +16,7 @@ from pathlib import Path
 
 CLIENT, STARTER = sys.argv[1:3]
 SKIPPED, TIMEOUT = 77, 60
-SEND_TIMEOUT_MS = 1000
-AT_MOST_LATE_MS = 1000  # on a machine that is busy with other tests
+AT_MOST_LATE_MS = 200  # after a plain timer: ten times the goal
 
 
 def main():
@@ -73,7 +72,7 @@ def read(address, topic):
 def check(address, seen):
     names = {when: {f"{when}-{number}" for number in range(seen["records"])} for when in ("before", "during", "after")}
     assert seen["errors_are_clear"], "a send ended with another error than that nobody knows, or that it is too late"
-    assert seen["longest_ms"] <= SEND_TIMEOUT_MS + AT_MOST_LATE_MS, "a send ended long after its deadline"
+    assert seen["latest_ms"] <= AT_MOST_LATE_MS, "a send ended long after its deadline"
     assert seen["opened"] >= 1 and seen["refused"], "the circuit did not open"
     assert (seen["spooled"], seen["delivered"], seen["lost"]) == (seen["records"], 0, 0), "not all dead letters went into the spool"
     assert seen["relayed"] == seen["records"], "the relay did not deliver each of them once"

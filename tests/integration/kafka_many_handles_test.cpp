@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many producers and consumers of one execution context, and what they share.
+#include <array>
 #include <deque>
 
 #include "kafka_producer_fixture.hpp"
@@ -67,7 +68,8 @@ TEST_F(ManyHandlesTest, OneMayEndInTheHandlerOfAnother) {
         std::optional<Producer> second{std::in_place, io.get_executor(), config()};
         Producer third{io.get_executor(), config()};
         const Record record{"t", "k", "v"};
-        for (auto* producer : {&*first, &*second, &third}) EXPECT_TRUE(co_await producer->send(record));
+        const std::array producers{&*first, &*second, &third};
+        for (auto* producer : producers) EXPECT_TRUE(co_await producer->send(record));
         std::vector<Error> failures;
         const auto ends = [&failures](std::optional<Producer>& other) {
             return [&](const Result<Delivery>& sent) {

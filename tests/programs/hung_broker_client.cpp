@@ -22,6 +22,7 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -144,11 +145,16 @@ class Client {
 
     asio::awaitable<void> send_or_bury(std::string when, int number) {
         const auto record = record_of(when, number);
-        const auto began = now();
+        // A plain timer that was set for the same time: on a busy machine it is late, too.
+        const auto rings = std::make_shared<std::optional<velostream::TimePoint>>();
+        asio::steady_timer timer{io_, now() + send_timeout};
+        timer.async_wait([rings](const boost::system::error_code& code) {
+            if (!code) *rings = now();
+        });
         auto sending = send(record);
         const auto sent = co_await std::move(sending);
         if (!sent) {
-            longest_ = std::max(longest_, now() - began);
+            if (*rings) latest_ = std::max(latest_, now() - **rings);
             errors_.insert(sent.error().message());
             is_clear_ = is_clear_ && (sent.error() == velostream::Errc::send_outcome_unknown ||
                                       sent.error() == velostream::Errc::send_timeout ||
@@ -200,10 +206,10 @@ class Client {
     void report(std::uint64_t opened, bool is_refused) const {
         const auto stats = letters_.get_stats();
         const auto again = std::ranges::count_if(read_, [](const auto& each) { return each.second > 1; });
-        const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(longest_).count();
+        const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(latest_).count();
         std::cerr << *errors_.begin() << '\n';
         std::cout << "{\"records\": " << records << ", \"errors_are_clear\": " << (is_clear_ ? "true" : "false")
-                  << ", \"longest_ms\": " << milliseconds << ", \"opened\": " << opened
+                  << ", \"latest_ms\": " << milliseconds << ", \"opened\": " << opened
                   << ", \"refused\": " << (is_refused ? "true" : "false") << ", \"spooled\": " << spooled_
                   << ", \"delivered\": " << delivered_ << ", \"relayed\": " << stats.relayed
                   << ", \"failed_deliveries\": " << stats.failed_deliveries << ", \"lost\": " << stats.lost
@@ -220,7 +226,7 @@ class Client {
     std::map<std::string, int> read_; // how often, by value
     std::set<std::string> errors_;
     bool is_clear_ = true;
-    velostream::Duration longest_{0};
+    velostream::Duration latest_{0}; // a send, after that timer
     int sending_ = 0, spooled_ = 0, delivered_ = 0, unknown_after_ = 0;
 };
 

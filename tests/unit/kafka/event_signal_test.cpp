@@ -5,7 +5,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
-#include <chrono>
 #include <functional>
 #include <future>
 #include <memory>
@@ -349,7 +348,8 @@ TEST_F(EventSignalTest, AStrandThatIsHeldUpHoldsUpNobodyElse) {
     Handle held_up{strand}, other{asio::make_strand(many)};
     bool has_come = false;
     held_up.on_wake = [&] {
-        has_come = is_served.get_future().wait_for(std::chrono::seconds{20}) == std::future_status::ready;
+        is_served.get_future().wait();
+        has_come = true;
     };
     other.on_wake = [&] {
         other.client.poll();

@@ -385,5 +385,21 @@ TEST_F(EventSignalTest, WhoFindsNoMemoryForAWakeMissesNothingWhenItListensAgain)
     EXPECT_EQ(another->client.reports, 1);
 }
 
+// Whoever was not concerned listens no longer, either; but when it is asked to, it does.
+TEST_F(EventSignalTest, WhoListensBesideOneThatFindsNoMemoryMayListenAgain) {
+    InterruptedExecutor::Interruption interruption;
+    const auto poor = listening_handle(InterruptedExecutor{io.get_executor(), interruption, false});
+    const auto another = listening_handle();
+    interruption = [] {};
+    poor->client.make_event();
+    EXPECT_THROW(poll(), std::bad_alloc);
+
+    another->signal->listen();
+    another->client.make_event();
+    poll();
+
+    EXPECT_EQ(another->client.reports, 1);
+}
+
 } // namespace
 } // namespace velostream::kafka

@@ -6,8 +6,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <new>
 #include <set>
+#include <utility>
 
 namespace velostream {
 namespace {
@@ -97,6 +99,36 @@ TEST(ItemPool, NothingIsLostWhereThereIsNoMemoryForMore) {
 
     ScarceItem::is_scarce = false;
     EXPECT_EQ(pool.take(), 5u) << "no index was left out";
+}
+
+/// Lets something happen right after a thread has looked how many were made.
+struct InterruptedAtomics : FourAtOnce {
+    template <class T>
+    struct Atomic : std::atomic<T> {
+        using std::atomic<T>::atomic;
+        T load() const noexcept {
+            const auto value = std::atomic<T>::load();
+            if (sizeof(T) != sizeof(std::uint32_t)) return value;
+            if (const auto happens = std::exchange(after_load, nullptr)) happens();
+            return value;
+        }
+    };
+    static inline std::function<void()> after_load;
+};
+struct CountedItem {
+    CountedItem() noexcept { ++made; }
+    std::atomic<std::uint32_t> next_free{0};
+    static inline int made = 0;
+};
+
+TEST(ItemPool, MakesRoomForTheIndexThatItGetsWhereAnotherTookTheOneBefore) {
+    ItemPool<InterruptedAtomics, CountedItem> pool;
+    for (int count = 0; count < 3; ++count) pool.take();
+    InterruptedAtomics::after_load = [&] { EXPECT_EQ(pool.take(), 4u); };
+
+    EXPECT_EQ(pool.take(), 5u);
+
+    EXPECT_EQ(CountedItem::made, 4 + 8);
 }
 
 TEST(IndexWord, TheSameIndexAgainIsAnotherWord) {

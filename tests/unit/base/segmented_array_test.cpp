@@ -5,7 +5,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace velostream {
@@ -57,6 +59,28 @@ TEST(SegmentedArray, VisitsTheFirstThatWereReached) {
     EXPECT_EQ(first(3), (std::vector{0, 1, 2}));
     EXPECT_EQ(first(12), (std::vector{0, 1, 2, 3}));
     EXPECT_EQ(first(14), (std::vector{0, 1, 2, 3, 12, 13}));
+}
+
+/// Lets something happen while it is made.
+struct Interrupted {
+    Interrupted() {
+        if (const auto happens = std::exchange(while_made, nullptr)) happens();
+    }
+    static inline std::function<void()> while_made;
+};
+
+TEST(SegmentedArray, KeepsASegmentThatIsMadeMeanwhile) {
+    SegmentedArray<Interrupted, 4> array;
+    const Interrupted* made = nullptr;
+    Interrupted::while_made = [&] {
+        array.reach(0);
+        made = array.find(0);
+    };
+
+    array.reach(0);
+
+    EXPECT_NE(made, nullptr);
+    EXPECT_EQ(array.find(0), made);
 }
 
 TEST(SegmentedArray, ThreadsThatReachTheSameGetTheSame) {

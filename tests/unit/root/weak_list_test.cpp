@@ -6,12 +6,16 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace velostream {
 namespace {
+
+int blocks = 0; // of memory: see CountingAllocator
 
 std::vector<int> seen(WeakList<int>& list) {
     std::vector<int> values;
@@ -34,15 +38,67 @@ TEST(WeakList, HasThoseThatAreLeftTheOldestFirst) {
     EXPECT_TRUE(seen(list).empty());
 }
 
+/// Counts the blocks of memory that entries have: one stays until nobody knows the entry, however weakly.
+template <class T>
+struct CountingAllocator {
+    using value_type = T;
+    CountingAllocator() = default;
+    template <class Other>
+    explicit CountingAllocator(const CountingAllocator<Other>&) noexcept {}
+    T* allocate(std::size_t count) { return ++blocks, std::allocator<T>{}.allocate(count); }
+    void deallocate(T* at, std::size_t count) noexcept { --blocks, std::allocator<T>{}.deallocate(at, count); }
+    bool operator==(const CountingAllocator&) const = default;
+};
+
 TEST(WeakList, ForgetsThoseThatEnded) {
-    WeakList<std::shared_ptr<int>> list;
-    const auto content = std::make_shared<int>();
-    for (int count = 0; count < 100; ++count) {
-        // What an entry is made of goes with the node that knows it.
-        list.add(std::make_shared<std::shared_ptr<int>>(content));
-        static_cast<void>(list.all());
+    {
+        WeakList<int> list;
+        const auto kept = std::make_shared<int>(7);
+        list.add(kept);
+        for (int count = 0; count < 100; ++count) {
+            list.add(std::allocate_shared<int>(CountingAllocator<int>{}, count));
+            static_cast<void>(list.all());
+            EXPECT_LE(blocks, 2) << "but for the newest";
+        }
+        EXPECT_EQ(seen(list), std::vector{7});
     }
-    EXPECT_EQ(content.use_count(), 1);
+    EXPECT_EQ(blocks, 0);
+}
+
+/// Lets something happen right after a thread has looked for the newest.
+struct InterruptedAtomics {
+    template <class T>
+    struct Atomic : std::atomic<T> {
+        using std::atomic<T>::atomic;
+        T load() const noexcept {
+            const auto value = std::atomic<T>::load();
+            if (const auto happens = std::exchange(after_load, nullptr)) happens();
+            return value;
+        }
+    };
+    static inline std::function<void()> after_load;
+};
+
+TEST(WeakList, KeepsOneThatComesWhileAnotherComes) {
+    WeakList<int, InterruptedAtomics> list;
+    const auto one = std::make_shared<int>(1), other = std::make_shared<int>(2);
+    InterruptedAtomics::after_load = [&] { list.add(other); };
+
+    list.add(one);
+
+    EXPECT_EQ(list.all(), (std::vector{other, one}));
+}
+
+TEST(WeakList, KeepsOneThatComesWhileTheNewestIsSeenToHaveEnded) {
+    WeakList<int, InterruptedAtomics> list;
+    const auto oldest = std::make_shared<int>(1), latest = std::make_shared<int>(2);
+    list.add(oldest);
+    list.add(std::make_shared<int>(0));
+    InterruptedAtomics::after_load = [&] { list.add(latest); };
+
+    EXPECT_EQ(list.all(), std::vector{oldest});
+
+    EXPECT_EQ(list.all(), (std::vector{oldest, latest}));
 }
 
 // One goes through while others come and go.

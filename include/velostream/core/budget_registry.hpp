@@ -88,7 +88,8 @@ class BudgetRegistry {
     template <class Visit>
     void for_some_live(std::atomic<std::uint32_t>& place, std::size_t most, Visit visit) {
         const auto groups = group_count();
-        const auto first = place.load(std::memory_order_relaxed); // relaxed: a hint
+        // relaxed: a hint; of another thread, which may know of groups that were made since.
+        const auto first = place.load(std::memory_order_relaxed) % groups;
         auto next = first;
         for (std::size_t visited = 0; visited < most;) {
             if (auto* const group = groups_.find(next)) visited += for_each_marked(*group, live_marks, visit);

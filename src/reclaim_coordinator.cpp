@@ -65,7 +65,7 @@ std::shared_ptr<void> ReclaimCoordinator::add(asio::any_io_executor executor, Me
     auto entry = std::make_shared<Entry>(entry_count_.fetch_add(1), std::move(executor), std::move(account),
                                          std::move(reclaimer));
     entries_.add(entry);
-    rests_until_ = (TimePoint::min)().time_since_epoch().count(); // it may have what the others have not
+    end_rest(); // it may have what the others have not
     has_entries_ = true;
     means_.look_soon();
     return entry;
@@ -107,6 +107,8 @@ void ReclaimCoordinator::ask_next() {
     timeout_alarm_.stop();
     take_refusals();
     const auto entries = idle_entries();
+    for (const auto& entry : entries)
+        if (!std::exchange(entry->is_known, true)) end_rest(); // which a look may have begun after this one came
     const auto wanted = has_entries_ ? needs() : Needs{};
     if (wanted.levels.empty() && !wanted.somebody_waits) return end_reclaim();
     if (now.time_since_epoch().count() < rests_until_.load()) {
@@ -246,6 +248,10 @@ void ReclaimCoordinator::rest(TimePoint now, bool somebody_waits) noexcept {
     refusals_.clear();
     rests_until_ = until.time_since_epoch().count();
     if (somebody_waits) look_after_rest();
+}
+
+void ReclaimCoordinator::end_rest() noexcept {
+    rests_until_ = (TimePoint::min)().time_since_epoch().count();
 }
 
 // Only for those who wait is the execution context given work. The others ask again when they try again.

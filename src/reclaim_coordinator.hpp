@@ -74,6 +74,7 @@ class ReclaimCoordinator : public std::enable_shared_from_this<ReclaimCoordinato
         ContextTie tie; // the entry may be in our hands when its context ends
         const MemoryAccount account;
         const std::shared_ptr<Reclaimer> reclaimer;
+        bool is_known = false;             // to who looks
         std::atomic<bool> is_asked{false}; // and has not ended, perhaps long after its time
     };
     struct Asked {
@@ -118,6 +119,7 @@ class ReclaimCoordinator : public std::enable_shared_from_this<ReclaimCoordinato
     Entries idle_entries();
     void ask(const std::shared_ptr<Entry>& entry, Bytes wanted);
     void rest(TimePoint now, bool somebody_waits) noexcept;
+    void end_rest() noexcept;
     void look_after_rest() noexcept;
     void count(const Asked& asked, Bytes freed, bool has_failed) noexcept;
     void end_reclaim() noexcept;

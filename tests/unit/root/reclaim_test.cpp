@@ -287,6 +287,28 @@ TEST_F(ReclaimTest, WhatIsRefusedWhileItIsFoundThatNobodyIsLeftIsForgottenToo) {
     EXPECT_EQ(resources.get_reclaim_stats().asked, 0u);
 }
 
+TEST_F(ReclaimTest, OneThatComesWhileItIsFoundThatNobodyIsLeftIsAsked) {
+    struct Useless final : Reclaimer {
+        ReclaimKind kind() const noexcept override { return ReclaimKind::spill; }
+        Bytes estimate() const noexcept override { return on_estimate(), 0; }
+        asio::awaitable<void> reclaim(Bytes) override { co_return; }
+        std::function<void()> on_estimate = [] {};
+    };
+    const auto useless = std::make_shared<Useless>();
+    const auto useful = cache(ReclaimKind::spill, 70, 70);
+    const auto registered = resources.add_reclaimer(io.get_executor(), account, useless);
+    run();
+    std::optional<Registration> also_registered;
+    useless->on_estimate = [&] {
+        if (!also_registered) also_registered = add(useful);
+    };
+
+    const auto pressing = resources.allocate_memory("sends", 20 * mebibyte);
+    run();
+
+    EXPECT_EQ(useful->wanted_.size(), 1u);
+}
+
 TEST_F(ReclaimTest, WhileTheyAreLeftInPeaceARefusalGivesTheExecutorNothingToDo) {
     const auto reclaimer = cache(ReclaimKind::spill, 70, 0);
     const auto registered = add(reclaimer);

@@ -21,6 +21,7 @@ struct OneAtATimeAtomics {
 struct AsItIs {};
 struct LooksBeforeItLeavesWord {};
 struct EndsWithoutComparing {};
+struct EndsUnordered {};
 
 template <class Mutation>
 using Explored = OneAtATime<OneAtATimeAtomics<Mutation>>;
@@ -48,6 +49,17 @@ void Explored<EndsWithoutComparing>::run(Work work) noexcept {
     word_.store(0);
 }
 
+template <>
+template <class Work>
+void Explored<EndsUnordered>::run(Work work) noexcept {
+    if (word_.fetch_add(1) != 0) return;
+    std::uint64_t seen;
+    do {
+        seen = word_.load();
+        work();
+    } while (!word_.compare_exchange_strong(seen, 0, std::memory_order_relaxed));
+}
+
 namespace {
 
 /// Each wants something, and has it done: by itself or by who works.
@@ -58,12 +70,13 @@ testing::ExplorationReport explore(std::size_t threads) {
             struct World {
                 Explored<Mutation> turn;
                 testing::ScheduledAtomic<unsigned> wanted{0};
-                unsigned done = 0;
+                testing::ScheduledAtomic<unsigned> written{0}; // by who worked last: how often somebody did
+                unsigned works = 0, done = 0;
                 bool is_working = false;
             };
             const auto world = std::make_shared<World>();
             run.begin([world] {
-                world->done = 0;
+                world->works = world->done = 0;
                 world->is_working = false;
             });
             for (std::size_t number = 0; number < threads; ++number)
@@ -72,6 +85,9 @@ testing::ExplorationReport explore(std::size_t threads) {
                     world->turn.run([&run, world] {
                         if (std::exchange(world->is_working, true)) run.fail("two work at once");
                         run.event(1);
+                        if (world->written.load(std::memory_order_relaxed) != world->works)
+                            run.fail("what the last one wrote is not seen");
+                        world->written.store(++world->works, std::memory_order_relaxed);
                         const auto wanted = world->wanted.load(std::memory_order_relaxed);
                         world->done = wanted;
                         world->is_working = false;
@@ -96,6 +112,10 @@ TEST(OneAtATimeInEveryOrder, ALookBeforeTheWordIsNoticed) {
 }
 TEST(OneAtATimeInEveryOrder, AnEndThatOverlooksAWordIsNoticed) {
     EXPECT_EQ(explore<EndsWithoutComparing>(2).failure, "not all is done");
+}
+
+TEST(OneAtATimeInEveryOrder, AnEndThatDoesNotShowWhatWasWrittenIsNoticed) {
+    EXPECT_EQ(explore<EndsUnordered>(2).failure, "what the last one wrote is not seen");
 }
 
 } // namespace

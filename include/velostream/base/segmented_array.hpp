@@ -14,7 +14,8 @@ namespace velostream {
 /// An array that only grows, in segments of which each is twice as large as the one before: so its items stay where
 /// they are. The first one has `first_size` items, a power of two.
 ///
-/// Orders: release for who puts a segment in its place, acquire for who looks for an item of it.
+/// Orders: seq_cst, so that who looks for a segment after he has changed something finds it, or is seen by who put it
+/// there and looked afterwards.
 ///
 /// Threads: safe, lock-free but for the allocation of a segment.
 template <class Item, std::uint64_t first_size>
@@ -31,11 +32,10 @@ class SegmentedArray {
     void reach(std::uint32_t index) {
         const auto number = segment_of(index);
         auto& segment = segments_[number];
-        if (segment.load(std::memory_order_acquire) != nullptr) return;
+        if (segment.load() != nullptr) return;
         auto fresh = std::make_unique<Item[]>(first_size << number);
         Item* none = nullptr;
-        if (segment.compare_exchange_strong(none, fresh.get(), std::memory_order_release, std::memory_order_relaxed))
-            static_cast<void>(fresh.release());
+        if (segment.compare_exchange_strong(none, fresh.get())) static_cast<void>(fresh.release());
     }
 
     /// Of an index that was reached.
@@ -43,7 +43,7 @@ class SegmentedArray {
     /// Null where the index was not reached yet.
     Item* find(std::uint32_t index) const noexcept {
         const auto number = segment_of(index);
-        auto* const items = segments_[number].load(std::memory_order_acquire);
+        auto* const items = segments_[number].load();
         return items != nullptr ? items + (index + first_size - (first_size << number)) : nullptr;
     }
 
@@ -51,7 +51,7 @@ class SegmentedArray {
     template <class Visit>
     void for_first(std::uint64_t count, Visit visit) const {
         for (std::size_t number = 0; count != 0; ++number) {
-            auto* const items = segments_[number].load(std::memory_order_acquire);
+            auto* const items = segments_[number].load();
             const auto here = std::min(count, first_size << number);
             for (std::uint64_t index = 0; items != nullptr && index < here; ++index) visit(items[index]);
             count -= here;

@@ -86,7 +86,7 @@ struct alignas(64) BudgetNode {
     /// relaxed up: who came is seen by whoever sees what he gave back. acq_rel down, as usual for reference counts.
     Atomic<std::uint64_t> owners{0};
     std::string name;                            ///< written only while it has no owner, as the next
-    std::atomic<std::uint8_t> role{0};           ///< what it is for, of the user's; relaxed: who owns the node sees it
+    Atomic<std::uint8_t> role{0};                ///< what it is for, of the user's
     Atomic<std::uint64_t>* open_marks = nullptr; ///< the registry's word that says whether a shard may be open,
     std::uint64_t open_mark = 0;                 ///< and the bit in it
     IndexWord::Index number = 0;                 ///< by which the registry finds it

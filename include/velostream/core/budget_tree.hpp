@@ -49,6 +49,14 @@ class BudgetTree {
     /// A node below `parent`, with one owner; it owns its parent. Throws `std::length_error` below the 1000th level.
     /// `role`: of the user's.
     static Node& make_child(Node& parent, std::string name, std::uint64_t limit, std::uint8_t role = 0);
+    /// For who only came across the node in the registry: makes him an owner if it is in place with that role. All of
+    /// it is seq_cst, see `try_add_owner`.
+    static bool try_own(Node& node, std::uint8_t role) noexcept {
+        if (node.role.load() != role || !node.try_add_owner()) return false;
+        if (node.role.load() == role) return true;
+        drop_owner(&node); // another one at the same place
+        return false;
+    }
     /// The node is taken out when it has neither owners nor units in use; with the root goes the tree.
     static void drop_owner(Node* node) noexcept;
 
@@ -143,7 +151,7 @@ template <class Atomics>
 auto BudgetTree<Atomics>::place(Node* parent, std::string name, std::uint64_t limit, std::uint8_t role) -> Node& {
     auto& node = registry_.make_room(*this);
     node.name = std::move(name);
-    node.role.store(role, std::memory_order_relaxed);
+    node.role.store(role);
     node.parent.store(parent);
     node.limit.store(std::min(limit, unlimited_units));
     node.peak.store(0);

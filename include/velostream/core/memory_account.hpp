@@ -271,12 +271,7 @@ class MemoryAccount {
     template <class Visit>
     void for_each(AccountRole role, Visit visit) const {
         node_->tree.registry().for_each_live([&](Node& node) {
-            const auto has_role = [&] {
-                return node.role.load(std::memory_order_relaxed) == static_cast<std::uint8_t>(role);
-            };
-            if (!has_role() || !node.try_add_owner()) return;
-            const MemoryAccount account{node};
-            if (has_role()) visit(account); // and not another one at the same place
+            if (Tree::try_own(node, static_cast<std::uint8_t>(role))) visit(MemoryAccount{node});
         });
     }
 

@@ -2,6 +2,7 @@
 #include "velostream/core/budget_tree.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 
@@ -14,8 +15,12 @@ namespace velostream {
 template class BudgetTree<MachineAtomics>;
 
 std::size_t MachineAtomics::shard_count() noexcept {
-    static const auto count = std::min<std::size_t>(std::bit_ceil(core_count()), 8);
-    return count;
+    // Not one that is set under the guard of the compiler, where others would wait; whoever was first is right for all.
+    static constinit std::atomic<std::size_t> known{0};
+    auto count = known.load(std::memory_order_relaxed);
+    if (count != 0) return count;
+    const auto found = std::min<std::size_t>(std::bit_ceil(core_count()), 8);
+    return known.compare_exchange_strong(count, found, std::memory_order_relaxed) ? found : count;
 }
 
 void MachineAtomics::choose_shard() noexcept {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <iostream>
-#include <mutex>
 #include <stdexcept>
 
 #include "name_table.hpp"

@@ -23,8 +23,9 @@ void LaneTurns::Turn::leave() noexcept {
         line.erase(std::ranges::find(line, place_)); // mostly the first
         if (line.empty()) {
             state_->lanes.erase(lane);
-        } else if (!line.front()->has_come.exchange(true)) {
+        } else {
             next = line.front();
+            next->has_come = true; // perhaps since long ago
         }
     }
     if (next) next->waiting.wake_one();

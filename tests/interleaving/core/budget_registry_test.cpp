@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <new>
@@ -24,6 +25,7 @@ struct WithNewNodes {};
 struct EndsAtAGap {};
 struct GivesTheNumberBackFirst {};
 struct LooksForOwnersUnordered {};
+struct LooksForRolesUnordered {};
 
 template <class Mutation>
 using ExploredTree = BudgetTree<ExploredAtomics<Mutation>>;
@@ -91,6 +93,14 @@ bool ExploredNode<LooksForOwnersUnordered>::try_add_owner() noexcept {
     return true;
 }
 
+template <>
+bool ExploredTree<LooksForRolesUnordered>::try_own(Node& node, std::uint8_t role) noexcept {
+    if (node.role.load(std::memory_order_relaxed) != role || !node.try_add_owner()) return false;
+    if (node.role.load(std::memory_order_relaxed) == role) return true;
+    drop_owner(&node);
+    return false;
+}
+
 namespace {
 
 using testing::MemoryModel;
@@ -114,7 +124,7 @@ class Making {
         root_ = &Tree::make("root", unlimited_units);
         if (!prepared_nodes.nodes.empty()) return;
         std::array<Node*, most> nodes{};
-        for (auto& node : nodes) node = &child();
+        for (auto& node : nodes) node = &child(0);
         for (auto* const node : nodes) Tree::drop_owner(node);
     }
     Making(const Making&) = delete;
@@ -127,12 +137,12 @@ class Making {
         delete &root_->tree;
     }
 
-    Node& child() { return Tree::make_child(*root_, "child", unlimited_units); }
+    Node& child(std::uint8_t role) { return Tree::make_child(*root_, "child", unlimited_units, role); }
 
     /// Makes a child that this thread finds among all nodes, and has until it drops it.
     void make(std::size_t number) {
         testing::ForgottenAnswers answers;
-        auto& node = child();
+        auto& node = child(1);
         bool is_found = false;
         registry().for_each_place([&](Node& one) { is_found |= &one == &node; });
         if (!is_found) run_.fail("a node that was made is not found");
@@ -152,7 +162,7 @@ class Making {
         testing::ForgottenAnswers answers;
         bool is_found = false;
         registry().for_each_live([&](Node& node) {
-            if (&node == root_ || !node.try_add_owner()) return;
+            if (!Tree::try_own(node, 1)) return;
             is_found |= &node == of_[number];
             Tree::drop_owner(&node);
         });
@@ -290,6 +300,11 @@ TEST(BudgetRegistryMutants, ANumberThatIsGivenBackBeforeItsMarkIsFound) {
 }
 TEST(BudgetRegistryMutants, ALookForOwnersThatIsNotSequentiallyConsistentIsFound) {
     EXPECT_EQ(Making<LooksForOwnersUnordered>::making_while_something_changes(MemoryModel::weak).failure,
+              "neither sees the other");
+}
+
+TEST(BudgetRegistryMutants, ALookForRolesThatIsNotSequentiallyConsistentIsFound) {
+    EXPECT_EQ(Making<LooksForRolesUnordered>::making_while_something_changes(MemoryModel::weak).failure,
               "neither sees the other");
 }
 

@@ -101,19 +101,19 @@ TEST(ItemPool, NothingIsLostWhereThereIsNoMemoryForMore) {
     EXPECT_EQ(pool.take(), 5u) << "no index was left out";
 }
 
-/// Lets something happen right after a thread has looked how many were made.
+/// Lets something happen right after a thread has looked how many were made, or which is free.
 struct InterruptedAtomics : FourAtOnce {
     template <class T>
     struct Atomic : std::atomic<T> {
         using std::atomic<T>::atomic;
         T load() const noexcept {
             const auto value = std::atomic<T>::load();
-            if (sizeof(T) != sizeof(std::uint32_t)) return value;
+            auto& after_load = sizeof(T) == sizeof(std::uint32_t) ? after_made : after_free;
             if (const auto happens = std::exchange(after_load, nullptr)) happens();
             return value;
         }
     };
-    static inline std::function<void()> after_load;
+    static inline std::function<void()> after_made, after_free;
 };
 struct CountedItem {
     CountedItem() noexcept { ++made; }
@@ -123,12 +123,25 @@ struct CountedItem {
 
 TEST(ItemPool, MakesRoomForTheIndexThatItGetsWhereAnotherTookTheOneBefore) {
     ItemPool<InterruptedAtomics, CountedItem> pool;
+    CountedItem::made = 0;
     for (int count = 0; count < 3; ++count) pool.take();
-    InterruptedAtomics::after_load = [&] { EXPECT_EQ(pool.take(), 4u); };
+    InterruptedAtomics::after_made = [&] { EXPECT_EQ(pool.take(), 4u); };
 
     EXPECT_EQ(pool.take(), 5u);
 
     EXPECT_EQ(CountedItem::made, 4 + 8);
+}
+
+TEST(ItemPool, AnItemThatIsTakenWhileAnotherComesBackIsNotTakenAgain) {
+    ItemPool<InterruptedAtomics, CountedItem> pool;
+    const auto one = pool.take(), two = pool.take();
+    pool.give_back(two);
+    InterruptedAtomics::after_free = [&] { EXPECT_EQ(pool.take(), two); };
+
+    pool.give_back(one);
+
+    EXPECT_EQ(pool.take(), one);
+    EXPECT_EQ(pool.take(), 3u) << "a new one";
 }
 
 TEST(IndexWord, TheSameIndexAgainIsAnotherWord) {

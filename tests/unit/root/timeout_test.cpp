@@ -275,6 +275,29 @@ auto waits_on_after(const testing::WatchedTime& first, const ManualTime& time) {
     };
 }
 
+TEST_F(TimeoutTest, TheCallersCancellationReachesWhatIsAwaitedThroughTheSlotASecondTime) {
+    Timeout timeout{5s, time};
+    Pipeline guarded{timeout};
+    const auto waits_twice = [this](CallContext& call) -> asio::awaitable<Result<int>> {
+        for (int i = 0; i < 2; ++i) {
+            auto token = asio::bind_cancellation_slot(call.cancellation_slot(), asio::as_tuple(asio::use_awaitable));
+            auto sleep = async_sleep_until(time, io.get_executor(), time.now() + 1s, std::move(token));
+            const auto [code] = co_await std::move(sleep);
+            if (code) co_return Error{code};
+        }
+        co_return 7;
+    };
+    const auto started = testing::start(io, guarded.execute(waits_twice));
+    time.run_for(io, 1500ms);
+
+    started.cancel(asio::cancellation_type::terminal);
+    io.restart();
+    io.poll();
+
+    ASSERT_TRUE(started.ended());
+    EXPECT_EQ(started.value().error(), ErrorType::cancelled);
+}
+
 TEST_F(TimeoutTest, DoesNotCancelWhatHasEnded) {
     Timeout timeout{5s, time};
     Pipeline guarded{timeout};

@@ -21,7 +21,8 @@ from pathlib import Path
 COPIER, STARTER, FOLDER = sys.argv[1:4]
 IS_EXACTLY_ONCE = sys.argv[4:] == ["exactly-once"]
 KILLS = int(os.environ.get("VELOSTREAM_KILLS", "10"))
-SKIPPED, SIGKILL, TIMEOUT = 77, -9, 120
+SKIPPED, SIGKILL = 77, -9
+TIMEOUT = 120 + 2 * KILLS  # seconds: what the killed ones have left is the last one's
 SETTLED_WITHIN = 20  # seconds
 POINTS = ("read", "sent", "acknowledged", "spooled", "stored", "committed")
 TRANSACTION_POINTS = ("read", "sent", "written", "buried", "begun", "offsets", "offsets_sent", "committing", "committed", "aborting", "aborted")

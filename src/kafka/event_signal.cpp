@@ -37,7 +37,7 @@ class ReactorExecutor {
     void execute(Completion&& completion) const {
         std::forward<Completion>(completion)();
     }
-    friend bool operator==(const ReactorExecutor&, const ReactorExecutor&) = default;
+    bool operator==(const ReactorExecutor&) const = default;
 
   private:
     asio::execution_context* context_;

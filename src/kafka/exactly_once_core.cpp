@@ -264,7 +264,7 @@ asio::awaitable<void> ExactlyOnceCore::close(Duration at_most) {
     const auto keep = self();
     const auto until = saturating_add(timer_.now(), at_most);
     stop();
-    const auto is_quiet = [this]() noexcept { return (!is_in_loop_ && !is_committing_) || is_over_; };
+    const auto is_quiet = [this]() noexcept { return (!is_in_loop_ && !is_at_work()) || is_over_; };
     while (!is_quiet() && timer_.now() < until) {
         if (!closing_time_.is_armed() || until < closing_at_) {
             closing_at_ = until;

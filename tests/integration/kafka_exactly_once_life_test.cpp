@@ -339,21 +339,6 @@ TEST_F(ExactlyOnceLifeTest, CloseDoesNotWaitLongerThanItMayForBrokersThatAreDown
     });
 }
 
-TEST_F(ExactlyOnceLifeTest, CloseDoesNotWaitForARecovery) {
-    run(io, [&]() -> asio::awaitable<void> {
-        co_await write(1);
-        auto copier = processor();
-        Loop loop;
-        co_await fail_a_transaction(copier, loop);
-        bool is_closed = false;
-
-        asio::co_spawn(io, copier.close(1h), [&](const std::exception_ptr&) { is_closed = true; });
-
-        EXPECT_TRUE(co_await eventually([&] { return is_closed; }));
-        EXPECT_TRUE(loop.ended && *loop.ended);
-    });
-}
-
 TEST_F(ExactlyOnceLifeTest, AContextMayEndWhileTheLoopWaitsForBrokers) {
     end_the_context_when([](const auto& copier) { return copier.get_stats().sending.last_problem.empty() == false; },
                          copying(), of_nobody(config()));

@@ -168,8 +168,8 @@ class ExactlyOnceProcessor {
     bool end_reached() const;
 
     /// Stops, commits what is in progress, and leaves the group, without blocking this thread; returns when that has
-    /// happened or `at_most` has passed. What is not committed by then, or has failed before, is aborted in the
-    /// background. May be called again.
+    /// happened or `at_most` has passed. What is not committed by then is aborted in the background. May be called
+    /// again.
     ///
     /// Cancellation: all kinds; the wait throws `operation_aborted`. The loop is stopped by then, and what was in
     ///               progress is committed; to leave the group call it again, or destroy the processor.

@@ -10,7 +10,10 @@ class AdminOnBrokerTest : public BrokerTest {
   protected:
     asio::awaitable<Result<void>> create(std::vector<NewTopic> topics) const {
         const Admin admin{{.bootstrap_servers = address}};
-        co_return co_await admin.create_topics(std::move(topics));
+        auto created = co_await admin.create_topics(topics);
+        for (const auto& topic : topics)
+            if (created) co_await until_known(admin, topic.name);
+        co_return created;
     }
     asio::awaitable<Result<void>> remove(std::vector<std::string> names) const {
         const Admin admin{{.bootstrap_servers = address}};

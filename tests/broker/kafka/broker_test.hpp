@@ -37,6 +37,16 @@ class BrokerTest : public testing::Test {
         topics.emplace_back(name, partitions);
         const auto created = co_await admin.create_topics(topics);
         EXPECT_TRUE(created) << created.error();
+        co_await until_known(admin, name);
+    }
+    /// A broker says that a topic was created before it has heard of it itself.
+    static asio::awaitable<void> until_known(const Admin& admin, std::string topic) {
+        auto count = co_await admin.partitions(topic);
+        for (const auto until = now() + 20s; !count && now() < until;) {
+            co_await pause_for(20ms);
+            count = co_await admin.partitions(topic);
+        }
+        EXPECT_TRUE(count) << count.error();
     }
 
     asio::io_context io{1};

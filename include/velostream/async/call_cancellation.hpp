@@ -33,15 +33,9 @@ class CallAlarm {
     void arm(Time time, const asio::any_io_executor& executor, TimePoint at) {
         disarm();
         auto sleep = std::make_shared<Sleep>(*this);
-        auto wake = [sleep](boost::system::error_code code) {
-            auto* const alarm = std::exchange(sleep->alarm, nullptr);
-            if (!alarm) return; // disarmed
-            alarm->sleep_.reset();
-            if (!code) alarm->ring_(alarm->whose_);
-        };
         time.sleep_until(
             executor, at,
-            asio::bind_executor(executor, asio::bind_cancellation_slot(sleep->signal.slot(), std::move(wake))));
+            asio::bind_executor(executor, asio::bind_cancellation_slot(sleep->signal.slot(), Wake{sleep})));
         sleep_ = std::move(sleep);
     }
     void disarm() noexcept {
@@ -56,6 +50,30 @@ class CallAlarm {
         explicit Sleep(CallAlarm& armed) noexcept : alarm(&armed) {}
         CallAlarm* alarm; // null once it has rung or is disarmed
         asio::cancellation_signal signal;
+    };
+
+    // Whoever sleeps is cancelled no more once this has gone, as with its execution context.
+    class Wake {
+      public:
+        explicit Wake(std::shared_ptr<Sleep> sleep) noexcept : sleep_(std::move(sleep)) {}
+        Wake(Wake&&) noexcept = default;
+        Wake& operator=(Wake&&) = delete;
+        ~Wake() {
+            if (sleep_) end();
+        }
+        void operator()(boost::system::error_code code) {
+            auto* const alarm = end();
+            if (alarm && !code) alarm->ring_(alarm->whose_);
+        }
+
+      private:
+        CallAlarm* end() noexcept {
+            auto* const alarm = std::exchange(sleep_->alarm, nullptr);
+            if (alarm) alarm->sleep_.reset(); // else it was disarmed
+            return alarm;
+        }
+
+        std::shared_ptr<Sleep> sleep_; // null after a move
     };
 
     const Ring ring_;

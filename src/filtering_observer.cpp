@@ -64,6 +64,12 @@ void FilteringObserver::on_retry_scheduled(const RetryScheduled& event) noexcept
 void FilteringObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
     if (retries_given_up_) behind_->on_retry_given_up(event);
 }
+void FilteringObserver::on_connect_failed(const ConnectFailed& event) noexcept {
+    if (refusals_) behind_->on_connect_failed(event);
+}
+void FilteringObserver::on_connection_leaked(const ConnectionLeaked& event) noexcept {
+    if (behind_) behind_->on_connection_leaked(event);
+}
 void FilteringObserver::on_dead_letter_stored(const DeadLetterStored& event) noexcept {
     if (behind_) behind_->on_dead_letter_stored(event);
 }
@@ -148,6 +154,13 @@ void StreamObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
              "): ", event.error);
     else
         line("retry: given up after ", event.attempts, " attempts (", event.why, "): ", event.error);
+}
+void StreamObserver::on_connect_failed(const ConnectFailed& event) noexcept {
+    line("connections ", event.pool, ": connect failed: ", event.error);
+}
+void StreamObserver::on_connection_leaked(const ConnectionLeaked& event) noexcept {
+    line("connections ", event.pool, ": one is not given back for ", milliseconds(event.lent_for), ", borrowed at ",
+         event.borrowed_at.file_name(), ":", event.borrowed_at.line());
 }
 void StreamObserver::on_dead_letter_stored(const DeadLetterStored& event) noexcept {
     line("dead letter: stored in ", event.topic, ": ", event.error);

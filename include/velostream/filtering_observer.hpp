@@ -16,13 +16,13 @@ namespace velostream {
 /// | flag | passes on |
 /// |---|---|
 /// | `log_resource_allocations` | memory that was allocated and released |
-/// | `debug_resource_management` | the same; refusals of memory and limiters; adaptive limits that move |
-/// | `log_circuit_breaker_state_changes` | state changes of circuits |
-/// | `debug_circuit_breakers` | the same, and calls that a circuit rejected |
-/// | `log_retry_attempts` | scheduled retries |
-/// | `debug_retries` | the same, and retries given up |
+/// | `debug_resource_management` | the same; refusals of memory and limiters; adaptive limits that move; failed
+/// connects | | `log_circuit_breaker_state_changes` | state changes of circuits | | `debug_circuit_breakers` | the
+/// same, and calls that a circuit rejected | | `log_retry_attempts` | scheduled retries | | `debug_retries` | the same,
+/// and retries given up |
 ///
-/// What no flag is about always passes: memory pressure that changes, stalls, dead letters.
+/// What no flag is about always passes: memory pressure that changes, stalls, connections that are not given back,
+/// dead letters.
 ///
 /// Threads: as safe as the observer behind it.
 class FilteringObserver final : public Observer {
@@ -44,6 +44,8 @@ class FilteringObserver final : public Observer {
     void on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept override;
     void on_retry_scheduled(const RetryScheduled& event) noexcept override;
     void on_retry_given_up(const RetryGivenUp& event) noexcept override;
+    void on_connect_failed(const ConnectFailed& event) noexcept override;
+    void on_connection_leaked(const ConnectionLeaked& event) noexcept override;
     void on_dead_letter_stored(const DeadLetterStored& event) noexcept override;
     void on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept override;
     void on_dead_letter_spooled(const DeadLetterSpooled& event) noexcept override;
@@ -75,6 +77,8 @@ class StreamObserver final : public Observer {
     void on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept override;
     void on_retry_scheduled(const RetryScheduled& event) noexcept override;
     void on_retry_given_up(const RetryGivenUp& event) noexcept override;
+    void on_connect_failed(const ConnectFailed& event) noexcept override;
+    void on_connection_leaked(const ConnectionLeaked& event) noexcept override;
     void on_dead_letter_stored(const DeadLetterStored& event) noexcept override;
     void on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept override;
     void on_dead_letter_spooled(const DeadLetterSpooled& event) noexcept override;

@@ -43,7 +43,8 @@ LogSelection LogSelection::from(const StreamingConfig& config) noexcept {
             .retry_details = config.debug_retries,
             .refused_calls = config.debug_resource_management,
             .limit_changes = config.debug_resource_management,
-            .dead_letters = config.debug_resource_management || config.debug_circuit_breakers || config.debug_retries};
+            .dead_letters = config.debug_resource_management || config.debug_circuit_breakers || config.debug_retries,
+            .connects = config.debug_resource_management};
 }
 
 SpdlogObserver::SpdlogObserver(std::shared_ptr<spdlog::logger> logger, const LogSelection& selection)
@@ -130,6 +131,18 @@ void SpdlogObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
         line.add("attempts", event.attempts);
         line.add(event.elapsed_longer ? "elapsed_more_than" : "elapsed", event.elapsed);
         line.add("why", event.why).add("error", event.error);
+    });
+}
+
+void SpdlogObserver::on_connect_failed(const ConnectFailed& event) noexcept {
+    print(*logger_, level_of(false, selection_.connects), "connect_failed",
+          [&](LogLine& line) { line.add("pool", event.pool).add("error", event.error); });
+}
+
+void SpdlogObserver::on_connection_leaked(const ConnectionLeaked& event) noexcept {
+    print(*logger_, spdlog::level::warn, "connection_leaked", [&](LogLine& line) {
+        line.add("pool", event.pool).add("lent_for", event.lent_for);
+        line.add("file", event.borrowed_at.file_name()).add("line", event.borrowed_at.line());
     });
 }
 

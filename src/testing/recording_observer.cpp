@@ -45,4 +45,16 @@ void RecordingObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
     given_up_.push_back({event.attempts, std::string{event.why}, event.error, event.elapsed, event.elapsed_longer});
 }
 
+void RecordingObserver::on_connect_failed(const ConnectFailed& event) noexcept {
+    const std::lock_guard lock{mutex_};
+    names_.emplace_back("connect_failed");
+    failed_connects_.push_back({std::string{event.pool}, event.error});
+}
+
+void RecordingObserver::on_connection_leaked(const ConnectionLeaked& event) noexcept {
+    const std::lock_guard lock{mutex_};
+    names_.emplace_back("connection_leaked");
+    leaks_.push_back({std::string{event.pool}, event.lent_for, event.borrowed_at});
+}
+
 } // namespace velostream::testing

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <source_location>
 #include <string_view>
 
 #include "velostream/base/error.hpp"
@@ -78,6 +79,15 @@ struct RetryGivenUp {
     std::optional<Duration> elapsed{}; ///< as `Error::elapsed()` of what the caller gets
     bool elapsed_longer = false;       ///< as its `elapsed_longer()`
 };
+struct ConnectFailed {
+    std::string_view pool;
+    const Error& error;
+};
+struct ConnectionLeaked {
+    std::string_view pool;
+    Duration lent_for;                ///< for at least so long, and it is out still
+    std::source_location borrowed_at; ///< where `get_connection` was called
+};
 struct DeadLetterStored {
     std::string_view topic;
     const Error& error;
@@ -130,6 +140,8 @@ class Observer {
     virtual void on_concurrency_limit_changed(const ConcurrencyLimitChanged&) noexcept {}
     virtual void on_retry_scheduled(const RetryScheduled&) noexcept {}
     virtual void on_retry_given_up(const RetryGivenUp&) noexcept {}
+    virtual void on_connect_failed(const ConnectFailed&) noexcept {}
+    virtual void on_connection_leaked(const ConnectionLeaked&) noexcept {}
     virtual void on_dead_letter_stored(const DeadLetterStored&) noexcept {}
     virtual void on_dead_letter_delayed(const DeadLetterDelayed&) noexcept {}
     virtual void on_dead_letter_spooled(const DeadLetterSpooled&) noexcept {}

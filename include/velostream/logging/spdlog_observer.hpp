@@ -24,12 +24,13 @@ struct LogSelection {
     bool refused_calls = false;   ///< calls that a bulkhead, rate limiter or adaptive limit refused: debug
     bool limit_changes = false;   ///< adaptive limits that moved: debug
     bool dead_letters = false;    ///< every dead letter that was stored: debug
+    bool connects = false;        ///< connects of pools that failed: debug
 
     /// What the flags ask for: `log_*` the first of each pair, `debug_*` the second; `debug_resource_management` also
-    /// refused calls and limits that moved. Dead letters are selected by any `debug_*` flag.
+    /// refused calls, limits that moved and connects that failed. Dead letters are selected by any `debug_*` flag.
     static LogSelection from(const StreamingConfig& config) noexcept;
     static constexpr LogSelection everything() noexcept {
-        return {true, true, true, true, true, true, true, true, true};
+        return {true, true, true, true, true, true, true, true, true, true};
     }
 };
 
@@ -37,8 +38,9 @@ struct LogSelection {
 ///
 /// Values with spaces, quotes, equal signs or control characters are quoted and escaped, so that a line is always one
 /// line and can be taken apart again. Always printed, whatever is selected: memory pressure that changes (warning;
-/// error when critical; info when it is normal again), memory that is waited for and does not come back (warning), and
-/// dead letters that could not be delivered yet (warning). The logger's own level applies after the selection.
+/// error when critical; info when it is normal again), memory that is waited for and does not come back (warning),
+/// connections that are not given back (warning), and dead letters that could not be delivered yet (warning). The
+/// logger's own level applies after the selection.
 ///
 /// Threads: as safe as the logger, that is, safe with the `_mt` sinks.
 /// Errors:  none leave it; a line that cannot be printed is left out.
@@ -60,6 +62,8 @@ class SpdlogObserver final : public Observer {
     void on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept override;
     void on_retry_scheduled(const RetryScheduled& event) noexcept override;
     void on_retry_given_up(const RetryGivenUp& event) noexcept override;
+    void on_connect_failed(const ConnectFailed& event) noexcept override;
+    void on_connection_leaked(const ConnectionLeaked& event) noexcept override;
     void on_dead_letter_stored(const DeadLetterStored& event) noexcept override;
     void on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept override;
     void on_dead_letter_spooled(const DeadLetterSpooled& event) noexcept override;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <mutex>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,15 @@ class RecordingObserver : public Observer {
         Duration delay;
         Error error;
     };
+    struct FailedConnect {
+        std::string pool;
+        Error error;
+    };
+    struct Leak {
+        std::string pool;
+        Duration lent_for;
+        std::source_location borrowed_at;
+    };
     struct GivenUp {
         std::uint32_t attempts;
         std::string why;
@@ -62,6 +72,8 @@ class RecordingObserver : public Observer {
     std::vector<LimitChange> limit_changes() const { return copy(limit_changes_); }
     std::vector<Retry> retries() const { return copy(retries_); }
     std::vector<GivenUp> given_up() const { return copy(given_up_); }
+    std::vector<FailedConnect> failed_connects() const { return copy(failed_connects_); }
+    std::vector<Leak> leaks() const { return copy(leaks_); }
 
     void on_memory_allocated(const MemoryAllocated&) noexcept override { note("memory_allocated"); }
     void on_memory_released(const MemoryReleased&) noexcept override { note("memory_released"); }
@@ -74,6 +86,8 @@ class RecordingObserver : public Observer {
     void on_concurrency_limit_changed(const ConcurrencyLimitChanged& event) noexcept override;
     void on_retry_scheduled(const RetryScheduled& event) noexcept override;
     void on_retry_given_up(const RetryGivenUp& event) noexcept override;
+    void on_connect_failed(const ConnectFailed& event) noexcept override;
+    void on_connection_leaked(const ConnectionLeaked& event) noexcept override;
     void on_dead_letter_stored(const DeadLetterStored&) noexcept override { note("dead_letter_stored"); }
     void on_dead_letter_delayed(const DeadLetterDelayed&) noexcept override { note("dead_letter_delayed"); }
     void on_dead_letter_spooled(const DeadLetterSpooled&) noexcept override { note("dead_letter_spooled"); }
@@ -98,6 +112,8 @@ class RecordingObserver : public Observer {
     std::vector<LimitChange> limit_changes_;
     std::vector<Retry> retries_;
     std::vector<GivenUp> given_up_;
+    std::vector<FailedConnect> failed_connects_;
+    std::vector<Leak> leaks_;
 };
 
 } // namespace velostream::testing

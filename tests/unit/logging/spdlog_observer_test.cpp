@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <mutex>
+#include <source_location>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -62,6 +63,8 @@ const Case given_up_later{
     [](Observer& o) { o.on_retry_given_up({4, "no retries left", error, 4700500us, true}); }};
 const Case stored{"event=dead_letter_stored topic=failed-records error=\"send timed out: topic orders\"",
                   [](Observer& o) { o.on_dead_letter_stored({"failed-records", error}); }};
+const Case connect_failed{"event=connect_failed pool=orders-db error=\"send timed out: topic orders\"",
+                          [](Observer& o) { o.on_connect_failed({"orders-db", error}); }};
 
 class SpdlogObserverTest : public ::testing::Test {
   protected:
@@ -101,11 +104,12 @@ TEST_F(SpdlogObserverTest, PrintsDetailsAtDebug) {
     expect_prints({.refused_calls = true}, {call_refused}, "debug");
     expect_prints({.limit_changes = true}, {limit_changed}, "debug");
     expect_prints({.dead_letters = true}, {stored}, "debug");
+    expect_prints({.connects = true}, {connect_failed}, "debug");
 }
 
 TEST_F(SpdlogObserverTest, PrintsNothingThatIsNotSelected) {
     for (const auto& [line, event] : {allocated, released, refused, state_changed, rejected, call_refused,
-                                      limit_changed, scheduled, given_up, stored})
+                                      limit_changed, scheduled, given_up, stored, connect_failed})
         EXPECT_EQ(printed({}, event), "") << line;
     EXPECT_EQ(printed({.circuit_states = true}, rejected.event), "");
 }
@@ -120,6 +124,12 @@ TEST_F(SpdlogObserverTest, AlwaysPrintsPressure) {
     };
 
     EXPECT_EQ(printed({}, stalled.event), "warning " + std::string{stalled.line});
+    const auto here = std::source_location::current();
+    const auto leaked = [&](Observer& observer) {
+        observer.on_connection_leaked({.pool = "orders-db", .lent_for = 60s, .borrowed_at = here});
+    };
+    EXPECT_EQ(printed({}, leaked), "warning event=connection_leaked pool=orders-db lent_for=60000ms file=" +
+                                       std::string{here.file_name()} + " line=" + std::to_string(here.line()));
     EXPECT_EQ(printed({}, pressure(PressureLevel::normal, PressureLevel::high)),
               "warning event=pressure_changed from=normal to=high pressure_percentage=81.5");
     EXPECT_EQ(printed({}, pressure(PressureLevel::high, PressureLevel::critical)),
@@ -199,6 +209,7 @@ TEST(LogSelection, FollowsTheFlagsOfTheConfig) {
     EXPECT_TRUE(LogSelection::from({.debug_resource_management = true}).memory_details);
     EXPECT_TRUE(LogSelection::from({.debug_resource_management = true}).refused_calls);
     EXPECT_TRUE(LogSelection::from({.debug_resource_management = true}).limit_changes);
+    EXPECT_TRUE(LogSelection::from({.debug_resource_management = true}).connects);
     EXPECT_TRUE(LogSelection::from({.debug_circuit_breakers = true}).circuit_details);
     EXPECT_TRUE(LogSelection::from({.debug_retries = true}).retry_details);
     EXPECT_TRUE(LogSelection::from({.debug_retries = true}).dead_letters);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <ostream>
+#include <source_location>
 #include <sstream>
 #include <streambuf>
 #include <string>
@@ -18,6 +19,8 @@ namespace velostream {
 namespace {
 
 using namespace std::chrono_literals;
+
+const auto borrowed_at = std::source_location::current();
 
 // Says each event that there is to an observer, and returns the first letters of what came through.
 struct CountingObserver : Observer {
@@ -32,6 +35,8 @@ struct CountingObserver : Observer {
     void on_concurrency_limit_changed(const ConcurrencyLimitChanged&) noexcept override { seen += 'm'; }
     void on_retry_scheduled(const RetryScheduled&) noexcept override { seen += 's'; }
     void on_retry_given_up(const RetryGivenUp&) noexcept override { seen += 'g'; }
+    void on_connect_failed(const ConnectFailed&) noexcept override { seen += 'n'; }
+    void on_connection_leaked(const ConnectionLeaked&) noexcept override { seen += 'b'; }
     void on_dead_letter_stored(const DeadLetterStored&) noexcept override { seen += 'd'; }
     void on_dead_letter_delayed(const DeadLetterDelayed&) noexcept override { seen += 'l'; }
     void on_dead_letter_spooled(const DeadLetterSpooled&) noexcept override { seen += 'o'; }
@@ -55,6 +60,8 @@ void tell_everything(Observer& observer) {
     observer.on_concurrency_limit_changed({.limiter = "archive", .from = 20, .to = 18, .why = "latency rose"});
     observer.on_retry_scheduled({.failed_attempts = 1, .delay = 100ms, .error = error});
     observer.on_retry_given_up({.attempts = 4, .why = "max_retries", .error = error});
+    observer.on_connect_failed({.pool = "orders-db", .error = error});
+    observer.on_connection_leaked({.pool = "orders-db", .lent_for = 60s, .borrowed_at = borrowed_at});
     observer.on_dead_letter_stored({.topic = "failed-records", .error = error});
     observer.on_dead_letter_delayed({.topic = "failed-records", .failed_deliveries = 2, .delivery_error = error});
     observer.on_dead_letter_spooled({.topic = "failed-records", .error = error, .waiting = 7});
@@ -72,14 +79,14 @@ std::string passed_with(const StreamingConfig& config) {
     return counting->seen;
 }
 
-TEST(FilteringObserver, PassesWhatEachFlagSelectsAndAlwaysPressureStallsAndDeadLetters) {
-    EXPECT_EQ(passed_with({}), "tpdlowki");
-    EXPECT_EQ(passed_with({.log_resource_allocations = true}), "artpdlowki");
-    EXPECT_EQ(passed_with({.debug_resource_management = true}), "arftpxmdlowki");
-    EXPECT_EQ(passed_with({.log_circuit_breaker_state_changes = true}), "tpcdlowki");
-    EXPECT_EQ(passed_with({.debug_circuit_breakers = true}), "tpcjdlowki");
-    EXPECT_EQ(passed_with({.log_retry_attempts = true}), "tpsdlowki");
-    EXPECT_EQ(passed_with({.debug_retries = true}), "tpsgdlowki");
+TEST(FilteringObserver, PassesWhatEachFlagSelectsAndAlwaysPressureStallsLeaksAndDeadLetters) {
+    EXPECT_EQ(passed_with({}), "tpbdlowki");
+    EXPECT_EQ(passed_with({.log_resource_allocations = true}), "artpbdlowki");
+    EXPECT_EQ(passed_with({.debug_resource_management = true}), "arftpxmnbdlowki");
+    EXPECT_EQ(passed_with({.log_circuit_breaker_state_changes = true}), "tpcbdlowki");
+    EXPECT_EQ(passed_with({.debug_circuit_breakers = true}), "tpcjbdlowki");
+    EXPECT_EQ(passed_with({.log_retry_attempts = true}), "tpsbdlowki");
+    EXPECT_EQ(passed_with({.debug_retries = true}), "tpsgbdlowki");
 }
 
 TEST(FilteringObserver, PassesNothingToNobody) {
@@ -108,16 +115,21 @@ TEST(StreamObserver, PrintsEachEventAsOneLine) {
         "velostream: archive: 20 -> 18 calls at once (latency rose)\n"
         "velostream: retry: attempt 1 failed, next in 100 ms: operation failed: first line second line\n"
         "velostream: retry: given up after 4 attempts (max_retries): operation failed: first line second line\n"
-        "velostream: dead letter: stored in failed-records: operation failed: first line second line\n"
-        "velostream: dead letter: delivery 2 to failed-records failed: operation failed: first line second line\n"
-        "velostream: dead letter: spooled for failed-records, 7 waiting there: operation failed: first line "
-        "second line\n"
-        "velostream: dead letters: a flood for failed-records (one cause), held for 10000 ms: operation failed: first "
-        "line second line\n"
-        "velostream: dead letters: 7 stuck in the spool for failed-records after 4 failed deliveries: operation "
-        "failed: "
-        "first line second line\n"
-        "velostream: dead letters: topic failed-records has retention.ms 2000, not 1000\n");
+        "velostream: connections orders-db: connect failed: operation failed: first line second line\n"
+        "velostream: connections orders-db: one is not given back for 60000 ms, borrowed at " +
+            std::string{borrowed_at.file_name()} + ":" + std::to_string(borrowed_at.line()) +
+            "\n"
+            "velostream: dead letter: stored in failed-records: operation failed: first line second line\n"
+            "velostream: dead letter: delivery 2 to failed-records failed: operation failed: first line second line\n"
+            "velostream: dead letter: spooled for failed-records, 7 waiting there: operation failed: first line "
+            "second line\n"
+            "velostream: dead letters: a flood for failed-records (one cause), held for 10000 ms: operation failed: "
+            "first "
+            "line second line\n"
+            "velostream: dead letters: 7 stuck in the spool for failed-records after 4 failed deliveries: operation "
+            "failed: "
+            "first line second line\n"
+            "velostream: dead letters: topic failed-records has retention.ms 2000, not 1000\n");
 }
 
 TEST(StreamObserver, SaysHowLongRetriesTookWhereThatIsKnown) {

@@ -1,39 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
-#include <memory>
+#include <source_location>
 #include <utility>
 
 #include "velostream/async/time_source.hpp"
+#include "velostream/connection_claim.hpp"
 #include "velostream/connection_factory.hpp"
-#include "velostream/core/memory_account.hpp"
+#include "velostream/core/breaker_memory.hpp"
+#include "velostream/core/pool_plan.hpp"
 
 namespace velostream {
 
-template <ConnectionFactory Factory, TimeSource Time>
-class ConnectionPool;
-
 namespace detail {
+
+template <ConnectionFactory Factory, TimeSource Time, class Memory>
+class ConnectionPoolState;
 
 /// A connection with what its pool knows about it.
 template <class Connection>
 struct PooledConnection {
-    PooledConnection(Connection&& opened, MemoryAccount places, MemoryReservation taken)
-        : connection(std::move(opened)), account(std::move(places)), place(std::move(taken)) {}
+    PooledConnection(Connection&& opened, ConnectionRoom taken, PoolSlot number)
+        : connection(std::move(opened)), room(std::move(taken)), slot(number) {}
 
     Connection connection;
-    MemoryAccount account;
-    MemoryReservation place; // among all connections of all pools
-    TimePoint idle_since{};
-    bool needs_check = false;
+    ConnectionRoom room;
+    const PoolSlot slot;
+    std::source_location borrowed_at;
 };
 
 template <class Connection>
-class PoolOfLeases {
+class LendingPool {
   public:
-    virtual ~PoolOfLeases() = default;
-    virtual void give_back(std::unique_ptr<PooledConnection<Connection>> pooled, bool broken) noexcept = 0;
+    virtual void give_back(PooledConnection<Connection>& pooled, PoolPlan::Return how) noexcept = 0;
+
+  protected:
+    ~LendingPool() = default;
 };
 
 } // namespace detail
@@ -47,41 +49,53 @@ class ConnectionLease {
   public:
     /// No connection: only to be assigned to.
     ConnectionLease() noexcept = default;
-    ConnectionLease(ConnectionLease&&) noexcept = default;
+    ConnectionLease(ConnectionLease&& other) noexcept
+        : pool_(std::exchange(other.pool_, nullptr)), pooled_(other.pooled_), how_(other.how_) {}
     ConnectionLease& operator=(ConnectionLease&& other) noexcept {
         if (this == &other) return *this;
         give_back();
-        pool_ = std::move(other.pool_);
-        pooled_ = std::move(other.pooled_);
-        broken_ = other.broken_;
+        pool_ = std::exchange(other.pool_, nullptr);
+        pooled_ = other.pooled_;
+        how_ = other.how_;
         return *this;
     }
     ~ConnectionLease() { give_back(); }
 
-    /// False when it was moved from or given back.
-    explicit operator bool() const noexcept { return pooled_ != nullptr; }
+    /// False when it was moved from, given back or detached.
+    explicit operator bool() const noexcept { return pool_ != nullptr; }
     Connection& operator*() const noexcept { return pooled_->connection; }
     Connection* operator->() const noexcept { return &pooled_->connection; }
 
     /// Says that the connection is of no use any more: it is closed when the lease ends, and nobody else gets it.
-    void mark_broken() noexcept { broken_ = true; }
+    void mark_broken() noexcept { how_ = PoolPlan::Return::broken; }
+
+    /// Takes the connection out of the pool for good, and ends the lease: it is the caller's own, who sees to its end,
+    /// and counts for no limit any more. Throws what moving it throws, and then nothing has changed.
+    [[nodiscard]] Connection detach() {
+        Connection own = std::move(pooled_->connection);
+        std::exchange(pool_, nullptr)->give_back(*pooled_, PoolPlan::Return::detached);
+        return own;
+    }
 
     /// Ends the lease now.
     void give_back() noexcept {
-        if (pooled_) std::exchange(pool_, nullptr)->give_back(std::move(pooled_), broken_);
+        if (pool_) std::exchange(pool_, nullptr)->give_back(*pooled_, how_);
     }
 
   private:
-    template <ConnectionFactory, TimeSource>
-    friend class ConnectionPool;
+    template <ConnectionFactory, TimeSource, class>
+    friend class detail::ConnectionPoolState;
     using Pooled = detail::PooledConnection<Connection>;
 
-    ConnectionLease(std::shared_ptr<detail::PoolOfLeases<Connection>> pool, std::unique_ptr<Pooled> pooled) noexcept
-        : pool_(std::move(pool)), pooled_(std::move(pooled)) {}
+    ConnectionLease(detail::LendingPool<Connection>& pool, Pooled& pooled) noexcept : pool_(&pool), pooled_(&pooled) {}
+    void arrive(const std::source_location& where) noexcept {
+        pooled_->borrowed_at = where;
+        how_ = PoolPlan::Return::used;
+    }
 
-    std::shared_ptr<detail::PoolOfLeases<Connection>> pool_;
-    std::unique_ptr<Pooled> pooled_; // null after a move or the end of the lease
-    bool broken_ = false;
+    detail::LendingPool<Connection>* pool_ = nullptr; // which is there as long as any of its connections
+    Pooled* pooled_ = nullptr;
+    PoolPlan::Return how_ = PoolPlan::Return::as_it_was; // until it has come to who borrowed it
 };
 
 } // namespace velostream

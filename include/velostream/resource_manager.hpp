@@ -57,8 +57,10 @@ class ResourceManager : public ManagedMemory {
         requires has_connections
         : ManagedMemory(executor, config, options, detail::ManagerClock::of(time)),
           time_(time),
-          pool_(std::move(executor), config.effective_connection_pool(), std::move(factory), connections(),
-                std::move(time)) {}
+          pool_(
+              std::move(executor), config.effective_connection_pool(), std::move(factory),
+              ConnectionPoolOptions{.observer = observer(), .places = connections(), .memory = account("connections")},
+              std::move(time)) {}
 
     /// As `allocate_memory`, but waits for room until `deadline` at most, first come first served.
     ///

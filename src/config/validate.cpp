@@ -25,6 +25,7 @@ constexpr std::size_t most_of_a_time = 1'000'000'000;
 constexpr std::size_t most_buckets = 1'000;
 constexpr std::size_t most_keys = 10'000'000;
 constexpr std::size_t most_clients = 1'000;
+constexpr std::size_t most_connections = 1'000'000;
 constexpr Bytes smallest_spool = Bytes{1} << 20;
 constexpr Bytes smallest_segment = 4096;
 
@@ -152,10 +153,22 @@ std::vector<ConfigProblem> validate(const ResourceLimitsConfig& config) {
 std::vector<ConfigProblem> validate(const ConnectionPoolConfig& config) {
     Checker checker;
     checker.at_least_one("max_size", config.max_size);
+    checker.require(config.max_size <= most_connections, "max_size", text(std::size_t{config.max_size}),
+                    "must be <= 1000000");
     checker.between("min_idle", config.effective_min_idle(), 0, config.max_size, "max_size");
     checker.positive("connection_timeout", config.connection_timeout);
     checker.positive("idle_timeout", config.idle_timeout);
     checker.positive("max_lifetime", config.max_lifetime);
+    checker.require(config.max_lifetime_jitter >= 0 && config.max_lifetime_jitter <= 1, "max_lifetime_jitter",
+                    text(config.max_lifetime_jitter), "must be >= 0 and <= 1");
+    checker.positive("connect_timeout", config.connect_timeout);
+    if (config.max_size >= 1)
+        checker.between("connect_limit", config.effective_connect_limit(), 1, config.max_size, "max_size");
+    checker.require(config.validation_window >= Duration::zero(), "validation_window", text(config.validation_window),
+                    "must be >= 0");
+    checker.positive("validation_timeout", config.validation_timeout);
+    checker.positive("keepalive", config.keepalive);
+    checker.positive("leak_threshold", config.leak_threshold);
     return std::move(checker).problems();
 }
 

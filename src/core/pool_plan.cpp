@@ -17,6 +17,11 @@ constexpr Duration most_between_uncared_probes = 30s;
 constexpr int misconfigured_factor = 10;
 constexpr Duration between_idle_closings = 100ms;
 constexpr std::size_t failed_checks_of_an_outage = 2;
+constexpr Duration between_looks_for_room = 1s;
+
+Duration part_of(Duration whole, double fraction) noexcept {
+    return Duration{static_cast<Duration::rep>(static_cast<double>(whole.count()) * fraction)};
+}
 
 } // namespace
 
@@ -55,9 +60,7 @@ PoolTicket PoolPlan::wait(TimePoint now, Actions& actions) {
         settle(now, actions); // he cares, if nobody did
         return ticket;
     };
-    if (is_closed_) return refuse(PoolRefusal::closed);
-    if (rules_.max_waiters != 0 && waiting_ >= rules_.max_waiters) return refuse(PoolRefusal::too_many);
-    if (has_just_failed(now) && !can_anything_come_back()) return refuse(PoolRefusal::connect_failed);
+    if (const auto why = refusal(now)) return refuse(*why);
     line_.back() = true;
     ++waiting_;
     settle(now, actions);
@@ -102,7 +105,8 @@ void PoolPlan::opened(PoolSlot slot, TimePoint now, Actions& actions) {
     connection.retire_at = TimePoint::max();
     if (rules_.max_lifetime)
         connection.retire_at =
-            saturating_add(now, *rules_.max_lifetime - between(Duration{0}, *rules_.max_lifetime / 5));
+            saturating_add(now, *rules_.max_lifetime -
+                                    between(Duration{0}, part_of(*rules_.max_lifetime, rules_.max_lifetime_jitter)));
     const auto replaced = std::exchange(connection.replaces, 0);
     make_available(slot, now, actions);
     if (replaced != 0 && at(replaced).stand == Stand::idle) begin_close(replaced, PoolClosing::lifetime, now, actions);
@@ -125,6 +129,25 @@ void PoolPlan::connect_has_failed(ConnectFault fault, TimePoint now, Actions& ac
     ramp_ = 1;
     if (is_news) probe_at_ = saturating_add(connected_at_, until_next_probe(now));
     if (!can_anything_come_back()) refuse_all(PoolRefusal::connect_failed, now, actions);
+}
+
+void PoolPlan::withheld(PoolSlot slot, TimePoint now, Actions& actions) {
+    const auto replaced = at(slot).replaces;
+    change(slot, Stand::none, now);
+    withheld_until_ = saturating_add(now, between_looks_for_room);
+    if (replaced != 0 && at(replaced).stand == Stand::idle) begin_close(replaced, PoolClosing::lifetime, now, actions);
+    settle(now, actions);
+}
+
+void PoolPlan::room_came(TimePoint now, Actions& actions) {
+    withheld_until_.reset();
+    settle(now, actions);
+}
+
+void PoolPlan::yield_room(TimePoint now, Actions& actions) {
+    if (waiting_ != 0 || idle_.empty()) return;
+    begin_close(idle_.front(), PoolClosing::yielded, now, actions);
+    settle(now, actions);
 }
 
 void PoolPlan::checked(PoolSlot slot, bool works, TimePoint now, Actions& actions) {
@@ -282,6 +305,9 @@ void PoolPlan::serve(TimePoint now, Actions& actions) {
 }
 
 void PoolPlan::connect(TimePoint now, Actions& actions) {
+    if (withheld_until_ && (wants_room() || wanted() == 0)) return;
+    if (withheld_until_ && now < *withheld_until_) return be_due(*withheld_until_);
+    withheld_until_.reset();
     if (!is_probing_) {
         for (auto more = wanted(); more > 0 && has_room() && count(Stand::connecting) < ramp_; --more)
             open(now, actions);
@@ -373,7 +399,7 @@ void PoolPlan::retire(PoolSlot slot, TimePoint now, Actions& actions) {
     space_retirements(now);
     const auto replaces_it = [slot](const Connection& other) { return other.replaces == slot; };
     if (std::ranges::any_of(connections_, replaces_it)) return;
-    if (total() >= rules_.max_size)
+    if (total() >= rules_.max_size || withheld_until_)
         begin_close(slot, PoolClosing::lifetime, now, actions);
     else if (has_room())
         open(now, actions, slot);
@@ -396,11 +422,21 @@ void PoolPlan::be_due_for(const Connection& connection) noexcept {
 
 // ---- what is so
 
+std::optional<PoolRefusal> PoolPlan::refusal(TimePoint now) const noexcept {
+    if (is_closed_) return PoolRefusal::closed;
+    if (rules_.max_waiters != 0 && waiting_ >= rules_.max_waiters) return PoolRefusal::too_many;
+    if (has_just_failed(now) && !can_anything_come_back()) return PoolRefusal::connect_failed;
+    return std::nullopt;
+}
+
+bool PoolPlan::wants_room() const noexcept {
+    return withheld_until_ && !is_closed_ && waiting_ > coming() && total() < rules_.max_size;
+}
+
 // Connects beside those under way, for who waits and for `min_idle`.
 std::size_t PoolPlan::wanted() const noexcept {
-    const auto coming = count(Stand::connecting) + count(Stand::checking) + count(Stand::resetting);
-    const auto for_waiters = waiting_ - std::min(waiting_, coming);
-    const auto spare = idle_.size() + coming - std::min(waiting_, coming);
+    const auto for_waiters = waiting_ - std::min(waiting_, coming());
+    const auto spare = idle_.size() + coming() - std::min(waiting_, coming());
     return for_waiters + rules_.min_idle - std::min(rules_.min_idle, spare);
 }
 

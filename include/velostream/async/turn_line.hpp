@@ -41,7 +41,7 @@ struct TurnRequest {
 /// is enough for all who wait in one context: it rings on the executor of the first of them. Where others wait it rings
 /// too, four milliseconds later, so that a context that nobody runs holds up only its own.
 ///
-/// Threads:      safe. No user code runs under the mutex.
+/// Threads:      safe, unless `Mutex` does nothing: then one at a time. No user code runs under the mutex.
 /// Errors:       a wait that finds no memory to begin throws, and has not begun. Where there is none for the alarm the
 ///               first is told so. Where there is none to tell someone of his turn the program ends: he must not be
 ///               lost.
@@ -49,8 +49,8 @@ struct TurnRequest {
 ///               that is gone when it comes is destroyed there.
 /// Lifetime:     held by a `shared_ptr`; `close` before it goes. An execution context that ends takes its waiters with
 ///               it.
-template <class Granted, TimeSource Time, std::movable Room>
-class TurnLine : public std::enable_shared_from_this<TurnLine<Granted, Time, Room>> {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex = std::mutex>
+class TurnLine : public std::enable_shared_from_this<TurnLine<Granted, Time, Room, Mutex>> {
   public:
     using Signature = void(Result<Granted>);
     using Answer = std::optional<Result<Granted>>;
@@ -106,6 +106,8 @@ class TurnLine : public std::enable_shared_from_this<TurnLine<Granted, Time, Roo
     virtual void locked_on_alarm(TimePoint now, Ended& ended) noexcept = 0;
     /// `waiter`, which is a `Deadline`, has expired in a wheel of the owner's.
     virtual void locked_on_due(Waiter&) noexcept {}
+    /// Something was asked of the line, or has happened to it: before its alarm is seen to.
+    virtual void locked_on_changed(Ended&) noexcept {}
     /// Room for so many bytes, for one who would have to wait. Without the mutex.
     virtual Result<Room> make_room(Bytes bytes) noexcept = 0;
     /// There is none: he is about to be told `error`. Without the mutex.
@@ -113,7 +115,7 @@ class TurnLine : public std::enable_shared_from_this<TurnLine<Granted, Time, Roo
     /// A newcomer, or one who `waited` in the line, is about to be told `error`. Without the mutex.
     virtual void on_failed(const Error&, bool /*waited*/) noexcept {}
 
-    std::mutex& mutex() const noexcept { return mutex_; }
+    Mutex& mutex() const noexcept { return mutex_; }
     const Line& locked_line() const noexcept { return line_; }
     void locked_end(Waiter& waiter, Result<Granted> told, Ended& ended) noexcept;
     void locked_end_first(Result<Granted> told, Ended& ended) noexcept {
@@ -134,13 +136,13 @@ class TurnLine : public std::enable_shared_from_this<TurnLine<Granted, Time, Roo
     }
 
     const Time time_;
-    mutable std::mutex mutex_; // guards what follows
+    mutable Mutex mutex_; // guards what follows
     Line line_;
     ContextAlarms alarms_;
 };
 
-template <class Granted, TimeSource Time, std::movable Room>
-class TurnLine<Granted, Time, Room>::Waiter final : public detail::PendingReserve<Granted>, public Deadline {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+class TurnLine<Granted, Time, Room, Mutex>::Waiter final : public detail::PendingReserve<Granted>, public Deadline {
   public:
     template <class Handler>
     Waiter(std::shared_ptr<TurnLine> line, const TurnRequest& asked, asio::any_io_executor executor, Handler&& handler)
@@ -153,6 +155,7 @@ class TurnLine<Granted, Time, Room>::Waiter final : public detail::PendingReserv
           line_(std::move(line)) {}
 
     const TurnRequest request;
+    std::uint64_t ticket = 0; ///< the owner's; guarded by the mutex
 
   private:
     friend TurnLine;
@@ -170,8 +173,8 @@ class TurnLine<Granted, Time, Room>::Waiter final : public detail::PendingReserv
     Answer told_;            // then of whoever completes it
 };
 
-template <class Granted, TimeSource Time, std::movable Room>
-class TurnLine<Granted, Time, Room>::Ended {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+class TurnLine<Granted, Time, Room, Mutex>::Ended {
   public:
     Ended() = default;
     Ended(const Ended&) = delete;
@@ -193,8 +196,8 @@ class TurnLine<Granted, Time, Room>::Ended {
     Waiter* unqueued_ = nullptr; // one that has not joined yet; whoever tells it something holds it
 };
 
-template <class Granted, TimeSource Time, std::movable Room>
-void TurnLine<Granted, Time, Room>::start(const std::shared_ptr<Waiter>& waiter, asio::cancellation_slot slot) {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+void TurnLine<Granted, Time, Room, Mutex>::start(const std::shared_ptr<Waiter>& waiter, asio::cancellation_slot slot) {
     auto& line = *waiter->line_;
     Answer answer;
     {
@@ -217,8 +220,8 @@ void TurnLine<Granted, Time, Room>::start(const std::shared_ptr<Waiter>& waiter,
     if (waiter->watch(slot, TimePoint::max(), line.time_)) line.join(waiter, place);
 }
 
-template <class Granted, TimeSource Time, std::movable Room>
-void TurnLine<Granted, Time, Room>::join(const std::shared_ptr<Waiter>& waiter, Line& place) noexcept {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+void TurnLine<Granted, Time, Room, Mutex>::join(const std::shared_ptr<Waiter>& waiter, Line& place) noexcept {
     Ended ended;
     const std::scoped_lock lock{mutex_};
     if (waiter->has_ended_) return; // while it began to watch
@@ -239,8 +242,8 @@ void TurnLine<Granted, Time, Room>::join(const std::shared_ptr<Waiter>& waiter, 
     locked_watch(ended);
 }
 
-template <class Granted, TimeSource Time, std::movable Room>
-void TurnLine<Granted, Time, Room>::locked_take_out(Waiter& waiter, Line& to) noexcept {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+void TurnLine<Granted, Time, Room, Mutex>::locked_take_out(Waiter& waiter, Line& to) noexcept {
     waiter.has_ended_ = true;
     if (auto* const where = std::exchange(waiter.where_rings_, nullptr)) alarms_.leave(*where);
     if (!std::exchange(waiter.is_queued_, false)) return;
@@ -248,15 +251,15 @@ void TurnLine<Granted, Time, Room>::locked_take_out(Waiter& waiter, Line& to) no
     locked_on_left(waiter);
 }
 
-template <class Granted, TimeSource Time, std::movable Room>
-void TurnLine<Granted, Time, Room>::locked_end(Waiter& waiter, Result<Granted> told, Ended& ended) noexcept {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+void TurnLine<Granted, Time, Room, Mutex>::locked_end(Waiter& waiter, Result<Granted> told, Ended& ended) noexcept {
     waiter.told_.emplace(std::move(told));
     if (!waiter.is_queued_) ended.unqueued_ = &waiter;
     locked_take_out(waiter, ended.waiters_);
 }
 
-template <class Granted, TimeSource Time, std::movable Room>
-void TurnLine<Granted, Time, Room>::cancel(Waiter& waiter) noexcept {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+void TurnLine<Granted, Time, Room, Mutex>::cancel(Waiter& waiter) noexcept {
     Ended ended;
     const std::scoped_lock lock{mutex_};
     if (waiter.has_ended_) return; // its turn came first
@@ -265,8 +268,8 @@ void TurnLine<Granted, Time, Room>::cancel(Waiter& waiter) noexcept {
     locked_watch(ended);
 }
 
-template <class Granted, TimeSource Time, std::movable Room>
-void TurnLine<Granted, Time, Room>::leave(Waiter& waiter) noexcept {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+void TurnLine<Granted, Time, Room, Mutex>::leave(Waiter& waiter) noexcept {
     Line left; // released after the mutex
     {
         Ended ended;
@@ -278,8 +281,8 @@ void TurnLine<Granted, Time, Room>::leave(Waiter& waiter) noexcept {
     waiter.room_ = Room{};
 }
 
-template <class Granted, TimeSource Time, std::movable Room>
-void TurnLine<Granted, Time, Room>::on_alarm(AlarmEnd end, std::uint64_t number) noexcept {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+void TurnLine<Granted, Time, Room, Mutex>::on_alarm(AlarmEnd end, std::uint64_t number) noexcept {
     Ended ended;
     const std::scoped_lock lock{mutex_};
     if (!alarms_.take(number)) return;
@@ -287,8 +290,9 @@ void TurnLine<Granted, Time, Room>::on_alarm(AlarmEnd end, std::uint64_t number)
     locked_watch(ended);
 }
 
-template <class Granted, TimeSource Time, std::movable Room>
-void TurnLine<Granted, Time, Room>::locked_watch(Ended& ended) noexcept {
+template <class Granted, TimeSource Time, std::movable Room, class Mutex>
+void TurnLine<Granted, Time, Room, Mutex>::locked_watch(Ended& ended) noexcept {
+    locked_on_changed(ended);
     constexpr Duration grace = DeadlineWheel::default_tick;
     const auto ring = [this](std::uint64_t number) -> Alarm::OnEnd {
         return [weak = this->weak_from_this(), number](AlarmEnd end) {

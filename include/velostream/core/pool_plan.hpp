@@ -17,11 +17,9 @@ namespace velostream {
 /// A pool of connections without the connections: what happened goes in, with the time; what is to be done comes out.
 ///
 /// * Borrowers are served first come first served; what comes back is handed to the first, and who comes later
-/// overtakes
-///   nobody.
+///   overtakes nobody.
 /// * A borrower never connects. Connects belong to the pool, as many as borrowers wait for and `min_idle` wants, at
-/// most
-///   `connect_limit` at once; whoever waits takes what comes first.
+///   most `connect_limit` at once; whoever waits takes what comes first.
 /// * `active + idle + connecting ≤ max_size` always, but after `resize` has made it smaller.
 /// * An idle connection that was last seen to work longer ago than `validation_window` is checked before it is handed
 ///   over. After two checks in a row that failed all idle ones are checked at once: nobody's time is spent on one dead
@@ -31,12 +29,15 @@ namespace velostream {
 ///   name). A probe that hangs holds up none: where `connect_limit` are pending the oldest but one is given up; the
 ///   oldest keeps its time, for a server that is slow. After a success 2, 4, … may connect at once.
 /// * Where nothing is left that could come back, a failed connect refuses everybody who waits, and who comes right
-/// after.
-/// * A connection is replaced after `max_lifetime`, less up to a fifth of it by chance; no two are within
+///   after.
+/// * A connection is replaced after `max_lifetime`, less up to `max_lifetime_jitter` of it by chance; no two are within
 ///   `max_lifetime / (2 max_size)`. The new one is opened first where there is room. None is cut while it is lent out.
+/// * Where there is no room outside of the pool, as where other pools have all the connections that may be, nothing is
+///   opened until there is. Who waits stands in line for it; `min_idle` does not, and asks again every second.
 ///
 /// Shapes:  each event appends what is to be done to `actions`, in order. Whoever runs the plan tells what became of
-/// it. Threads: one at a time.
+///          it.
+/// Threads: one at a time.
 class PoolPlan {
   public:
     using Actions = std::vector<PoolAction>;
@@ -66,6 +67,8 @@ class PoolPlan {
 
     void opened(PoolSlot slot, TimePoint now, Actions& actions);
     void open_failed(PoolSlot slot, ConnectFault fault, TimePoint now, Actions& actions);
+    /// There is no room for it outside of the pool: it was not opened.
+    void withheld(PoolSlot slot, TimePoint now, Actions& actions);
     void checked(PoolSlot slot, bool works, TimePoint now, Actions& actions);
     void was_reset(PoolSlot slot, bool works, TimePoint now, Actions& actions);
     void was_closed(PoolSlot slot, TimePoint now, Actions& actions);
@@ -75,12 +78,21 @@ class PoolPlan {
     /// When `tick` is to be called at the latest; `TimePoint::max()`: never.
     TimePoint due() const noexcept { return due_; }
     void tick(TimePoint now, Actions& actions);
+    /// There is room outside of the pool for one more connection.
+    void room_came(TimePoint now, Actions& actions);
+    /// Somebody else waits for room: closes an idle connection, also one of `min_idle`, where nobody waits for it here.
+    void yield_room(TimePoint now, Actions& actions);
+    /// From now on so many.
     void resize(std::size_t max_size, TimePoint now, Actions& actions);
     /// Refuses who waits and who comes, closes what is idle, gives up what is being opened, and closes what comes back.
     void close(TimePoint now, Actions& actions);
 
     PoolFigures figures() const noexcept;
     const PoolRules& rules() const noexcept { return rules_; }
+    /// What `wait` would refuse a newcomer for.
+    std::optional<PoolRefusal> refusal(TimePoint now) const noexcept;
+    /// Somebody waits for a connection that is not opened for want of room outside of the pool.
+    bool wants_room() const noexcept;
     /// A connect has failed since the last one succeeded.
     bool is_failing() const noexcept { return failed_at_.has_value(); }
     /// The server refused our name or password since then.
@@ -132,6 +144,9 @@ class PoolPlan {
     void be_due_for(const Connection& connection) noexcept;
 
     std::size_t wanted() const noexcept;
+    std::size_t coming() const noexcept {
+        return count(Stand::connecting) + count(Stand::checking) + count(Stand::resetting);
+    }
     bool has_room() const noexcept {
         return total() < rules_.max_size && count(Stand::connecting) < rules_.connect_limit;
     }
@@ -164,6 +179,7 @@ class PoolPlan {
     TimePoint probe_at_{};
     Duration uncared_{}; // between probes, when nobody cares; 0: somebody does
     std::optional<TimePoint> refused_at_;
+    std::optional<TimePoint> withheld_until_; // for want of room outside; for who waits until that has come
 
     std::size_t checks_failed_ = 0; // in a row
     TimePoint next_retirement_ = TimePoint::min(), next_idle_closing_ = TimePoint::min();

@@ -18,6 +18,7 @@ struct PoolRules {
     Duration connection_timeout = std::chrono::seconds{30};
     Duration validation_window = std::chrono::milliseconds{500};
     std::optional<Duration> idle_timeout, max_lifetime, keepalive, leak_threshold;
+    double max_lifetime_jitter = 0.2;
 };
 
 /// A connection of a pool plan, and one who waits for one: numbers, used again after their end. 0: none.
@@ -32,7 +33,17 @@ enum class PoolRefusal : std::uint8_t {
 };
 
 /// Why a connection is closed.
-enum class PoolClosing : std::uint8_t { broken, invalid, reset_failed, lifetime, idle, shrunk, shutdown };
+enum class PoolClosing : std::uint8_t {
+    broken,       ///< who had it said so
+    invalid,      ///< a check of it failed
+    reset_failed, ///< what the last borrower left could not be removed
+    lifetime,     ///< it was `max_lifetime` old
+    idle,         ///< nobody wanted it for `idle_timeout`
+    shrunk,       ///< the pool was made smaller
+    yielded,      ///< somebody else waits for its room
+    shutdown,     ///< the pool was closed
+};
+inline constexpr std::size_t pool_closings = 8;
 
 /// What whoever runs the plan does next.
 struct PoolAction {

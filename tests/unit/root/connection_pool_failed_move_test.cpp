@@ -56,8 +56,12 @@ class FailedMoveTest : public ::testing::Test {
     using Pool = ConnectionPool<UnmovableConnections, testing::ManualTime>;
 
     Pool pool_of_one() {
-        const ConnectionPoolConfig config{.max_size = 1, .connection_timeout = 30s};
-        return Pool{io.get_executor(), config, UnmovableConnections{script}, places, time};
+        const ConnectionPoolConfig config{.max_size = 1,
+                                          .min_idle = 0,
+                                          .connection_timeout = 30s,
+                                          .idle_timeout = std::nullopt,
+                                          .max_lifetime = std::nullopt};
+        return Pool{io.get_executor(), config, UnmovableConnections{script}, {.places = places}, time};
     }
 
     asio::io_context io;
@@ -95,6 +99,7 @@ TEST_F(FailedMoveTest, WhicheverMoveFailsThePlaceComesBack) {
         EXPECT_EQ(stats.connecting, 0u) << failing;
         EXPECT_EQ(places.used(), 0u) << failing;
         EXPECT_EQ(script->alive, 0) << failing;
+        time.advance(250ms); // until somebody who comes is not refused for this failure
     }
 
     *script = {};

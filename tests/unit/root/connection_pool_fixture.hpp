@@ -38,9 +38,19 @@ struct Borrower {
 /// A pool of connections that lead nowhere, in a context that runs when the test says so.
 class ConnectionPoolTest : public ::testing::Test {
   protected:
+    /// Opens nothing before it is wanted, and looks after nothing by itself.
+    static ConnectionPoolConfig passive(std::size_t max_size) {
+        return {.max_size = max_size,
+                .min_idle = 0,
+                .connection_timeout = 30s,
+                .idle_timeout = std::nullopt,
+                .max_lifetime = std::nullopt};
+    }
     void make_pool(std::size_t max_size, MemoryAccount places = {}) {
-        pool.emplace(io.get_executor(), ConnectionPoolConfig{.max_size = max_size, .connection_timeout = 30s}, factory,
-                     std::move(places), time);
+        make_pool(passive(max_size), {.places = std::move(places)});
+    }
+    void make_pool(const ConnectionPoolConfig& config, ConnectionPoolOptions options = {}) {
+        pool.emplace(io.get_executor(), config, factory, std::move(options), time);
     }
     Borrower& borrow() { return borrow(*pool); }
     Borrower& borrow(Pool& from) {

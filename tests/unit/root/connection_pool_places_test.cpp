@@ -24,7 +24,7 @@ class SharedPlacesTest : public ConnectionPoolTest {
 
 TEST_F(SharedPlacesTest, APlaceThatAnotherPoolFreesGoesToWhoWaits) {
     make_pool(2, places.child("first"));
-    Pool other{io.get_executor(), {.max_size = 2, .connection_timeout = 30s}, factory, places.child("other"), time};
+    Pool other{io.get_executor(), passive(2), factory, {.places = places.child("other")}, time};
     auto& holder = borrow();
     borrow();
     auto& waiter = borrow(other);
@@ -36,6 +36,56 @@ TEST_F(SharedPlacesTest, APlaceThatAnotherPoolFreesGoesToWhoWaits) {
 
     EXPECT_TRUE(waiter.has_connection());
     EXPECT_EQ(factory.counts().most_alive, 2u);
+}
+
+TEST_F(SharedPlacesTest, AnIdleConnectionMakesPlaceForABorrowerOfAnotherPool) {
+    auto ready = passive(2);
+    ready.min_idle = 2;
+    make_pool(ready, {.places = places});
+    run();
+    ASSERT_EQ(pool->get_stats().idle, 2u);
+    Pool other{io.get_executor(), passive(2), factory, {.places = places}, time};
+
+    EXPECT_TRUE(borrow(other).has_connection());
+    EXPECT_TRUE(borrow(other).has_connection());
+    EXPECT_EQ(pool->get_stats().closed_for(PoolClosing::yielded), 2u);
+    EXPECT_EQ(factory.counts().most_alive, 2u);
+
+    borrowers.clear(); // both are idle there
+    run();
+    pass(1s);
+    EXPECT_EQ(pool->get_stats().total, 0u); // to be ready is no reason to take anything from anybody
+    EXPECT_EQ(other.get_stats().idle, 2u);
+}
+
+TEST_F(SharedPlacesTest, AConnectionThatComesBackMakesPlaceForABorrowerOfAnotherPool) {
+    make_pool(2, places);
+    auto& holder = borrow();
+    borrow();
+    Pool other{io.get_executor(), passive(2), factory, {.places = places}, time};
+    auto& waiter = borrow(other);
+    EXPECT_FALSE(waiter.answer);
+
+    holder.give_back();
+    run();
+
+    EXPECT_TRUE(waiter.has_connection());
+    EXPECT_EQ(pool->get_stats().total, 1u);
+}
+
+TEST_F(SharedPlacesTest, ABorrowerOfThisPoolIsServedBeforeAnotherPools) {
+    make_pool(1, places);
+    auto& holder = borrow();
+    const auto other_place = take_place();
+    Pool other{io.get_executor(), passive(1), factory, {.places = places}, time};
+    auto& elsewhere = borrow(other);
+    auto& here = borrow();
+
+    holder.give_back();
+    run();
+
+    EXPECT_TRUE(here.has_connection());
+    EXPECT_FALSE(elsewhere.answer);
 }
 
 TEST_F(SharedPlacesTest, EveryPlaceThatComesFreeIsUsed) {

@@ -107,7 +107,7 @@ TEST_F(ConnectionPoolTest, OpensAtMostFourAtOnce) {
 TEST_F(ConnectionPoolTest, SeveralPoolsTogetherNeverHaveMoreThanTheLimitTheyShare) {
     const MemoryAccount places{"connections", 3};
     make_pool(2, places.child("first"));
-    Pool other{io.get_executor(), {.max_size = 5, .connection_timeout = 30s}, factory, places.child("other"), time};
+    Pool other{io.get_executor(), passive(5), factory, {.places = places.child("other")}, time};
 
     borrow();
     auto& second = borrow();
@@ -170,20 +170,23 @@ TEST_F(ConnectionPoolTest, ReplacesWhatFailsTheCheckAndTheBorrowerNeverSeesIt) {
     EXPECT_EQ(factory.counts().most_alive, 1u);
 }
 
-TEST_F(ConnectionPoolTest, CancellationDuringACheckDropsTheConnection) {
+TEST_F(ConnectionPoolTest, ACancelledBorrowerDoesNotEndTheCheckThatGoesOnForHim) {
     make_pool(1);
     borrow().give_back();
     run();
     pass(1s);
-    factory.delay_checks(1h);
-    auto& checking = borrow();
+    factory.delay_checks(1s);
+    auto& cancelled = borrow();
+    auto& next = borrow();
 
-    checking.cancel.emit(asio::cancellation_type::terminal);
+    cancelled.cancel.emit(asio::cancellation_type::terminal);
     run();
+    EXPECT_EQ(cancelled.error(), Errc::cancelled);
+    EXPECT_EQ(pool->get_stats().total, 1u);
+    pass(1s);
 
-    EXPECT_EQ(checking.error(), Errc::cancelled);
-    EXPECT_EQ(pool->get_stats().total, 0u);
-    EXPECT_EQ(factory.counts().alive, 0u);
+    EXPECT_TRUE(next.has_connection());
+    EXPECT_EQ(factory.counts().checks, 1u);
 }
 
 TEST_F(ConnectionPoolTest, ItsEndTellsThoseWhoWaitAndClosesWhatIsIdle) {
@@ -192,19 +195,29 @@ TEST_F(ConnectionPoolTest, ItsEndTellsThoseWhoWaitAndClosesWhatIsIdle) {
     borrow().give_back();
     run();
     auto& again = borrow();
-    auto& waiter = borrow();
+    auto& served = borrow();
     again.give_back();
-    borrow();
+    auto& waiter = borrow();
+    ASSERT_TRUE(served.has_connection());
+    served.give_back();
+    run();
+    ASSERT_TRUE(waiter.has_connection());
+    waiter.give_back();
+    run();
+    auto& first = borrow();
+    auto& late = borrow();
 
     pool.reset();
     run();
 
-    EXPECT_TRUE(waiter.has_connection());
-    waiter.give_back();
-    EXPECT_EQ(borrowers.back()->error(), Errc::pool_closed);
-    EXPECT_EQ(factory.counts().alive, 1u);
+    EXPECT_TRUE(first.has_connection());
+    EXPECT_EQ(late.error(), Errc::pool_closed);
+    EXPECT_EQ(factory.counts().alive, 2u);
     lent.give_back();
+    first.give_back();
+    run();
     EXPECT_EQ(factory.counts().alive, 0u);
+    EXPECT_EQ(factory.counts().closes, 2u);
     EXPECT_EQ(time.sleepers(), 0u);
 }
 
@@ -271,7 +284,7 @@ TEST_F(ConnectionPoolTest, AnotherConnectionIsNotBrokenByTheLeaseItIsMovedTo) {
 TEST_F(ConnectionPoolTest, AnInvalidConfigIsRefusedWithEveryProblem) {
     const ConnectionPoolConfig config{.max_size = 0, .connection_timeout = 0s};
     try {
-        const Pool invalid{io.get_executor(), config, factory, {}, time};
+        const Pool invalid{io.get_executor(), config, factory, ConnectionPoolOptions{}, time};
         FAIL();
     } catch (const std::invalid_argument& problem) {
         const std::string text = problem.what();

@@ -21,7 +21,7 @@ TEST_F(ConnectionPoolTest, LendsTheConnectionUsedLastFirst) {
     EXPECT_EQ(borrower.number(), 2u);
 }
 
-TEST_F(ConnectionPoolTest, WhoGotAStaleConnectionKeepsItsTurn) {
+TEST_F(ConnectionPoolTest, WhoWaitsForACheckKeepsItsTurn) {
     make_pool(1);
     borrow().give_back();
     run();
@@ -59,8 +59,9 @@ TEST_F(ConnectionPoolTest, AFailedCheckProlongsNobodysWait) {
 
 TEST_F(ConnectionPoolTest, TheLongestTimeoutThereIsMeansNever) {
     factory.delay_opens(1h);
-    pool.emplace(io.get_executor(), ConnectionPoolConfig{.max_size = 1, .connection_timeout = Duration::max()}, factory,
-                 MemoryAccount{}, time);
+    auto config = passive(1);
+    config.connection_timeout = Duration::max();
+    make_pool(config);
     auto& borrower = borrow();
     EXPECT_FALSE(borrower.answer);
 
@@ -69,7 +70,7 @@ TEST_F(ConnectionPoolTest, TheLongestTimeoutThereIsMeansNever) {
     EXPECT_TRUE(borrower.has_connection());
 }
 
-TEST_F(ConnectionPoolTest, ACheckThatTakesAllTheTimeIsTheLast) {
+TEST_F(ConnectionPoolTest, ACheckThatDoesNotEndTakesNobodysTime) {
     make_pool(2);
     auto& first = borrow();
     borrow().give_back();
@@ -77,13 +78,16 @@ TEST_F(ConnectionPoolTest, ACheckThatTakesAllTheTimeIsTheLast) {
     run();
     pass(1s);
     factory.delay_checks(1h);
-    auto& checking = borrow();
-
-    pass(30s);
-
-    EXPECT_EQ(checking.error(), Errc::pool_timeout);
+    auto& waiter = borrow();
     EXPECT_EQ(factory.counts().checks, 1u);
-    EXPECT_EQ(pool->get_stats().idle, 1u);
+
+    pass(5s); // `validation_timeout`: the other one is checked
+    EXPECT_EQ(factory.counts().closes, 1u);
+    EXPECT_EQ(factory.counts().checks, 2u);
+    pass(5s);
+
+    EXPECT_TRUE(waiter.has_connection());
+    EXPECT_EQ(pool->get_stats().closed_for(PoolClosing::invalid), 2u);
 }
 
 } // namespace

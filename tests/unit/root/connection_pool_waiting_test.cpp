@@ -107,38 +107,79 @@ TEST_F(ConnectionPoolTest, WhoCameLaterTimesOutLaterWhenTheFirstHasTimedOut) {
     EXPECT_EQ(second.error(), Errc::pool_timeout);
 }
 
-TEST_F(ConnectionPoolTest, TellsTheOneWhoWaitsLongestWhenAConnectFails) {
-    make_pool(1);
+TEST_F(ConnectionPoolTest, TellsEverybodyWhoWaitsWhenAConnectFailsAndNothingElseCouldComeBack) {
+    make_pool(2);
     const Error refused = boost::system::error_code{asio::error::connection_refused};
+    factory.delay_opens(1s);
     factory.fail_next_opens(refused);
+    auto& first = borrow();
+    auto& second = borrow();
+    auto& third = borrow();
 
-    auto& borrower = borrow();
+    pass(1s);
 
-    EXPECT_EQ(borrower.error(), Errc::connect_failed);
-    ASSERT_NE(borrower.error().inner(), nullptr);
-    EXPECT_EQ(borrower.error().inner()->type(), ErrorType::network);
-    EXPECT_EQ(pool->get_stats().total, 0u);
-    EXPECT_TRUE(borrow().has_connection());
+    for (auto* borrower : {&first, &second, &third}) {
+        EXPECT_EQ(borrower->error(), Errc::connect_failed);
+        ASSERT_NE(borrower->error().inner(), nullptr);
+        EXPECT_EQ(borrower->error().inner()->type(), ErrorType::network);
+        const auto detail = std::string{borrower->error().detail()};
+        EXPECT_NE(detail.find("waited 1000 ms"), std::string::npos) << detail;
+    }
+    EXPECT_EQ(pool->get_stats().refused, 3u);
 }
 
-TEST_F(ConnectionPoolTest, ATimeoutCarriesTheLastConnectError) {
+TEST_F(ConnectionPoolTest, WhoComesRightAfterAFailureIsToldAtOnceAndWhoComesLaterHasAConnectOfItsOwn) {
     make_pool(1);
     factory.fail_next_opens(Error{Errc::operation_failed, "no route"});
     borrow();
+
+    auto& soon = borrow();
+    EXPECT_EQ(soon.error(), Errc::connect_failed);
+    EXPECT_EQ(soon.error().inner()->detail(), "no route");
+    EXPECT_EQ(factory.counts().opens, 1u);
+    const auto detail = std::string{soon.error().detail()};
+    EXPECT_NE(detail.find("refused at once"), std::string::npos) << detail;
+
+    pass(250ms);
+    EXPECT_TRUE(borrow().has_connection());
+}
+
+TEST_F(ConnectionPoolTest, WhoWaitsForALentConnectionIsNotRefusedForAFailedConnect) {
+    make_pool(2);
+    auto& holder = borrow();
+    factory.fail_next_opens(Error{Errc::operation_failed, "too many clients"}, 1000);
+    auto& waiter = borrow();
+    EXPECT_FALSE(waiter.answer);
+
+    holder.give_back();
+    run();
+
+    EXPECT_TRUE(waiter.has_connection());
+}
+
+TEST_F(ConnectionPoolTest, ATimeoutCarriesTheLastConnectErrorAndSaysWhatIsUnderWay) {
+    make_pool(2);
+    borrow();
+    factory.fail_next_opens(Error{Errc::operation_failed, "no route"});
+    auto& waiter = borrow();
+    EXPECT_FALSE(waiter.answer);
     factory.delay_opens(1h);
 
-    auto& waiter = borrow();
-    pass(30s);
+    pass(250ms); // the next connect
+    pass(29750ms);
 
     EXPECT_EQ(waiter.error(), Errc::pool_timeout);
     ASSERT_NE(waiter.error().inner(), nullptr);
     EXPECT_EQ(waiter.error().inner()->detail(), "no route");
+    const auto detail = std::string{waiter.error().detail()};
+    EXPECT_NE(detail.find("a connect has been under way for"), std::string::npos) << detail;
 }
 
 TEST_F(ConnectionPoolTest, ATimeoutCarriesNoConnectErrorFromBeforeAConnectThatSucceeded) {
     make_pool(1);
     factory.fail_next_opens(Error{Errc::operation_failed, "no route"});
     borrow();
+    pass(252ms);
     ASSERT_TRUE(borrow().has_connection());
 
     auto& waiter = borrow();

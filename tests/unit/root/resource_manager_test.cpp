@@ -344,7 +344,7 @@ TEST_F(ResourceManagerTest, LendsConnectionsOfTheConfiguredPool) {
 TEST_F(ResourceManagerTest, MaxConnectionsBoundsAllPoolsTogether) {
     ScriptedConnections factory{time};
     ResourceManager resources{io.get_executor(), {.max_connections = 3}, factory, options(), time};
-    ConnectionPool other{io.get_executor(), {.max_size = 3}, factory, resources.connections(), time};
+    ConnectionPool other{io.get_executor(), {.max_size = 3}, factory, {.places = resources.connections()}, time};
     std::vector<ConnectionLease<ScriptedConnections::Connection>> leases;
     const auto borrow = [&](auto& from) -> asio::awaitable<void> {
         auto lease = co_await from.get_connection();

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <source_location>
+#include <utility>
+#include <vector>
+
+#include "velostream/async/background_alarm.hpp"
+#include "velostream/async/call_context.hpp"
+#include "velostream/async/context_tie.hpp"
+#include "velostream/async/deadline_wheel.hpp"
+#include "velostream/async/frame_memory.hpp"
+#include "velostream/async/time_source.hpp"
+#include "velostream/async/turn_line.hpp"
+#include "velostream/async/wait_queue.hpp"
+#include "velostream/config/connection_pool_config.hpp"
+#include "velostream/connection_claim.hpp"
+#include "velostream/connection_factory.hpp"
+#include "velostream/connection_lease.hpp"
+#include "velostream/connection_neighbours.hpp"
+#include "velostream/connection_pool_options.hpp"
+#include "velostream/connection_pool_stats.hpp"
+#include "velostream/core/pool_plan.hpp"
+
+namespace velostream::detail {
+
+PoolRules rules_of(const ConnectionPoolConfig& config) noexcept;
+std::uint64_t pool_seed(const std::optional<std::uint64_t>& given) noexcept;
+ConnectFault fault_of(const Error& error) noexcept;
+
+// What a factory is asked to do. One type for all: g++ warns of coroutines that are given types which depend on a local
+// factory.
+using FactoryCall = std::function<asio::awaitable<void>(CallContext&)>;
+
+/// What a borrower is told who gets no connection.
+struct PoolReport {
+    Duration connection_timeout{};
+    std::optional<Duration> waited{}; // unset: not at all
+    PoolFigures figures{};
+    std::size_t max_size = 0;
+    std::optional<Duration> pending{}; // how long the oldest connect that is under way has been
+    bool waits_for_room = false;
+    bool is_misconfigured = false;
+    const Error* last_connect_error = nullptr;
+
+    Error as(Errc why) const noexcept;
+};
+
+/// What a connection pool and its leases, borrowers and connects share: it runs a `PoolPlan`.
+///
+/// The plan and all that belongs to it are guarded by the mutex of the line. Each event goes to the plan, and what that
+/// asks for is done right after it: who is handed something or refused is told, and what takes time is posted as a
+/// coroutine, which ends with the next event. So no code of users runs under the mutex, and nothing of the factory
+/// inside of a call of the pool.
+///
+/// It keeps itself until the pool is closed and the last connection has gone.
+template <ConnectionFactory Factory, TimeSource Time, class Memory>
+class ConnectionPoolState final
+    : public TurnLine<ConnectionLease<typename Factory::Connection>, Time, MemoryReservation, typename Memory::Mutex>,
+      public LendingPool<typename Factory::Connection>,
+      public ConnectionNeighbour {
+    using Base =
+        TurnLine<ConnectionLease<typename Factory::Connection>, Time, MemoryReservation, typename Memory::Mutex>;
+    using Base::locked_end, Base::locked_end_first, Base::locked_line, Base::locked_watch, Base::mutex, Base::time;
+    using typename Base::Ended, typename Base::Waiter;
+    using Return = PoolPlan::Return;
+
+  public:
+    using Connection = typename Factory::Connection;
+    using Lease = ConnectionLease<Connection>;
+    using Pooled = PooledConnection<Connection>;
+    using typename Base::Answer;
+
+    ConnectionPoolState(asio::any_io_executor executor, const ConnectionPoolConfig& config, Factory factory,
+                        ConnectionPoolOptions options, Time clock)
+        : Base(std::move(clock)),
+          config_(config),
+          options_(std::move(options)),
+          quota_{.memory = options_.memory, .bytes = config_.connection_memory, .places = options_.places},
+          factory_(std::move(factory)),
+          tie_(std::move(executor)),
+          plan_(rules_of(config_), pool_seed(options_.seed), time().now()),
+          deadlines_(time().now()) {}
+
+    void begin() {
+        const auto self = std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this());
+        ConnectionNeighbour::join(quota_.places, self);
+        update([&](TimePoint now) {
+            self_ = self;
+            plan_.tick(now, actions_);
+        });
+    }
+
+    // ---- borrowers
+
+    std::optional<Lease> try_borrow(const std::source_location& where) noexcept {
+        const std::scoped_lock lock{mutex()};
+        const auto slot = plan_.try_borrow(time().coarse_now());
+        if (!slot) return std::nullopt;
+        ++counted_.lent_at_once;
+        if (plan_.due() < alarm_at_) locked_set_alarm();
+        auto lease = locked_lend(*slot);
+        lease.arrive(where);
+        return lease;
+    }
+
+    static asio::awaitable<Result<Lease>> get_connection(OwnFrame, std::shared_ptr<ConnectionPoolState> self,
+                                                         TimePoint deadline, std::source_location where) {
+        if (auto lease = self->try_borrow(where)) co_return std::move(*lease);
+        const auto now = self->time().now();
+        const TurnRequest request{.since = now,
+                                  .latest = std::min(deadline, saturating_add(now, self->config_.connection_timeout))};
+        auto turn = self->async_turn(request, asio::deferred);
+        auto borrowed = co_await std::move(turn);
+        if (borrowed) borrowed->arrive(where);
+        co_return std::move(borrowed);
+    }
+
+    void give_back(Pooled& pooled, Return how) noexcept override {
+        if (how == Return::used && is_clean(pooled.connection)) how = Return::clean;
+        Unlocked after;
+        Ended ended;
+        const std::scoped_lock lock{mutex()};
+        now_ = time().coarse_now();
+        if (how == Return::detached) {
+            ++counted_.detached;
+            orphans_.push_back(std::move(seats_[pooled.slot - 1].pooled));
+        }
+        plan_.give_back(pooled.slot, how, now_, actions_);
+        locked_yield();
+        if (!actions_.empty() || how == Return::detached) [[unlikely]]
+            locked_finish(ended, after);
+        else if (plan_.due() < alarm_at_)
+            locked_set_alarm();
+    }
+
+    // ---- the owner
+
+    void close() noexcept {
+        update([this](TimePoint now) { plan_.close(now, actions_); });
+    }
+    void resize(std::size_t max_size) noexcept {
+        update([&](TimePoint now) { plan_.resize(max_size, now, actions_); });
+    }
+
+    // Until all connections have gone. Cancellation: all kinds.
+    static asio::awaitable<void> drained(OwnFrame, std::shared_ptr<ConnectionPoolState> self) {
+        auto is_drained = [state = self.get()] { return state->is_drained_.load(); };
+        auto waiting = self->drained_.async_wait_unless(is_drained, asio::deferred);
+        co_await std::move(waiting);
+    }
+
+    ConnectionPoolStats get_stats() const {
+        const std::scoped_lock lock{mutex()};
+        auto stats = counted_;
+        const auto figures = plan_.figures();
+        stats.active = figures.active;
+        stats.idle = figures.idle;
+        stats.connecting = figures.connecting;
+        stats.total = figures.total;
+        stats.waiting = figures.waiting;
+        stats.max_size = plan_.rules().max_size;
+        stats.is_misconfigured = plan_.is_misconfigured();
+        stats.last_connect_error = last_connect_error_;
+        return stats;
+    }
+
+  private:
+    // How to end something that goes on, before its time.
+    struct Ending {
+        explicit Ending(asio::any_io_executor on) : strand(std::move(on)) {}
+        const asio::any_io_executor strand;
+        asio::cancellation_signal signal; // used on the strand, as the next
+        bool goes_on = true;
+    };
+    struct Seat {
+        std::unique_ptr<Pooled> pooled; // null while it is being opened
+        std::shared_ptr<Ending> opening;
+        bool is_given_up = false;
+    };
+    class Task;
+    class Claim;
+
+    // ---- events
+
+    // What ends without the mutex.
+    struct Unlocked {
+        std::shared_ptr<ConnectionPoolState> self; // last
+        std::vector<std::unique_ptr<Pooled>> orphans;
+    };
+
+    // `event(now)` tells the plan something.
+    template <class Event>
+    void update(Event event) noexcept {
+        Unlocked after;
+        Ended ended;
+        const std::scoped_lock lock{mutex()};
+        now_ = time().now();
+        event(now_);
+        locked_finish(ended, after);
+    }
+    void locked_finish(Ended& ended, Unlocked& after) noexcept {
+        locked_watch(ended);
+        after.orphans.swap(orphans_);
+        if (!is_drained_) return;
+        alarm_.stop();
+        after.self.swap(self_);
+    }
+
+    // ---- the line
+
+    Answer locked_answer(const TurnRequest& request, bool joins, Ended& ended) noexcept override {
+        now_ = time().now();
+        if (!joins) {
+            if (const auto slot = plan_.try_borrow(now_)) {
+                ++counted_.lent_at_once;
+                return locked_lend(*slot);
+            }
+            if (!plan_.refusal(now_)) return std::nullopt;
+        }
+        newcomer_ = &request;
+        newcomer_ticket_ = plan_.wait(now_, actions_);
+        locked_perform(ended);
+        newcomer_ = nullptr;
+        return std::exchange(newcomers_answer_, std::nullopt);
+    }
+    void locked_on_joined(Waiter& waiter) noexcept override {
+        waiter.ticket = newcomer_ticket_;
+        if (waiter.request.latest != TimePoint::max()) deadlines_.arm(waiter, waiter.request.latest);
+    }
+    void locked_on_left(Waiter& waiter) noexcept override {
+        deadlines_.disarm(waiter);
+        now_ = std::max(now_, time().coarse_now());
+        plan_.leave(waiter.ticket, now_, actions_); // unless it was the plan's doing
+    }
+    void locked_on_cancelled() noexcept override { ++counted_.cancelled; }
+    TimePoint locked_next_alarm() noexcept override { return deadlines_.next_wake().value_or(TimePoint::max()); }
+    void locked_on_alarm(TimePoint now, Ended& ended) noexcept override {
+        now_ = now;
+        expiring_into_ = &ended;
+        deadlines_.expire(now);
+    }
+    void locked_on_due(Waiter& waiter) noexcept override {
+        ++counted_.timed_out;
+        locked_end(waiter, locked_report(waiter.request.since).as(Errc::pool_timeout), *expiring_into_);
+    }
+    void locked_on_changed(Ended& ended) noexcept override {
+        locked_yield();
+        locked_perform(ended);
+        locked_look_for_room();
+        if (plan_.due() < alarm_at_) locked_set_alarm();
+    }
+    Result<MemoryReservation> make_room(Bytes bytes) noexcept override { return options_.memory.try_reserve(bytes); }
+    void on_no_room(const Error&) noexcept override {
+        const std::scoped_lock lock{mutex()};
+        ++counted_.refused;
+    }
+
+    PoolReport locked_report(std::optional<TimePoint> since) const noexcept {
+        PoolReport report{.connection_timeout = config_.connection_timeout,
+                          .figures = plan_.figures(),
+                          .max_size = plan_.rules().max_size,
+                          .waits_for_room = claim_ != nullptr,
+                          .is_misconfigured = plan_.is_misconfigured(),
+                          .last_connect_error = last_connect_error_ ? &*last_connect_error_ : nullptr};
+        if (since) report.waited = now_ - *since;
+        if (const auto pending = plan_.pending_since()) report.pending = now_ - *pending;
+        return report;
+    }
+
+    // ---- what the plan asks for
+
+    void locked_perform(Ended& ended) noexcept {
+        for (std::size_t next = 0; next < actions_.size(); ++next) {
+            const auto action = actions_[next]; // more may be added meanwhile
+            locked_perform(action, ended);
+        }
+        actions_.clear();
+    }
+    void locked_perform(const PoolAction& action, Ended& ended) noexcept {
+        switch (action.kind) {
+            case PoolAction::Kind::hand:
+                return locked_hand(action, ended);
+            case PoolAction::Kind::refuse:
+                return locked_refuse(action, ended);
+            case PoolAction::Kind::give_up:
+                return locked_give_up(action.slot);
+            case PoolAction::Kind::close:
+                ++counted_.closed[static_cast<std::size_t>(action.closing)];
+                return locked_start(action);
+            case PoolAction::Kind::warn:
+                ++counted_.leaks;
+                return locked_warn(action.slot);
+            case PoolAction::Kind::drained:
+                is_drained_ = true;
+                drained_.wake_all({});
+                return;
+            case PoolAction::Kind::open:
+            case PoolAction::Kind::check:
+            case PoolAction::Kind::reset:
+                return locked_start(action);
+        }
+    }
+
+    void locked_hand(const PoolAction& action, Ended& ended) noexcept {
+        auto lease = locked_lend(action.slot);
+        if (newcomer_ && action.ticket == newcomer_ticket_) {
+            ++counted_.lent_at_once;
+            newcomers_answer_.emplace(std::move(lease));
+            return;
+        }
+        const auto waited = now_ - locked_line().front()->request.since;
+        ++counted_.lent_waited;
+        counted_.waited += waited;
+        counted_.longest_wait = std::max(counted_.longest_wait, waited);
+        locked_end_first(std::move(lease), ended);
+    }
+    void locked_refuse(const PoolAction& action, Ended& ended) noexcept {
+        const auto code = action.refusal == PoolRefusal::closed     ? Errc::pool_closed
+                          : action.refusal == PoolRefusal::too_many ? Errc::pool_exhausted
+                                                                    : Errc::connect_failed;
+        ++counted_.refused;
+        if (newcomer_ && action.ticket == newcomer_ticket_)
+            newcomers_answer_.emplace(locked_report(std::nullopt).as(code));
+        else
+            locked_end_first(locked_report(locked_line().front()->request.since).as(code), ended);
+    }
+    Lease locked_lend(PoolSlot slot) noexcept { return Lease{*this, *seats_[slot - 1].pooled}; }
+    void locked_give_up(PoolSlot slot) noexcept {
+        auto& seat = seats_[slot - 1];
+        seat.is_given_up = true;
+        if (!seat.opening) return; // it has not begun
+        asio::post(seat.opening->strand, [opening = seat.opening] {
+            if (opening->goes_on) opening->signal.emit(asio::cancellation_type::terminal);
+        });
+    }
+
+    // Posted: it may take long. Without the context nothing can be done any more.
+    void locked_start(const PoolAction& action) noexcept {
+        if (seats_.size() < action.slot) seats_.resize(action.slot);
+        const bool starts = tie_.with_executor([&](const asio::any_io_executor& executor) {
+            Task task{std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this()), action};
+            if (action.kind == PoolAction::Kind::open)
+                task.room = std::exchange(room_, std::nullopt);
+            else
+                task.pooled = seats_[action.slot - 1].pooled.get();
+            asio::post(executor, [executor, task = std::move(task)]() mutable { start(executor, std::move(task)); });
+        });
+        if (starts) return;
+        plan_.close(now_, actions_);
+        locked_failed(action);
+    }
+    // What was asked for did not happen, and never will.
+    void locked_failed(const PoolAction& action) noexcept {
+        switch (action.kind) {
+            case PoolAction::Kind::open:
+                return plan_.open_failed(action.slot, ConnectFault::passing, now_, actions_);
+            case PoolAction::Kind::check:
+                return plan_.checked(action.slot, false, now_, actions_);
+            case PoolAction::Kind::reset:
+                return plan_.was_reset(action.slot, false, now_, actions_);
+            default:
+                orphans_.push_back(std::move(seats_[action.slot - 1].pooled));
+                return plan_.was_closed(action.slot, now_, actions_);
+        }
+    }
+
+    void locked_warn(PoolSlot slot) noexcept {
+        if (!options_.observer) return;
+        tie_.with_executor([&](const asio::any_io_executor& executor) {
+            auto warn = [self = std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this()),
+                         where = seats_[slot - 1].pooled->borrowed_at] {
+                self->options_.observer->on_connection_leaked(
+                    {.pool = self->options_.name, .lent_for = *self->config_.leak_threshold, .borrowed_at = where});
+            };
+            asio::post(executor, std::move(warn));
+        });
+    }
+
+    // ---- room among other pools
+
+    // What nobody wants here may be another pool's that somebody waits for.
+    void locked_yield() noexcept {
+        if (quota_.places.anyone_waits()) plan_.yield_room(now_, actions_);
+    }
+    void on_neighbour_waits() noexcept override {
+        tie_.with_executor([this](const asio::any_io_executor& executor) {
+            asio::post(executor, [self = std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this())] {
+                self->update([](TimePoint) {}); // looks
+            });
+        });
+    }
+    void locked_look_for_room() noexcept {
+        const bool wants = plan_.wants_room();
+        if (wants == (claim_ != nullptr)) return;
+        if (wants) {
+            claim_ = std::make_shared<Claim>(quota_, *this);
+            ConnectionClaim::wait(claim_);
+            ConnectionNeighbour::tell(quota_.places, *this);
+        } else {
+            std::exchange(claim_, nullptr)->leave();
+        }
+    }
+    void room_came(const Claim& claim, Result<ConnectionRoom> room) noexcept {
+        std::optional<ConnectionRoom> unused; // ends without the mutex
+        update([&](TimePoint now) {
+            if (claim_.get() != &claim) return;
+            claim_.reset();
+            if (room) room_.emplace(std::move(*room));
+            plan_.room_came(now, actions_);
+        });
+        const std::scoped_lock lock{mutex()};
+        unused.swap(room_);
+    }
+
+    // ---- time
+
+    void locked_set_alarm() noexcept {
+        alarm_at_ = plan_.due();
+        auto ring = [weak = this->weak_from_this()] {
+            const auto self = std::static_pointer_cast<ConnectionPoolState>(weak.lock());
+            if (!self) return;
+            self->update([state = self.get()](TimePoint now) {
+                state->alarm_at_ = TimePoint::max();
+                state->plan_.tick(now, state->actions_);
+            });
+        };
+        tie_.with_executor([&](const asio::any_io_executor& executor) {
+            try {
+                alarm_.set(time(), executor, alarm_at_, std::move(ring));
+            } catch (const std::bad_alloc&) {
+                alarm_at_ = TimePoint::max(); // the next event tries again
+            }
+        });
+    }
+
+    // ---- what takes time
+
+    static void start(const asio::any_io_executor& executor, Task task);
+    static asio::awaitable<void> open(Task task);
+    static asio::awaitable<void> look_after(Task task); // checks, resets or closes
+    static asio::awaitable<void> within(ConnectionPoolState& self, Duration time_out, FactoryCall call,
+                                        std::optional<Error>& failure);
+    static FactoryCall opens(Factory& factory, std::optional<Result<Connection>>& opened);
+    static FactoryCall calls(Factory& factory, PoolAction::Kind kind, Connection& connection,
+                             std::optional<Error>& failure);
+    static asio::awaitable<void> open_with(Factory& factory, std::optional<Result<Connection>>& opened,
+                                           CallContext& context);
+    static asio::awaitable<void> call_with(Factory& factory, PoolAction::Kind kind, Connection& connection,
+                                           std::optional<Error>& failure, CallContext& context);
+    void tell_of_failed_connect(const Error& cause) const noexcept {
+        if (options_.on_connect) options_.on_connect(cause);
+        if (options_.observer) options_.observer->on_connect_failed({.pool = options_.name, .error = cause});
+    }
+
+    bool is_clean(const Connection& connection) const noexcept {
+        if constexpr (requires {
+                          { factory_.needs_reset(connection) } noexcept -> std::same_as<bool>;
+                      })
+            return !factory_.needs_reset(connection);
+        else
+            return false;
+    }
+
+    const ConnectionPoolConfig config_;
+    const ConnectionPoolOptions options_;
+    const ConnectionQuota quota_;
+    Factory factory_;
+    ContextTie tie_;
+    WaitQueue drained_;
+
+    // Guarded by the mutex of the line.
+    PoolPlan plan_;
+    PoolPlan::Actions actions_; // that are still to be done; empty without the mutex
+    TimePoint now_{};           // of the event that goes on
+    std::vector<Seat> seats_;   // by slot - 1
+    std::vector<std::unique_ptr<Pooled>> orphans_;
+    ConnectionPoolStats counted_;
+    std::optional<Error> last_connect_error_; // since a connect succeeded
+    const TurnRequest* newcomer_ = nullptr;   // while it comes to the line
+    PoolTicket newcomer_ticket_ = 0;
+    Answer newcomers_answer_;
+    DeadlineWheel deadlines_; // of those in the line
+    Ended* expiring_into_ = nullptr;
+    std::shared_ptr<Claim> claim_;       // while it stands in line for room
+    std::optional<ConnectionRoom> room_; // that has come, for the next connect
+    TimePoint alarm_at_ = TimePoint::max();
+    BackgroundAlarm alarm_;                     // for the plan
+    std::atomic<bool> is_drained_ = false;      // read without the mutex as well
+    std::shared_ptr<ConnectionPoolState> self_; // until it is drained
+};
+
+} // namespace velostream::detail

@@ -4,6 +4,10 @@
 #include <array>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+#include <concepts>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -74,8 +78,27 @@ class FrameMemory {
 struct OwnFrame {};
 inline constexpr OwnFrame own_frame{};
 
+/// What the coroutine returns in which a chain begins.
+using ChainEntry = asio::detail::awaitable_thread_entry_point;
+
 /// Coroutines that await each other, from the one that was spawned on: what Asio calls a thread, by its entry point.
-using CoroutineChain = asio::detail::awaitable_frame<asio::detail::awaitable_thread_entry_point, asio::any_io_executor>;
+using CoroutineChain = asio::detail::awaitable_frame<ChainEntry, asio::any_io_executor>;
+
+/// A chain while it runs, and one that waits: whoever has that resumes it by calling it, on its executor, or ends it.
+using RunningChain = asio::detail::awaitable_thread<asio::any_io_executor>;
+using WaitingChain = asio::detail::awaitable_async_op_handler<void(), asio::any_io_executor>;
+
+/// What a coroutine with a frame from `FrameMemory` awaits in that frame, without another one.
+///
+/// `begin(chain)`  begins it, in the chain that awaits it. True if it has ended already.
+/// `wait(detach)`  else: the chain has stopped, and `detach()` gives it as one that waits.
+/// `end()`         what came of it, when it has ended or the chain was resumed.
+template <class T>
+concept AwaitedInFrame = requires(T& awaited, RunningChain& chain, WaitingChain (&detach)()) {
+    { awaited.begin(chain) } -> std::same_as<bool>;
+    awaited.wait(detach);
+    awaited.end();
+};
 
 /// `co_await this_chain`, in a coroutine with a frame from `FrameMemory`, gives the chain that it is part of.
 struct ThisChain {};
@@ -98,6 +121,26 @@ class OwnFramePromise : public asio::detail::awaitable_frame<T, asio::any_io_exe
         asio::awaitable<U> awaited;
     };
 
+    template <AwaitedInFrame Awaited>
+    struct InFrame {
+        bool await_ready() { return awaited.begin(*frame.attached_thread_); }
+        void await_suspend(std::coroutine_handle<>) {
+            frame.after_suspend(
+                [](void* self) {
+                    auto& [waited, waits] = *static_cast<InFrame*>(self);
+                    waited.wait([&waits] {
+                        static WaitingChain::result_type none; // which it refers to
+                        return WaitingChain{waits.detach_thread(), none};
+                    });
+                },
+                this);
+        }
+        decltype(auto) await_resume() { return awaited.end(); }
+
+        Awaited& awaited;
+        OwnFramePromise& frame;
+    };
+
   public:
     static void* operator new(std::size_t size) { return FrameMemory::allocate(size); }
     static void operator delete(void* memory, std::size_t size) noexcept { FrameMemory::deallocate(memory, size); }
@@ -116,6 +159,13 @@ class OwnFramePromise : public asio::detail::awaitable_frame<T, asio::any_io_exe
     template <class U>
     auto await_transform(asio::awaitable<U, asio::any_io_executor> awaited) const {
         return Awaiter<U>{Frame::await_transform(std::move(awaited))};
+    }
+    template <AwaitedInFrame Awaited>
+    auto await_transform(Awaited& awaited) {
+        const auto& chain = *this->attached_thread_;
+        if (chain.throw_if_cancelled() && chain.get_cancellation_state().cancelled() != asio::cancellation_type::none)
+            throw boost::system::system_error{asio::error::operation_aborted};
+        return InFrame<Awaited>{awaited, *this};
     }
 };
 

@@ -139,7 +139,7 @@ asio::awaitable<bool> recover_or_try_again(OwnFrame, Chain& guards, CallContext&
                     recovered.emplace(co_await std::move(recovering));
                 } else {
                     auto recovering = run_until(time, call.call_deadline(), recovery, call);
-                    auto outcome = co_await std::move(recovering);
+                    auto& outcome = co_await recovering;
                     const auto failure = outcome.error();
                     was_cut_off = outcome.timed_out;
                     recovered.emplace(failure ? Success{*failure} : std::move(*outcome.value));
@@ -229,7 +229,7 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
             if constexpr (!ContextOperation<Operation>) {
                 if (is_run && call.has_deadline()) {
                     auto running = run_until(time_of(policies...), call.deadline(), operation, call);
-                    auto outcome = co_await std::move(running);
+                    auto& outcome = co_await running;
                     error = outcome.error();
                     was_cut_off = outcome.timed_out;
                     if (!error) {
@@ -252,12 +252,12 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
                     }
                 }
                 if constexpr (std::is_void_v<Value>) {
-                    auto running = start(operation, call);
+                    auto running = start_operation(operation, call);
                     co_await std::move(running);
                     guards.leave_with_success(call);
                     co_return Success{};
                 } else {
-                    auto running = start(operation, call);
+                    auto running = start_operation(operation, call);
                     Value value = co_await std::move(running);
                     if (!is_failure(value)) [[likely]] {
                         told = true;

@@ -46,10 +46,18 @@ class StubbornOperation {
     Result<int> result_{0};
 };
 
+// In a frame of ours, as it is awaited.
+template <class Time, class Operation>
+asio::awaitable<TimedOutcome<Result<int>>> run(detail::OwnFrame, Time time, TimePoint deadline, Operation& operation,
+                                               CallContext& call) {
+    auto running = run_until(std::move(time), deadline, operation, call);
+    co_return std::move(co_await running);
+}
+
 class TimedOperationTest : public ::testing::Test {
   protected:
     auto start_with_deadline_in(Duration rest) {
-        auto running = testing::start(io, run_until(time, time.now() + rest, operation, call));
+        auto running = testing::start(io, run(detail::own_frame, time, time.now() + rest, operation, call));
         poll();
         return running;
     }
@@ -107,7 +115,7 @@ TEST_F(TimedOperationTest, ADeadlineThatPassesForACallerWhoHadCancelledBeforeIsN
         const auto executor = co_await asio::this_coro::executor;
         auto sleep = async_sleep_until(time, executor, time.now() + 1s, asio::as_tuple(asio::use_awaitable));
         co_await std::move(sleep);
-        auto running = run_until(time, time.now() + 10s, operation, call);
+        auto running = run(detail::own_frame, time, time.now() + 10s, operation, call);
         co_return co_await std::move(running);
     };
     const auto running = testing::start(io, runs_late());
@@ -136,7 +144,7 @@ TEST_F(TimedOperationTest, PassesOnTheKindOfTheCancellation) {
 
 TEST_F(TimedOperationTest, ADeadlineThatHasPassedIsNotCancelled) {
     const testing::WatchedTime watched;
-    const auto running = testing::start(io, run_until(watched, watched.now(), operation, call));
+    const auto running = testing::start(io, run(detail::own_frame, watched, watched.now(), operation, call));
     watched.wake_all();
     poll();
     ASSERT_EQ(operation.cancellations, 1);
@@ -149,7 +157,7 @@ TEST_F(TimedOperationTest, ADeadlineThatHasPassedIsNotCancelled) {
 
 TEST_F(TimedOperationTest, AClockThatEndsIsNoDeadline) {
     std::optional<testing::ManualTime> ending{std::in_place};
-    const auto running = testing::start(io, run_until(*ending, ending->now() + 10s, operation, call));
+    const auto running = testing::start(io, run(detail::own_frame, *ending, ending->now() + 10s, operation, call));
     ending.reset();
     poll();
     end_with(Errc::connect_failed);
@@ -163,7 +171,8 @@ TEST_F(TimedOperationTest, AnOperationThatIsReadyAtOnceNeedsNoAlarm) {
     const testing::WatchedTime watched;
     auto ready = []() -> asio::awaitable<Result<int>> { co_return 7; };
 
-    const auto running = testing::start(of_one_thread, run_until(watched, watched.now() + 10s, ready, call));
+    const auto running =
+        testing::start(of_one_thread, run(detail::own_frame, watched, watched.now() + 10s, ready, call));
 
     EXPECT_EQ(running.value().value->value(), 7);
     EXPECT_EQ(watched.begun(), 0);

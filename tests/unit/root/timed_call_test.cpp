@@ -68,6 +68,8 @@ TEST_P(TimedCallTest, OneThatIsReadyTakesNobodysCancellationAway) {
             auto ready = []() -> asio::awaitable<int> { co_return 1; };
             auto call = timeout.execute(ready);
             co_await std::move(call);
+            auto others_first = asio::post(asio::deferred);
+            co_await std::move(others_first);
         }
         signal.emit(asio::cancellation_type::terminal);
     };

@@ -8,7 +8,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/post.hpp>
@@ -103,26 +104,30 @@ class HedgeRace : public std::enable_shared_from_this<HedgeRace<Success, Time, S
         const auto number = started_++;
         ++running_;
         set_alarm(); // first: whatever the attempt does, the next one is due then
+        std::optional<RunningChain> chain;
         try {
-            asio::co_spawn(strand_, run_attempt(own_frame, this->shared_from_this(), number),
-                           asio::bind_cancellation_slot(signals_[number].slot(),
-                                                        [self = this->shared_from_this(), number](std::exception_ptr) {
-                                                            self->attempt_ended(number);
-                                                        }));
+            const auto slot = signals_[number].slot();
+            chain.emplace(run_attempt(own_frame, this->shared_from_this(), number), strand_, slot,
+                          asio::cancellation_state{slot, asio::enable_total_cancellation()});
         } catch (...) {
             results_[number].emplace(Error::from_exception(std::current_exception()));
-            attempt_ended(number);
+            return attempt_ended(number);
         }
+        chain->launch();
     }
-    static asio::awaitable<void> run_attempt(OwnFrame, std::shared_ptr<HedgeRace> self, std::uint32_t number) {
-        co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    static asio::awaitable<ChainEntry> run_attempt(OwnFrame, std::shared_ptr<HedgeRace> self, std::uint32_t number) {
         try {
             auto running = self->start_();
             self->results_[number].emplace(co_await std::move(running));
         } catch (...) {
             self->results_[number].emplace(Error::from_exception(std::current_exception()));
         }
-        co_await asio::this_coro::throw_if_cancelled(false); // Asio's entry point awaits once more
+        if (!runs_here(self->strand_)) { // the attempt may have gone elsewhere
+            co_await asio::this_coro::throw_if_cancelled(false);
+            auto back = asio::dispatch(asio::deferred);
+            co_await std::move(back);
+        }
+        self->attempt_ended(number);
     }
     void attempt_ended(std::uint32_t number) {
         --running_;

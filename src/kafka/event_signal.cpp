@@ -19,12 +19,28 @@ namespace velostream::kafka {
 
 namespace {
 
-int open_eventfd() {
+class Eventfd {
+  public:
     // A blocking one would stop the library's threads when nobody reads.
-    const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) throw std::system_error{errno, std::system_category(), "eventfd"};
-    return fd;
-}
+    Eventfd() : number_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+        if (number_ < 0) throw std::system_error{errno, std::system_category(), "eventfd"};
+    }
+    Eventfd(const Eventfd&) = delete;
+    Eventfd& operator=(const Eventfd&) = delete;
+    ~Eventfd() { ::close(number_); }
+
+    int number() const noexcept { return number_; }
+    void write_one() const noexcept { static_cast<void>(!::write(number_, &one, sizeof one)); }
+    void read() const noexcept {
+        std::uint64_t count = 0;
+        static_cast<void>(!::read(number_, &count, sizeof count));
+    }
+
+    static constexpr std::uint64_t one = 1;
+
+  private:
+    const int number_;
+};
 
 // Runs a completion on the thread of the context that has found it: by way of no strand, which may be held up, and of
 // no executor that may have no memory for it.
@@ -50,31 +66,22 @@ using Descriptor = asio::posix::basic_stream_descriptor<ReactorExecutor>;
 class EventSignal::Hub : public std::enable_shared_from_this<Hub> {
   public:
     // The descriptor first: its context may need some of its own.
-    explicit Hub(asio::execution_context& context)
-        : descriptor_(std::in_place, ReactorExecutor{context}), fd_(open_eventfd()) {
-        boost::system::error_code refused;
-        descriptor_->assign(fd_, refused);
-        if (!refused) return;
-        ::close(fd_);
-        throw boost::system::system_error{refused};
+    explicit Hub(asio::execution_context& context) : descriptor_(std::in_place, ReactorExecutor{context}) {
+        descriptor_->assign(eventfd_.number());
     }
     Hub(const Hub&) = delete;
     Hub& operator=(const Hub&) = delete;
-    ~Hub() {
-        close();
-        ::close(fd_);
-    }
+    ~Hub() { close(); }
 
     void connect(Connection& connection) noexcept {
         {
             const std::lock_guard lock{mutex_};
             connection.next_ = std::exchange(connection.signal_->connections_, &connection);
         }
-        static constexpr std::uint64_t one = 1;
-        rd_kafka_queue_io_event_enable(connection.queue_, fd_, &one, sizeof one);
+        rd_kafka_queue_io_event_enable(connection.queue_, eventfd_.number(), &Eventfd::one, sizeof Eventfd::one);
         // For what came before, such as the refused connections of an outage: with it in the queue no later event is
         // the first.
-        static_cast<void>(!::write(fd_, &one, sizeof one));
+        eventfd_.write_one();
     }
 
     void disconnect(Connection& connection) noexcept {
@@ -172,8 +179,7 @@ class EventSignal::Hub : public std::enable_shared_from_this<Hub> {
     }
 
     void locked_ring_who_has_something() {
-        std::uint64_t wakes = 0;
-        static_cast<void>(!::read(fd_, &wakes, sizeof wakes)); // first: what comes from now on makes it readable again
+        eventfd_.read(); // first: what comes from now on makes it readable again
         for (auto* next = first_; next;) {
             auto& signal = *std::exchange(next, next->next_);
             if (!signal.has_something()) continue;
@@ -184,7 +190,7 @@ class EventSignal::Hub : public std::enable_shared_from_this<Hub> {
 
     std::mutex mutex_;                     // guards what follows, and what the signals say of theirs
     std::optional<Descriptor> descriptor_; // empty once the context has ended
-    const int fd_;
+    const Eventfd eventfd_;
     bool is_waiting_ = false;
     EventSignal* first_ = nullptr; // of those that listen
 };

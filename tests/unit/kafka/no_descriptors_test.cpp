@@ -6,8 +6,10 @@
 #include <sys/resource.h>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <system_error>
 
+#include "kafka/event_signal.hpp"
 #include "velostream/kafka/consumer.hpp"
 #include "velostream/kafka/producer.hpp"
 
@@ -37,6 +39,27 @@ TEST(NoDescriptors, AProducerAndAConsumerThrowASystemError) {
 
     EXPECT_THROW((Producer{io.get_executor(), producer_config}), std::system_error);
     EXPECT_THROW((Consumer{io.get_executor(), consumer_config}), std::system_error);
+}
+
+TEST(NoDescriptors, ASignalOfAContextThatHasSomeSaysWhatIsMissingAndMayBeMadeLater) {
+    struct Nobody final : EventSignal::Owner {
+        void on_events() override {}
+    } nobody;
+    asio::io_context io;
+    const asio::posix::stream_descriptor context_has_its_own{io};
+    const auto code = [&]() -> std::error_code {
+        try {
+            const EventSignal signal{io.get_executor(), nobody};
+        } catch (const std::system_error& problem) {
+            return problem.code();
+        }
+        return {};
+    };
+    {
+        const NoMoreDescriptors from_now_on;
+        EXPECT_EQ(code(), std::errc::too_many_files_open);
+    }
+    EXPECT_FALSE(code());
 }
 
 } // namespace

@@ -6,6 +6,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -15,7 +16,9 @@
 #include <utility>
 
 #include "kafka/consumer_core.hpp"
+#include "kafka/event_signal.hpp"
 #include "support/counting_new.hpp"
+#include "support/open_eventfds.hpp"
 #include "velostream/kafka/consumer.hpp"
 #include "velostream/kafka/consumer_pool.hpp"
 #include "velostream/kafka/producer.hpp"
@@ -205,6 +208,37 @@ TEST_F(NoMemoryTest, ASendThatFindsNoneLeavesItsContextNothingToWaitFor) {
         EXPECT_TRUE(io.stopped());
     }
     EXPECT_TRUE(has_failed);
+}
+
+// Each turn in a new context, which has kept no memory for it, with the services that it needs.
+TEST_F(NoMemoryTest, ASignalThatCannotBeMadeLeavesNoDescriptorBehind) {
+    struct Nobody final : EventSignal::Owner {
+        void on_events() override {}
+    } nobody;
+    std::optional<asio::io_context> context;
+    std::optional<asio::posix::stream_descriptor> services;
+    std::size_t eventfds = 0;
+    const auto begin = [&] {
+        services.reset();
+        context.emplace(1);
+        services.emplace(*context);
+        eventfds = testing::open_eventfds();
+    };
+    begin();
+
+    const auto failures = with_each_request_failing(
+        [&] {
+            try {
+                const EventSignal signal{context->get_executor(), nobody};
+            } catch (const std::bad_alloc&) {
+            }
+        },
+        [&] {
+            EXPECT_EQ(testing::open_eventfds(), eventfds);
+            begin();
+        });
+
+    EXPECT_GE(failures, 4);
 }
 
 } // namespace

@@ -125,6 +125,7 @@ class EventSignal::Hub : public std::enable_shared_from_this<Hub> {
     void locked_rest(EventSignal& signal) noexcept {
         if (signal.state_ != State::listening) return;
         locked_remove(signal);
+        signal.state_ = State::resting;
         boost::system::error_code ignored;
         if (!first_ && descriptor_) descriptor_->cancel(ignored);
     }
@@ -140,18 +141,18 @@ class EventSignal::Hub : public std::enable_shared_from_this<Hub> {
     void locked_remove(EventSignal& signal) noexcept {
         (signal.previous_ ? signal.previous_->next_ : first_) = signal.next_;
         if (signal.next_) signal.next_->previous_ = signal.previous_;
-        signal.state_ = State::resting;
     }
 
-    // Later, on its own executor: what it does and throws is nobody else's business.
+    // Later, on its own executor: what it does and throws is nobody else's business. Where there is no memory for it,
+    // nothing has changed.
     static void locked_ring(EventSignal& signal) {
-        signal.state_ = State::ringing;
+        const auto before = signal.state_.exchange(State::ringing); // now, since it may come before the post returns
         try {
             asio::post(signal.executor_, [self = signal.self_] {
                 if (*self) (*self)->ring();
             });
         } catch (...) {
-            signal.state_ = State::resting;
+            signal.state_ = before;
             throw;
         }
     }
@@ -164,16 +165,26 @@ class EventSignal::Hub : public std::enable_shared_from_this<Hub> {
         is_waiting_ = true;
     }
 
-    // Where there is no memory, nobody listens any longer: each one's next try finds what it has missed.
     void on_readable(bool is_readable) {
         const std::lock_guard lock{mutex_};
         is_waiting_ = false;
         if (!descriptor_) return;
         try {
             if (is_readable) locked_ring_who_has_something();
+        } catch (...) { // who was not rung for want of memory is looked at again in the context's next turn
+            eventfd_.write_one();
+            locked_wait_on();
+            throw;
+        }
+        locked_wait_on();
+    }
+
+    // Where there is no memory for that, nobody listens any longer: each one's next try finds what it has missed.
+    void locked_wait_on() {
+        try {
             if (first_) locked_wait();
         } catch (...) {
-            while (first_) locked_remove(*first_);
+            while (first_) locked_rest(*first_);
             throw;
         }
     }
@@ -183,8 +194,8 @@ class EventSignal::Hub : public std::enable_shared_from_this<Hub> {
         for (auto* next = first_; next;) {
             auto& signal = *std::exchange(next, next->next_);
             if (!signal.has_something()) continue;
-            locked_remove(signal);
             locked_ring(signal);
+            locked_remove(signal);
         }
     }
 

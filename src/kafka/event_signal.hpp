@@ -18,6 +18,8 @@ namespace asio = boost::asio;
 /// It wakes when it listens and one of its queues has something. After a wake, poll every queue until it has nothing
 /// more: what is left wakes it again as soon as it listens.
 ///
+/// Errors:   where a wake finds no memory, its context's `run` throws `std::bad_alloc`, and the next turn tries again.
+///           Where the wait for the next one finds none either, every signal of the context rests.
 /// Threads:  it belongs to its executor.
 /// Lifetime: it must end before its execution context.
 class EventSignal {
@@ -69,7 +71,8 @@ class EventSignal {
 
   private:
     class Service;
-    // With the hub's mutex it goes from listening to ringing on any thread; else it changes on the executor only.
+    // With the hub's mutex it goes from listening to ringing on any thread, and back or to resting where there is no
+    // memory; else it changes on the executor only.
     enum class State : std::uint8_t { resting, listening, ringing };
 
     bool has_something() const noexcept;

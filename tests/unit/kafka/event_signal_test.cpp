@@ -283,38 +283,41 @@ TEST_F(EventSignalTest, AStrandThatIsHeldUpHoldsUpNobodyElse) {
     EXPECT_TRUE(has_come);
 }
 
-TEST_F(EventSignalTest, WhoFindsNoMemoryForAWakeMissesNothingWhenItListensAgain) {
+TEST_F(EventSignalTest, AWakeThatFindsNoMemoryComesInTheNextTurnAndNobodyElseMissesOne) {
+    InterruptedExecutor::Interruption interruption;
+    const auto older = listening_handle();
+    const auto poor = listening_handle(InterruptedExecutor{io.get_executor(), interruption, false});
+    const auto newer = listening_handle();
+    for (int round = 1; round <= 2; ++round) {
+        interruption = [] {};
+        for (auto* const handle : {older.get(), poor.get(), newer.get()}) handle->client.make_event();
+        EXPECT_THROW(poll(), std::bad_alloc);
+
+        poll();
+
+        for (auto* const handle : {older.get(), poor.get(), newer.get()}) EXPECT_EQ(handle->client.reports, round);
+    }
+}
+
+TEST_F(EventSignalTest, WhoFindsNoMemoryForItsWakeMayRestAndListenAgain) {
     InterruptedExecutor::Interruption interruption;
     const auto poor = listening_handle(InterruptedExecutor{io.get_executor(), interruption, false});
-    const auto another = listening_handle();
     interruption = [] {};
     poor->client.make_event();
-    another->client.make_event();
     EXPECT_THROW(poll(), std::bad_alloc);
+    poor->signal->rest();
     poll();
+    EXPECT_TRUE(io.stopped());
+    EXPECT_EQ(poor->wakes, 0);
 
+    interruption = [] {};
+    EXPECT_THROW(poor->signal->listen(), std::bad_alloc);
+    poll();
+    EXPECT_EQ(poor->wakes, 0);
     poor->signal->listen();
-    another->signal->listen();
     poll();
 
     EXPECT_EQ(poor->client.reports, 1);
-    EXPECT_EQ(another->client.reports, 1);
-}
-
-// Whoever was not concerned listens no longer, either; but when it is asked to, it does.
-TEST_F(EventSignalTest, WhoListensBesideOneThatFindsNoMemoryMayListenAgain) {
-    InterruptedExecutor::Interruption interruption;
-    const auto poor = listening_handle(InterruptedExecutor{io.get_executor(), interruption, false});
-    const auto another = listening_handle();
-    interruption = [] {};
-    poor->client.make_event();
-    EXPECT_THROW(poll(), std::bad_alloc);
-
-    another->signal->listen();
-    another->client.make_event();
-    poll();
-
-    EXPECT_EQ(another->client.reports, 1);
 }
 
 } // namespace

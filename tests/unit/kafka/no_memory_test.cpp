@@ -15,8 +15,8 @@
 #include <optional>
 #include <utility>
 
+#include "event_signal_fixture.hpp"
 #include "kafka/consumer_core.hpp"
-#include "kafka/event_signal.hpp"
 #include "support/counting_new.hpp"
 #include "support/open_eventfds.hpp"
 #include "velostream/kafka/consumer.hpp"
@@ -239,6 +239,42 @@ TEST_F(NoMemoryTest, ASignalThatCannotBeMadeLeavesNoDescriptorBehind) {
         });
 
     EXPECT_GE(failures, 4);
+}
+
+// Of two that listen, each time with a new context.
+TEST_F(NoMemoryTest, AWakeThatFindsNoneComesLaterOrWhenItsSignalListensAgain) {
+    struct Two {
+        Two() {
+            for (auto* const handle : {&first, &second}) handle->signal->listen();
+            poll();
+            for (auto* const handle : {&first, &second}) handle->client.reports = 0;
+        }
+        void poll() {
+            context.restart();
+            context.poll();
+        }
+        asio::io_context context{1};
+        Handle first{context.get_executor()}, second{context.get_executor()};
+    };
+    auto two = std::make_unique<Two>();
+
+    const auto failures = with_each_request_failing(
+        [&] {
+            for (auto* const handle : {&two->first, &two->second}) handle->client.make_event();
+            try {
+                two->context.poll();
+            } catch (const std::bad_alloc&) {
+            }
+        },
+        [&] {
+            two->poll();
+            for (auto* const handle : {&two->first, &two->second}) handle->signal->listen();
+            two->poll();
+            for (auto* const handle : {&two->first, &two->second}) EXPECT_EQ(handle->client.reports, 1);
+            two = std::make_unique<Two>();
+        });
+
+    EXPECT_GE(failures, 1);
 }
 
 } // namespace

@@ -8,6 +8,7 @@
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/require.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <mutex>
@@ -49,6 +50,8 @@ class ReactorExecutor {
     explicit ReactorExecutor(asio::execution_context& context) noexcept : context_(&context) {}
 
     asio::execution_context& query(asio::execution::context_t) const noexcept { return *context_; }
+    // Boost 1.82 asks for it, and posts what is over at once by way of the context: a wait never ends where it begins.
+    ReactorExecutor require(asio::execution::blocking_t::never_t) const noexcept { return *this; }
     template <class Completion>
     void execute(Completion&& completion) const {
         std::forward<Completion>(completion)();
@@ -58,6 +61,7 @@ class ReactorExecutor {
   private:
     asio::execution_context* context_;
 };
+static_assert(asio::can_require_v<ReactorExecutor, asio::execution::blocking_t::never_t>);
 using Descriptor = asio::posix::basic_stream_descriptor<ReactorExecutor>;
 
 } // namespace

@@ -21,6 +21,7 @@
 namespace velostream::kafka {
 namespace {
 
+using testing::inherited_eventfds;
 using testing::open_eventfds;
 using testing::watched_descriptors;
 
@@ -88,6 +89,22 @@ TEST_F(EventSignalTest, EachOfItsQueuesWakesItUntilItIsDisconnected) {
     EXPECT_EQ(handle->wakes, 2);
 }
 
+TEST_F(EventSignalTest, WhatIsInAQueueThatIsDisconnectedWakesNoLonger) {
+    const auto handle = listening_handle();
+    Client client;
+    std::optional<EventSignal::Connection> connection{std::in_place, *handle->signal, client.events};
+    poll();
+    handle->signal->rest();
+    client.make_event();
+    handle->wakes = 0;
+
+    connection.reset();
+    handle->signal->listen();
+    poll();
+
+    EXPECT_EQ(handle->wakes, 0);
+}
+
 TEST_F(EventSignalTest, AConnectionMayOutliveItsSignal) {
     auto handle = listening_handle();
     handle->signal.reset();
@@ -114,6 +131,46 @@ TEST_F(EventSignalTest, WhatCameWhileItRestedWakesWhenItListens) {
     poll();
 
     EXPECT_EQ(handle->client.reports, 1);
+}
+
+TEST_F(EventSignalTest, AWakeThatIsOnItsWayComesOnce) {
+    const auto handle = listening_handle();
+    for (const bool rests : {false, true}) {
+        handle->wakes = 0;
+        handle->client.make_event();
+        poll_one(); // which posts it
+
+        if (rests) handle->signal->rest();
+        handle->signal->listen();
+        poll();
+
+        EXPECT_EQ(handle->wakes, 1) << rests;
+    }
+}
+
+TEST_F(EventSignalTest, OneThatListensOrRestsBesideOthersAddsNoWork) {
+    const auto first = listening_handle(), second = listening_handle(), third = listening_handle();
+    first->signal->rest();
+    first->signal->listen();
+    third->signal->rest();
+    EXPECT_EQ(poll(), 0U);
+
+    second->client.make_event();
+
+    EXPECT_EQ(poll(), 2U); // the descriptor's readiness, and the wake
+}
+
+TEST_F(EventSignalTest, WhatLiesInTheQueueOfOneThatRestsMakesNoWork) {
+    const auto resting = listening_handle(), another = listening_handle();
+    resting->signal->rest();
+    resting->client.make_event();
+    EXPECT_EQ(poll(), 1U); // it was the first
+    EXPECT_EQ(poll(), 0U);
+
+    resting->client.make_event();
+
+    EXPECT_EQ(poll(), 0U);
+    EXPECT_EQ(another->wakes, 0);
 }
 
 TEST_F(EventSignalTest, OnlyThatOneIsWokenWhoseQueueHasSomething) {
@@ -172,6 +229,14 @@ TEST_F(EventSignalTest, AnyNumberShareOneEventfdAndOneWatchedDescriptor) {
     second.reset();
     EXPECT_EQ(open_eventfds(), eventfds);
     EXPECT_EQ(watched_descriptors(), watched);
+}
+
+TEST_F(EventSignalTest, ItsEventfdIsNoBusinessOfChildPrograms) {
+    const auto inherited = inherited_eventfds();
+
+    const auto handle = listening_handle();
+
+    EXPECT_EQ(inherited_eventfds(), inherited);
 }
 
 TEST_F(EventSignalTest, EveryContextHasItsOwn) {
@@ -236,6 +301,21 @@ TEST_F(EventSignalTest, AContextMayEndWhileSomebodyListensOrIsAboutToBeWoken) {
 
         EXPECT_EQ(open_eventfds(), eventfds);
     }
+}
+
+TEST_F(EventSignalTest, WhoListensWhenItsContextHasEndedAsksItForNothing) {
+    InterruptedExecutor::Interruption interruption;
+    auto own = std::make_unique<asio::io_context>(1);
+    const auto handle = listening_handle(InterruptedExecutor{own->get_executor(), interruption, false});
+    handle->signal->rest();
+    own.reset();
+    handle->client.make_event();
+
+    interruption = [] {};
+    EXPECT_NO_THROW(handle->signal->listen());
+
+    EXPECT_TRUE(interruption);
+    EXPECT_EQ(handle->wakes, 0);
 }
 
 TEST_F(EventSignalTest, EachIsWokenOnItsOwnExecutor) {

@@ -241,6 +241,27 @@ TEST_F(NoMemoryTest, ASignalThatCannotBeMadeLeavesNoDescriptorBehind) {
     EXPECT_GE(failures, 4);
 }
 
+TEST_F(NoMemoryTest, ASignalThatFindsNoneToListenDoesWhenItIsAskedAgain) {
+    auto handle = std::make_unique<Handle>(io.get_executor());
+
+    const auto failures = with_each_request_failing(
+        [&] {
+            try {
+                handle->signal->listen();
+            } catch (const std::bad_alloc&) {
+            }
+        },
+        [&] {
+            handle->signal->listen();
+            handle->client.make_event();
+            poll();
+            EXPECT_EQ(handle->client.reports, 1);
+            handle = std::make_unique<Handle>(io.get_executor());
+        });
+
+    EXPECT_GE(failures, 1);
+}
+
 // Of two that listen, each time with a new context.
 TEST_F(NoMemoryTest, AWakeThatFindsNoneComesLaterOrWhenItsSignalListensAgain) {
     struct Two {

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many producers and consumers of one execution context, and what they share.
+#include <algorithm>
 #include <array>
 #include <deque>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <thread>
 
 #include "kafka_producer_fixture.hpp"
 #include "support/open_eventfds.hpp"
@@ -11,6 +17,17 @@ namespace {
 
 using testing::open_eventfds;
 using testing::watched_descriptors;
+
+// Of this process; the client library names its own.
+std::set<std::string> threads_without_the_clients() {
+    std::set<std::string> numbers;
+    for (const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+        std::string name;
+        std::getline(std::ifstream{task.path() / "comm"}, name);
+        if (!name.starts_with("rdk:")) numbers.insert(task.path().filename());
+    }
+    return numbers;
+}
 
 class ManyHandlesTest : public ProducerTest {
   protected:
@@ -60,6 +77,37 @@ TEST_F(ManyHandlesTest, ShareOneEventfdAndOneWatchedDescriptorAndEachIsServed) {
     });
     EXPECT_EQ(open_eventfds(), eventfds);
     EXPECT_EQ(watched_descriptors(), watched);
+}
+
+TEST_F(ManyHandlesTest, AreServedByNoOtherThreadThanTheContextsOwn) {
+    std::set<std::thread::id> served_on;
+    const auto before = threads_without_the_clients();
+    const auto is_none_new = [&] { return std::ranges::includes(before, threads_without_the_clients()); };
+    const ProducerConfig to_nobody{.bootstrap_servers = "127.0.0.1:1", .delivery_timeout = 100ms};
+    const ProducerConfig to_consumer{.bootstrap_servers = few_threads.bootstrap_servers()};
+    const ForEachOptions options;
+    run(io, [&]() -> asio::awaitable<void> {
+        Producer unreachable{io.get_executor(), to_nobody}, feeding{io.get_executor(), to_consumer};
+        Consumer consumer{io.get_executor(), consumer_config(0)};
+        const Record record{"t", "k", "v"};
+        const std::array producers{&unreachable, &feeding};
+        std::size_t ended = 0;
+        for (auto* const producer : producers)
+            producer->async_send(record, [&](const Result<Delivery>&) {
+                served_on.insert(std::this_thread::get_id());
+                ++ended;
+            });
+        const auto handler = [&](const ConsumedRecord&) -> asio::awaitable<void> {
+            served_on.insert(std::this_thread::get_id());
+            consumer.stop();
+            co_return;
+        };
+        EXPECT_TRUE(co_await consumer.for_each(options, handler));
+        EXPECT_TRUE(co_await eventually([&] { return ended == producers.size(); }));
+
+        EXPECT_TRUE(co_await eventually(is_none_new)); // theirs have no name at first
+    });
+    EXPECT_EQ(served_on, std::set{std::this_thread::get_id()});
 }
 
 TEST_F(ManyHandlesTest, OneMayEndInTheHandlerOfAnother) {

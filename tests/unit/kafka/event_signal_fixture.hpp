@@ -53,9 +53,12 @@ class Client {
 // A handle with a client. Unless something else is asked for, it serves what wakes it, and listens on.
 class Handle final : private EventSignal::Owner {
   public:
-    explicit Handle(const asio::any_io_executor& executor)
-        : signal(std::in_place, executor, static_cast<EventSignal::Owner&>(*this)) {
+    explicit Handle(const asio::any_io_executor& executor) {
+        open_signal(executor);
         connection.emplace(*signal, client.events);
+    }
+    void open_signal(const asio::any_io_executor& executor) {
+        signal.emplace(executor, static_cast<EventSignal::Owner&>(*this));
     }
 
     int wakes = 0;

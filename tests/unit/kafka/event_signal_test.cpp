@@ -116,6 +116,22 @@ TEST_F(EventSignalTest, AConnectionMayOutliveItsSignal) {
     EXPECT_TRUE(io.stopped());
 }
 
+TEST_F(EventSignalTest, AConnectionMayOutliveItsSignalAndEndBesideTheNextOne) {
+    const auto handle = listening_handle();
+    handle->on_wake = [] {};
+    handle->signal.reset();
+    handle->open_signal(io.get_executor()); // where the other one was
+    Client client;
+    const EventSignal::Connection next{*handle->signal, client.events};
+
+    handle->connection.reset();
+    handle->signal->listen();
+    client.make_event();
+    poll();
+
+    EXPECT_EQ(handle->wakes, 1);
+}
+
 TEST_F(EventSignalTest, WhatCameWhileItRestedWakesWhenItListens) {
     const auto handle = listening_handle();
     const auto another = listening_handle();

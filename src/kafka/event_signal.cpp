@@ -99,7 +99,7 @@ class EventSignal::Hub : public std::enable_shared_from_this<Hub> {
 
     void listen(EventSignal& signal) {
         const std::lock_guard lock{mutex_};
-        if (!descriptor_ || signal.state_ != State::resting) return;
+        if (!descriptor_) return;
         if (signal.has_something()) return locked_ring(signal);
         if (!is_waiting_) locked_wait();
         locked_add(signal);

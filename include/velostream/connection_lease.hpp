@@ -26,7 +26,7 @@ struct PooledConnection {
     Connection connection;
     ConnectionRoom room;
     const PoolSlot slot;
-    std::source_location borrowed_at;
+    std::source_location borrowed_at{};
 };
 
 template <class Connection>
@@ -40,7 +40,8 @@ class LendingPool {
 
 } // namespace detail
 
-/// A connection that is lent out, until this object ends. Move-only.
+/// A connection that is lent out, until this object ends. Move-only. One that was not even looked at goes back as it
+/// is, without a reset.
 ///
 /// Threads:  belongs to one coroutine at a time.
 /// Lifetime: it may outlive its pool, and the execution context of that as well, if the connection itself may.
@@ -63,8 +64,11 @@ class ConnectionLease {
 
     /// False when it was moved from, given back or detached.
     explicit operator bool() const noexcept { return pool_ != nullptr; }
-    Connection& operator*() const noexcept { return pooled_->connection; }
-    Connection* operator->() const noexcept { return &pooled_->connection; }
+    Connection& operator*() const noexcept {
+        if (how_ == PoolPlan::Return::as_it_was) how_ = PoolPlan::Return::used;
+        return pooled_->connection;
+    }
+    Connection* operator->() const noexcept { return &**this; }
 
     /// Says that the connection is of no use any more: it is closed when the lease ends, and nobody else gets it.
     void mark_broken() noexcept { how_ = PoolPlan::Return::broken; }
@@ -88,14 +92,10 @@ class ConnectionLease {
     using Pooled = detail::PooledConnection<Connection>;
 
     ConnectionLease(detail::LendingPool<Connection>& pool, Pooled& pooled) noexcept : pool_(&pool), pooled_(&pooled) {}
-    void arrive(const std::source_location& where) noexcept {
-        pooled_->borrowed_at = where;
-        how_ = PoolPlan::Return::used;
-    }
 
     detail::LendingPool<Connection>* pool_ = nullptr; // which is there as long as any of its connections
     Pooled* pooled_ = nullptr;
-    PoolPlan::Return how_ = PoolPlan::Return::as_it_was; // until it has come to who borrowed it
+    mutable PoolPlan::Return how_ = PoolPlan::Return::as_it_was; // how it would be given back now
 };
 
 } // namespace velostream

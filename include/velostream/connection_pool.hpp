@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <memory>
@@ -18,19 +19,13 @@
 #include "velostream/connection_factory.hpp"
 #include "velostream/connection_lease.hpp"
 #include "velostream/connection_pool_options.hpp"
+#include "velostream/connection_pool_report.hpp"
 #include "velostream/connection_pool_state.hpp"
 #include "velostream/connection_pool_stats.hpp"
 #include "velostream/connection_pool_work.hpp"
 #include "velostream/core/breaker_memory.hpp"
 
 namespace velostream {
-
-namespace detail {
-
-void check_max_size(const ConnectionPoolConfig& config, std::size_t max_size);
-Error not_drained(const ConnectionPoolStats& stats, Duration drain) noexcept;
-
-} // namespace detail
 
 /// Connections that are kept ready, and lent again instead of being opened again.
 ///
@@ -88,6 +83,17 @@ class ConnectionPool {
         return State::get_connection(detail::own_frame, state_, deadline, where);
     }
 
+    /// The same for any completion token; a handler is always called through its executor.
+    template <asio::completion_token_for<void(Result<Lease>)> Token>
+    auto async_acquire(TimePoint deadline, Token&& token,
+                       std::source_location where = std::source_location::current()) {
+        return state_->async_turn(state_->request(deadline, where), std::forward<Token>(token));
+    }
+    template <asio::completion_token_for<void(Result<Lease>)> Token>
+    auto async_acquire(Token&& token, std::source_location where = std::source_location::current()) {
+        return async_acquire(TimePoint::max(), std::forward<Token>(token), where);
+    }
+
     /// A connection that is ready and needs no check; nothing if there is none, or somebody waits.
     std::optional<Lease> try_get_connection(std::source_location where = std::source_location::current()) noexcept {
         return state_->try_borrow(where);
@@ -122,8 +128,8 @@ class ConnectionPool {
         CallContext call{deadline};
         auto drained = [&state] { return State::drained(detail::own_frame, state); };
         auto draining = run_until(time, deadline, drained, call);
-        const auto outcome = co_await std::move(draining);
-        if (outcome.timed_out) co_return detail::not_drained(state->get_stats(), drain);
+        const auto& outcome = co_await draining;
+        if (outcome.timed_out) co_return detail::not_drained(state->get_stats().total, drain);
         if (const auto failure = outcome.error()) co_return *failure;
         co_return Result<void>{};
     }

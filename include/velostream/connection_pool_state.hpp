@@ -34,32 +34,15 @@
 #include "velostream/connection_lease.hpp"
 #include "velostream/connection_neighbours.hpp"
 #include "velostream/connection_pool_options.hpp"
+#include "velostream/connection_pool_report.hpp"
 #include "velostream/connection_pool_stats.hpp"
 #include "velostream/core/pool_plan.hpp"
 
 namespace velostream::detail {
 
-PoolRules rules_of(const ConnectionPoolConfig& config) noexcept;
-std::uint64_t pool_seed(const std::optional<std::uint64_t>& given) noexcept;
-ConnectFault fault_of(const Error& error) noexcept;
-
 // What a factory is asked to do. One type for all: g++ warns of coroutines that are given types which depend on a local
 // factory.
 using FactoryCall = std::function<asio::awaitable<void>(CallContext&)>;
-
-/// What a borrower is told who gets no connection.
-struct PoolReport {
-    Duration connection_timeout{};
-    std::optional<Duration> waited{}; // unset: not at all
-    PoolFigures figures{};
-    std::size_t max_size = 0;
-    std::optional<Duration> pending{}; // how long the oldest connect that is under way has been
-    bool waits_for_room = false;
-    bool is_misconfigured = false;
-    const Error* last_connect_error = nullptr;
-
-    Error as(Errc why) const noexcept;
-};
 
 /// What a connection pool and its leases, borrowers and connects share: it runs a `PoolPlan`.
 ///
@@ -114,21 +97,20 @@ class ConnectionPoolState final
         if (!slot) return std::nullopt;
         ++counted_.lent_at_once;
         if (plan_.due() < alarm_at_) locked_set_alarm();
-        auto lease = locked_lend(*slot);
-        lease.arrive(where);
-        return lease;
+        return locked_lend(*slot, where);
     }
 
     static asio::awaitable<Result<Lease>> get_connection(OwnFrame, std::shared_ptr<ConnectionPoolState> self,
                                                          TimePoint deadline, std::source_location where) {
         if (auto lease = self->try_borrow(where)) co_return std::move(*lease);
-        const auto now = self->time().now();
-        const TurnRequest request{.since = now,
-                                  .latest = std::min(deadline, saturating_add(now, self->config_.connection_timeout))};
-        auto turn = self->async_turn(request, asio::deferred);
-        auto borrowed = co_await std::move(turn);
-        if (borrowed) borrowed->arrive(where);
-        co_return std::move(borrowed);
+        auto turn = self->async_turn(self->request(deadline, where), asio::deferred);
+        co_return co_await std::move(turn);
+    }
+    TurnRequest request(TimePoint deadline, const std::source_location& where) const noexcept {
+        const auto now = time().now();
+        return {.since = now,
+                .latest = std::min(deadline, saturating_add(now, config_.connection_timeout)),
+                .where = where};
     }
 
     void give_back(Pooled& pooled, Return how) noexcept override {
@@ -229,7 +211,7 @@ class ConnectionPoolState final
         if (!joins) {
             if (const auto slot = plan_.try_borrow(now_)) {
                 ++counted_.lent_at_once;
-                return locked_lend(*slot);
+                return locked_lend(*slot, request.where);
             }
             if (!plan_.refusal(now_)) return std::nullopt;
         }
@@ -318,17 +300,17 @@ class ConnectionPoolState final
     }
 
     void locked_hand(const PoolAction& action, Ended& ended) noexcept {
-        auto lease = locked_lend(action.slot);
         if (newcomer_ && action.ticket == newcomer_ticket_) {
             ++counted_.lent_at_once;
-            newcomers_answer_.emplace(std::move(lease));
+            newcomers_answer_.emplace(locked_lend(action.slot, newcomer_->where));
             return;
         }
-        const auto waited = now_ - locked_line().front()->request.since;
+        const auto& request = locked_line().front()->request;
+        const auto waited = now_ - request.since;
         ++counted_.lent_waited;
         counted_.waited += waited;
         counted_.longest_wait = std::max(counted_.longest_wait, waited);
-        locked_end_first(std::move(lease), ended);
+        locked_end_first(locked_lend(action.slot, request.where), ended);
     }
     void locked_refuse(const PoolAction& action, Ended& ended) noexcept {
         const auto code = action.refusal == PoolRefusal::closed     ? Errc::pool_closed
@@ -340,7 +322,11 @@ class ConnectionPoolState final
         else
             locked_end_first(locked_report(locked_line().front()->request.since).as(code), ended);
     }
-    Lease locked_lend(PoolSlot slot) noexcept { return Lease{*this, *seats_[slot - 1].pooled}; }
+    Lease locked_lend(PoolSlot slot, const std::source_location& where) noexcept {
+        auto& pooled = *seats_[slot - 1].pooled;
+        pooled.borrowed_at = where;
+        return Lease{*this, pooled};
+    }
     void locked_give_up(PoolSlot slot) noexcept {
         auto& seat = seats_[slot - 1];
         seat.is_given_up = true;
@@ -454,7 +440,7 @@ class ConnectionPoolState final
     static void start(const asio::any_io_executor& executor, Task task);
     static asio::awaitable<void> open(Task task);
     static asio::awaitable<void> look_after(Task task); // checks, resets or closes
-    static asio::awaitable<void> within(ConnectionPoolState& self, Duration time_out, FactoryCall call,
+    static asio::awaitable<void> within(OwnFrame, ConnectionPoolState& self, Duration time_out, FactoryCall call,
                                         std::optional<Error>& failure);
     static FactoryCall opens(Factory& factory, std::optional<Result<Connection>>& opened);
     static FactoryCall calls(Factory& factory, PoolAction::Kind kind, Connection& connection,

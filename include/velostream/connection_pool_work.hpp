@@ -116,13 +116,13 @@ void ConnectionPoolState<Factory, Time, Memory>::start(const asio::any_io_execut
 
 // For at most so long: what has not ended by itself then is cancelled.
 template <ConnectionFactory Factory, TimeSource Time, class Memory>
-asio::awaitable<void> ConnectionPoolState<Factory, Time, Memory>::within(ConnectionPoolState& self, Duration time_out,
-                                                                         FactoryCall call,
+asio::awaitable<void> ConnectionPoolState<Factory, Time, Memory>::within(OwnFrame, ConnectionPoolState& self,
+                                                                         Duration time_out, FactoryCall call,
                                                                          std::optional<Error>& failure) {
     const auto deadline = saturating_add(self.time().now(), time_out);
     CallContext context{deadline};
     auto running = run_until(self.time(), deadline, call, context);
-    const auto outcome = co_await std::move(running);
+    const auto& outcome = co_await running;
     if (auto failed = outcome.error()) failure = std::move(failed);
 }
 
@@ -142,7 +142,8 @@ asio::awaitable<void> ConnectionPoolState<Factory, Time, Memory>::open(Task task
     try {
         std::optional<Result<Connection>> opened;
         auto connect = opens(self.factory_, opened);
-        auto connecting = within(self, self.config_.effective_connect_timeout(), std::move(connect), failure);
+        auto connecting =
+            within(own_frame, self, self.config_.effective_connect_timeout(), std::move(connect), failure);
         co_await std::move(connecting);
         if (!failure && opened->has_error()) failure = opened->error();
         if (!failure) pooled = std::make_unique<Pooled>(std::move(**opened), std::move(*room), task.slot());
@@ -162,7 +163,7 @@ asio::awaitable<void> ConnectionPoolState<Factory, Time, Memory>::look_after(Tas
     auto& self = task.state();
     std::optional<Error> failure;
     auto call = calls(self.factory_, task.kind(), task.pooled->connection, failure);
-    auto calling = within(self, self.config_.validation_timeout, std::move(call), failure);
+    auto calling = within(own_frame, self, self.config_.validation_timeout, std::move(call), failure);
     co_await std::move(calling);
     task.ended(!failure);
 }

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <source_location>
 #include <utility>
 
 #include "velostream/async/alarm.hpp"
@@ -29,7 +30,8 @@ namespace velostream {
 struct TurnRequest {
     TimePoint since{};
     TimePoint latest = TimePoint::max();
-    Bytes held_bytes = 0; ///< what he holds meanwhile, beside his place in the line
+    Bytes held_bytes = 0;         ///< what he holds meanwhile, beside his place in the line
+    std::source_location where{}; ///< who asks
 };
 
 /// Coroutines that wait for their turn, first come first served; to whom a turn belongs, and when, is the owner's to

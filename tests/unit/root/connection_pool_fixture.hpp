@@ -32,7 +32,11 @@ struct Borrower {
     bool has_connection() const { return answer && answer->has_value(); }
     std::size_t number() { return (**answer)->number(); }
     Error error() const { return answer && answer->has_error() ? answer->error() : Error{}; }
-    void give_back() { (*answer)->give_back(); }
+    /// After it was used.
+    void give_back() {
+        static_cast<void>(***answer);
+        (*answer)->give_back();
+    }
 };
 
 /// A pool of connections that lead nowhere, in a context that runs when the test says so.

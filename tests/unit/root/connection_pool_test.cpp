@@ -189,6 +189,18 @@ TEST_F(ConnectionPoolTest, ACancelledBorrowerDoesNotEndTheCheckThatGoesOnForHim)
     EXPECT_EQ(factory.counts().checks, 1u);
 }
 
+TEST_F(ConnectionPoolTest, AConnectionThatNobodyLookedAtGoesBackAsItIs) {
+    make_pool(1);
+    auto& holder = borrow();
+    auto& waiter = borrow();
+
+    (*holder.answer)->give_back();
+    run();
+
+    EXPECT_TRUE(waiter.has_connection());
+    EXPECT_EQ(factory.counts().resets, 0u);
+}
+
 TEST_F(ConnectionPoolTest, ItsEndTellsThoseWhoWaitAndClosesWhatIsIdle) {
     make_pool(2);
     auto& lent = borrow();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "velostream/connection_pool.hpp"
+#include "velostream/connection_pool_report.hpp"
 
 #include <chrono>
-#include <limits>
 #include <new>
 #include <string>
 
+#include "velostream/config/validate.hpp"
 #include "velostream/core/backoff_random.hpp"
 
 namespace velostream::detail {
@@ -66,10 +66,10 @@ void check_max_size(const ConnectionPoolConfig& config, std::size_t max_size) {
     throw_if_any(validate(resized));
 }
 
-Error not_drained(const ConnectionPoolStats& stats, Duration drain) noexcept {
+Error not_drained(std::size_t connections, Duration drain) noexcept {
     try {
         return {Errc::deadline_exceeded,
-                std::to_string(stats.total) + " connections are still there after " + milliseconds(drain)};
+                std::to_string(connections) + " connections are still there after " + milliseconds(drain)};
     } catch (const std::bad_alloc&) {
         return Errc::deadline_exceeded;
     }

@@ -200,6 +200,23 @@ TEST_F(EventSignalTest, OnlyThatOneIsWokenWhoseQueueHasSomething) {
     EXPECT_EQ(third->wakes, 0);
 }
 
+// Whichever of them was looked at before.
+TEST_F(EventSignalTest, AnEventThatComesWhileAnotherIsBeingRungWakes) {
+    InterruptedExecutor::Interruption interruption;
+    const auto older = listening_handle();
+    const auto rung = listening_handle(InterruptedExecutor{io.get_executor(), interruption});
+    const auto newer = listening_handle();
+    interruption = [&] {
+        older->client.make_event();
+        newer->client.make_event();
+    };
+    rung->client.make_event();
+
+    poll();
+
+    for (auto* const handle : {older.get(), rung.get(), newer.get()}) EXPECT_EQ(handle->client.reports, 1);
+}
+
 TEST_F(EventSignalTest, AContextRunsOnWhileOneListens) {
     const auto first = listening_handle(), second = listening_handle();
     first->signal->rest();

@@ -48,6 +48,7 @@ std::optional<PoolSlot> PoolPlan::try_borrow(TimePoint now) {
     if (idle_.empty() || !is_fresh(at(idle_.back()), now)) return std::nullopt; // nobody waits beside a fresh one
     const auto slot = idle_.back();
     change(slot, Stand::lent, now);
+    if (idle_.size() < rules_.min_idle && total() < rules_.max_size) be_due(now); // to open another
     return slot;
 }
 
@@ -79,6 +80,8 @@ void PoolPlan::give_back(PoolSlot slot, Return how, TimePoint now, Actions& acti
     assert(at(slot).stand == Stand::lent);
     if (how != Return::as_it_was) at(slot).used_at = now;
     if (how == Return::clean) at(slot).seen_well = now;
+    if (how == Return::clean && waiting_ == 0 && checks_failed_ == 0 && !reason_to_close(slot, now)) [[likely]]
+        return change(slot, Stand::idle, now); // nothing else is to be done for one more
     if (how == Return::detached)
         change(slot, Stand::none, now);
     else if (how == Return::broken)
@@ -216,9 +219,12 @@ void PoolPlan::change(PoolSlot slot, Stand stand, TimePoint now) {
     }
     connection.since = now;
     if (stand == Stand::idle) {
-        const auto later = [this](TimePoint seen, PoolSlot other) { return seen < at(other).seen_well; };
         idle_since_ = std::min(idle_since_, connection.used_at);
-        idle_.insert(std::upper_bound(idle_.begin(), idle_.end(), connection.seen_well, later), slot);
+        const auto later = [this](TimePoint seen, PoolSlot other) { return seen < at(other).seen_well; };
+        const bool is_last = idle_.empty() || !later(connection.seen_well, idle_.back());
+        idle_.insert(is_last ? idle_.end()
+                             : std::upper_bound(idle_.begin(), idle_.end(), connection.seen_well, later),
+                     slot);
         if (rules_.keepalive)
             connection.keep_alive_at =
                 saturating_add(now, *rules_.keepalive - between(Duration{0}, *rules_.keepalive / 10));

@@ -9,12 +9,12 @@ usage() {
 usage: sh cmake/quickstart.sh [run|test|bench] [--no-install] [-- ARGUMENTS]
 
   run    (default) builds libraries, tools and examples and runs the job examples/orders; ARGUMENTS go to the job (-- --help lists them)
-  test   builds libraries, tools, examples and tests, fetches a Kafka broker for some of them and runs every test; ARGUMENTS go to ctest
-         (for example -- -L unit)
+  test   builds libraries, tools, examples and tests, fetches a Kafka broker and a PostgreSQL server for some of them and runs every
+         test; ARGUMENTS go to ctest (for example -- -L unit)
   bench  builds the benchmarks and prints their table; ARGUMENTS: --filter REGEX, --json FILE, --repetitions N, --smoke (shows only that
          all of them run), --brokers HOST:PORT (for the rows that need a real cluster)
 
-  --no-install   install and fetch nothing: say what is missing and stop; only tests on a broker are skipped instead
+  --no-install   install and fetch nothing: say what is missing and stop; only tests on a broker or a database are skipped instead
 
 Builds live in .build/ of the project, logs in .build/logs/. Environment: CXX chooses the compiler, BOOST_ROOT a Boost of your own
 (1.81 or newer), CMAKE_BUILD_PARALLEL_LEVEL the number of compilers at a time.
@@ -162,6 +162,7 @@ find_missing() {
     need ninja-build has_command ninja make
     need libboost1.81-dev has_boost
     need librdkafka-dev has_header librdkafka/rdkafka.h
+    need libpq-dev has_header postgresql/libpq-fe.h
     need libfmt-dev has_header fmt/format.h
     need libspdlog-dev has_header spdlog/spdlog.h
     need libzstd-dev has_header zstd.h
@@ -189,6 +190,13 @@ find_missing_for_broker() {
     test_broker check > /dev/null 2>&1 || need maven has_command mvn
     need kcat has_command kcat
     missing=${missing# }
+}
+
+test_database() { sh "$root/cmake/test_database.sh" "$@"; }
+
+find_missing_for_database() {
+    missing=
+    test_database check > /dev/null 2>&1 || missing="postgresql openssl"
 }
 
 # Options of every installation, simulated or real: wait for another apt to end, no pseudo-terminal, nothing but what is named.
@@ -296,6 +304,26 @@ get_broker() {
     fi
 }
 
+# The same for a real database.
+get_database() {
+    find_missing_for_database
+    if [ -n "$missing" ] && [ $may_install = yes ] && is_debian; then
+        (install_database) || true
+        find_missing_for_database
+    fi
+    [ -z "$missing" ] || say "tests on a real PostgreSQL are skipped; they need what Debian calls: $missing"
+}
+
+# In a subshell. Left to itself Debian's package makes a cluster and starts its server; the tests have one of their own.
+install_database() {
+    become_root
+    no_cluster=${VELOSTREAM_SYSTEM_ETC:-/etc}/postgresql-common/createcluster.d/velostream.conf
+    trap 'as_root rm -f "$no_cluster"' EXIT
+    # shellcheck disable=SC2016
+    as_root sh -c 'mkdir -p "${1%/*}" && echo "create_main_cluster = false" > "$1"' sh "$no_cluster"
+    install_missing find_missing_for_database
+}
+
 # ---- configure, build -------------------------------------------------------------------------------------------------------
 
 cache_has() { # OPTION: it is on in the configured tree
@@ -393,7 +421,10 @@ run_benchmarks() {
 }
 
 get_packages
-[ $mode != test ] || get_broker
+if [ $mode = test ]; then
+    get_broker
+    get_database
+fi
 configure
 case $mode in
     run) run_job "$@" ;;

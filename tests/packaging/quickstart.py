@@ -246,6 +246,30 @@ TEXT""")
         self.assertEqual(self.fetches(), 1)
 
 
+class Database(Case):
+    SKIPPED = "tests on a real PostgreSQL are skipped; they need what Debian calls: postgresql openssl\n"
+
+    def test_where_it_is_missing_the_others_run(self):
+        self.assertNotIn("PostgreSQL", self.run_script("test"))
+        (self.tools / "postgres").unlink()
+        for arguments in (["test"], ["test", "--no-install"]):
+            printed = self.run_script(*arguments)
+            self.assertIn(self.SKIPPED, printed)
+            self.assertIn("100% tests passed", printed)
+        self.program("orders_pipeline")
+        self.assertNotIn("PostgreSQL", self.run_script())
+
+    def test_debians_package_is_installed_without_a_cluster_of_its_own(self):
+        for tool in ("apt-cache", "dpkg"):
+            self.stand_in(tool)
+        self.stand_in("apt-get", APT_GET)
+        self.stand_in("id", "echo 0")
+        (self.tools / "postgres").unlink()
+        self.assertNotIn("PostgreSQL", self.run_script("test"))
+        self.assertIn("create_main_cluster = false", self.called())
+        self.assertEqual([path for path in self.etc.rglob("*") if path.is_file()], [], "it stays for this installation only")
+
+
 class Steps(Case):
     def test_run_returns_the_jobs_exit_code_and_passes_its_arguments(self):
         self.program("orders_pipeline", 'for word; do echo "[$word]"; done; exit 7')

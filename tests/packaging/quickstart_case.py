@@ -14,7 +14,7 @@ from pathlib import Path
 
 REAL = "sh cat ln touch sed grep date dirname mkdir rm cksum expr env nproc tr getconf printf".split()
 HEADERS = {
-    "librdkafka/rdkafka.h": "librdkafka-dev", "fmt/format.h": "libfmt-dev", "spdlog/spdlog.h": "libspdlog-dev", "zstd.h": "libzstd-dev",
+    "librdkafka/rdkafka.h": "librdkafka-dev", "postgresql/libpq-fe.h": "libpq-dev", "fmt/format.h": "libfmt-dev", "spdlog/spdlog.h": "libspdlog-dev", "zstd.h": "libzstd-dev",
     "CLI/CLI.hpp": "libcli11-dev", "nlohmann/json.hpp": "nlohmann-json3-dev", "gtest/gtest.h": "libgtest-dev",
     "gmock/gmock.h": "libgmock-dev", "benchmark/benchmark.h": "libbenchmark-dev",
 }  # fmt: skip
@@ -37,6 +37,8 @@ case "$*" in
         for word; do case $word in
         g++) ln -s "$(command -v true_compiler)" "$TOOLS/c++" ;;
         openjdk*) ln -s "$(command -v true_compiler)" "$TOOLS/java" ;;
+        postgresql) ln -s "$(command -v true_compiler)" "$TOOLS/postgres"
+            cat "$VELOSTREAM_SYSTEM_ETC"/postgresql-common/createcluster.d/*.conf >> "$CALLS" ;;
         maven) [ -n "${NO_MAVEN:-}" ] || ln -s "$(command -v true_compiler)" "$TOOLS/mvn" ;;
     esac; done ;;
     *update) touch "$TOOLS/lists" ;;
@@ -47,6 +49,12 @@ TEST_BROKER = """
 case $1 in
     check) [ -d "${BUILD%/*}/kafka" ] || exit 77 ;;
     fetch) [ -z "${OFFLINE:-}" ] || { echo "Unknown host"; exit 1; }; mkdir -p "${BUILD%/*}/kafka" ;;
+esac
+"""
+
+TEST_DATABASE = """
+case $1 in
+    check) command -v postgres > /dev/null || exit 77 ;;
 esac
 """
 
@@ -68,12 +76,14 @@ class Case(unittest.TestCase):
         self.calls.touch()
         self.stand_in("cmake", CMAKE)
         self.stand_in("ctest", 'echo "100% tests passed, 0 tests failed out of 3"')
-        for name in ("ninja", "c++", "true_compiler", "pkg-config", "python3", "zstd", "java", "mvn", "kcat"):
+        for name in ("ninja", "c++", "true_compiler", "pkg-config", "python3", "zstd", "java", "mvn", "kcat", "postgres"):
             self.stand_in(name)
         self.stand_in("test_broker.sh", TEST_BROKER, self.root / "cmake")
+        self.stand_in("test_database.sh", TEST_DATABASE, self.root / "cmake")
         self.environment = {}
         # A system that has every header: the packages of the machine that runs the test do not matter.
         self.prefix = self.folder / "a system"
+        self.etc = self.prefix / "etc"
         for header in HEADERS:
             self.header(header)
         self.boost(108100)
@@ -129,7 +139,7 @@ class Case(unittest.TestCase):
     def all_environment(self):
         return {
             "PATH": str(self.tools), "CALLS": str(self.calls), "BUILD": str(self.build), "TOOLS": str(self.tools),
-            "VELOSTREAM_SYSTEM_PREFIXES": str(self.prefix), **self.environment,
+            "VELOSTREAM_SYSTEM_PREFIXES": str(self.prefix), "VELOSTREAM_SYSTEM_ETC": str(self.etc), **self.environment,
         }  # fmt: skip
 
     def configurations(self):

@@ -163,6 +163,10 @@ def missing_package(at):
     if "not built: kafka: switched off by VELOSTREAM_KAFKA" not in printed:
         raise Failure(f"the summary does not say that kafka is switched off:\n{printed}")
 
+    printed = configure_ours(at, folder, "-DCMAKE_DISABLE_FIND_PACKAGE_PostgreSQL=ON")
+    if "not built: postgres: PostgreSQL 14 or newer is needed (Debian package: libpq-dev)" not in printed:
+        raise Failure(f"the summary does not say why postgres is left out:\n{printed}")
+
 
 ROUTES = [install, find_package, subdirectory, pkg_config, unknown_component, other_version, missing_package]
 

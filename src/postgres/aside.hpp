@@ -52,6 +52,8 @@ class Aside {
         return aside;
     }
 
+    bool is_here() const noexcept { return is_here_; }
+
     /// Waits until the answer is here.
     ///
     /// Cancellation: all kinds; throws `operation_aborted`, and the question goes on.

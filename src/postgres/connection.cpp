@@ -43,12 +43,18 @@ std::optional<Error> problem_of(const Batch& batch) {
     return std::nullopt;
 }
 
+// A request that reaches the server before it has read the statement is lost, so it is made again and again.
 asio::awaitable<Result<void>> settle(OwnFrame, Session& session, TimePoint deadline) {
     const auto limit = SteadyTime{}.now() + longest_settling;
     auto operation = [&session] { return session.settle(own_frame); };
-    auto settling = bounded<void>(own_frame, std::min(deadline, limit), operation);
-    auto settled = co_await std::move(settling);
-    if (settled || settled.error() != Errc::deadline_exceeded || deadline < limit) co_return std::move(settled);
+    for (Duration patience = std::chrono::milliseconds{50};; patience *= 2) {
+        const auto until = SteadyTime{}.now() + patience;
+        auto settling = bounded<void>(own_frame, std::min({deadline, limit, until}), operation);
+        auto settled = co_await std::move(settling);
+        if (settled || settled.error() != Errc::deadline_exceeded || deadline <= until) co_return std::move(settled);
+        if (limit <= until) break;
+        session.request_cancel();
+    }
     session.close(); // only shuts it, under this call
     co_return Error{make_error_code(PostgresErrc::connection_lost), "the server did not end an interrupted statement"};
 }

@@ -118,6 +118,7 @@ asio::awaitable<Result<void>> Session::settle(OwnFrame) {
 }
 
 void Session::request_cancel() {
+    if (cancel_ && !cancel_->is_here()) return;
     struct Free {
         void operator()(PGcancel* cancel) const noexcept { PQfreeCancel(cancel); }
     };

@@ -66,7 +66,7 @@ class Session : public std::enable_shared_from_this<Session> {
     /// Cancellation: all kinds; throws `operation_aborted`. May be called again.
     asio::awaitable<Result<void>> settle(OwnFrame);
 
-    /// Asks the server to end what is interrupted. Does not wait.
+    /// Asks the server to end what is interrupted, unless an earlier request is still on its way. Does not wait.
     void request_cancel();
 
     bool is_interrupted() const noexcept { return syncs_owed_ > 0; }

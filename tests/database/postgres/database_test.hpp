@@ -125,6 +125,7 @@ class DatabaseTest : public testing::Test {
             is_over = true;
             if (problem) std::rethrow_exception(problem);
         });
+        io.restart(); // it may have had nothing to do
         const auto until = now() + limit;
         while (!is_over && now() < until && io.run_one_until(std::chrono::steady_clock::time_point{until}) > 0) {
         }

@@ -13,7 +13,7 @@ usage: sh cmake/test_database.sh COMMAND
                            FOLDER is made; a server of an earlier start in it ends, with its data
   start --copy-of OTHER FOLDER   the same with the cluster as it was when the one in OTHER was made: at once
   start --setting NAME=VALUE ...  with this line more in its configuration
-  start --with-caller ...  it ends at the latest when the process that called this does
+  start --with-caller ...  it ends at the latest when the process that called this does; --with PID: when that one does
   pause|resume|kill FOLDER SIGSTOP, SIGCONT, SIGKILL to all of its processes
   stop FOLDER              ends it as an administrator does: sessions end, then the server
   restart FOLDER           starts what was killed or stopped again: same data, same port
@@ -225,7 +225,7 @@ start() { # FOLDER
     cp "$place/data/server.crt" "$folder/root.crt"
     echo "host=$place port=$port user=velostream dbname=postgres" > "$folder/socket_dsn"
     echo "host=localhost port=$port user=velostream dbname=postgres password=velostream-secret" > "$folder/tcp_dsn"
-    if [ $with_caller = yes ]; then remove_with_caller; fi
+    if [ -n "$keeper" ]; then remove_with_keeper; fi
     trap 'code=$?; kill_all; exit $code' EXIT # it is up, or not there
     trap 'exit 1' HUP INT TERM
     launch
@@ -235,11 +235,11 @@ start() { # FOLDER
 }
 
 # Looks once a second. A later start in the same folder has its own number there, and this one's watch is over.
-remove_with_caller() {
+remove_with_keeper() {
     echo $$ > "$folder/starter"
     (
         while [ "$(cat "$folder/starter" 2> /dev/null)" = $$ ]; do
-            is_running "$PPID" || remove "$folder"
+            is_running "$keeper" || remove "$folder"
             sleep 1
         done
     ) > /dev/null 2>&1 < /dev/null &
@@ -249,10 +249,11 @@ wrong_usage() { echo "test_database: $1 (sh cmake/test_database.sh --help)" >&2;
 
 command=${1:-}
 [ $# -eq 0 ] || shift
-with_caller=no original='' setting=''
+keeper='' original='' setting=''
 while [ "$command" = start ]; do
     case ${1:-} in
-        --with-caller) with_caller=yes ;;
+        --with-caller) keeper=$PPID ;;
+        --with) [ -n "${2:-}" ] || wrong_usage "with which process?"; keeper=$2; shift ;;
         --copy-of) [ -n "${2:-}" ] || wrong_usage "a copy of which folder?"; original=$2; shift ;;
         --setting) [ -n "${2:-}" ] || wrong_usage "which setting?"; setting=$2; shift ;;
         *) break ;;

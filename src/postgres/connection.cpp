@@ -21,10 +21,10 @@ constexpr std::size_t most_parameters = 65'535;
 
 class Use {
   public:
-    explicit Use(Session& session) noexcept : session_(session) { session_.is_in_use = true; }
+    explicit Use(Session& session) noexcept : session_(session) { session_.begin_use(); }
     Use(const Use&) = delete;
     Use& operator=(const Use&) = delete;
-    ~Use() { session_.is_in_use = false; }
+    ~Use() { session_.end_use(); }
 
   private:
     Session& session_;
@@ -55,7 +55,7 @@ asio::awaitable<Result<void>> settle(OwnFrame, Session& session, TimePoint deadl
         if (limit <= until) break;
         session.request_cancel();
     }
-    session.close(); // only shuts it, under this call
+    session.close();
     co_return Error{make_error_code(PostgresErrc::connection_lost), "the server did not end an interrupted statement"};
 }
 
@@ -63,7 +63,7 @@ asio::awaitable<Result<void>> settle(OwnFrame, Session& session, TimePoint deadl
 asio::awaitable<Result<Answers>> run(OwnFrame, std::shared_ptr<Session> session, Batch batch, TimePoint deadline) {
     if (auto problem = problem_of(batch)) co_return std::move(*problem);
     if (!session) co_return Error{PostgresErrc::connection_lost};
-    if (session->is_in_use) co_return Error{PostgresErrc::session_in_use};
+    if (session->is_in_use()) co_return Error{PostgresErrc::session_in_use};
     const Use use{*session};
     if (session->is_broken()) co_return session->lost();
     if (deadline != TimePoint::max() && SteadyTime{}.now() >= deadline) co_return Error{Errc::deadline_exceeded};

@@ -47,11 +47,15 @@ Session::~Session() {
 }
 
 void Session::close() noexcept {
-    // Nothing that is being waited for may be taken away.
-    if (is_in_use && connection_)
-        ::shutdown(PQsocket(connection_.get()), SHUT_RDWR);
-    else
-        finish();
+    if (!is_in_use_ || !connection_) return finish();
+    // What is being waited for may not be taken away: it ends by itself.
+    is_to_close_ = true;
+    ::shutdown(PQsocket(connection_.get()), SHUT_RDWR);
+}
+
+void Session::end_use() noexcept {
+    is_in_use_ = false;
+    if (is_to_close_) finish();
 }
 
 void Session::finish() noexcept {
@@ -303,7 +307,10 @@ void Session::notice_touch(const PGresult* result) noexcept {
 void Session::on_notice(void* session, const PGresult* notice) {
     const char* const severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
     const std::string_view word = severity ? severity : "";
-    if (word == "FATAL" || word == "PANIC") static_cast<Session*>(session)->last_fatal_ = server_error(notice);
+    auto error = server_error(notice);
+    // In a hurry the server only warns before it goes.
+    const bool is_last = error == SqlState::admin_shutdown || error == SqlState::crash_shutdown;
+    if (is_last || word == "FATAL" || word == "PANIC") static_cast<Session*>(session)->last_fatal_ = std::move(error);
 }
 
 } // namespace velostream::postgres

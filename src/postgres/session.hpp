@@ -86,8 +86,10 @@ class Session : public std::enable_shared_from_this<Session> {
     bool is_touched() const noexcept { return is_touched_; }
     void reset_touched() noexcept { is_touched_ = false; }
 
-    /// Whether somebody uses it at the moment.
-    bool is_in_use = false;
+    /// Whether a call is under way.
+    bool is_in_use() const noexcept { return is_in_use_; }
+    void begin_use() noexcept { is_in_use_ = true; }
+    void end_use() noexcept;
 
   private:
     enum class Step : std::uint8_t { deallocate, prepare, run, sync };
@@ -128,10 +130,12 @@ class Session : public std::enable_shared_from_this<Session> {
     std::size_t next_ = 0; // of `expected_`
     std::size_t syncs_owed_ = 0;
     std::shared_ptr<Aside<void>> cancel_; // since it was interrupted
-    std::optional<Error> last_fatal_;     // that the server said while nothing was asked
+    std::optional<Error> last_fatal_;     // that the server has said before it went
     bool has_answer_ = false;             // to `expected_[next_]`
     bool was_outdated_ = false;
     bool is_touched_ = false;
+    bool is_in_use_ = false;
+    bool is_to_close_ = false; // at the end of the call that is under way
     // For libpq, kept for their memory.
     std::vector<const char*> values_;
     std::vector<int> lengths_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -87,8 +88,8 @@ class OwnServer : public Server {
         : Server(shared) {
         const auto script = line_of("script");
         folder_ = copy_ / "cluster";
-        const auto ran =
-            run_program("sh", {script, "start", "--with-caller", "--copy-of", shared, "--setting", setting, folder_});
+        const auto ran = run_program("sh", {script, "start", "--with", std::to_string(::getpid()), "--copy-of", shared,
+                                            "--setting", setting, folder_});
         EXPECT_EQ(ran.exit_code, 0) << ran.output << ran.error;
     }
     ~OwnServer() { command("remove"); }

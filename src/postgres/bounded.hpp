@@ -20,7 +20,7 @@ template <class T, class Operation>
 asio::awaitable<Result<T>> bounded(OwnFrame, TimePoint deadline, Operation& operation) {
     CallContext unused;
     auto running = run_until(SteadyTime{}, deadline, operation, unused);
-    auto outcome = co_await std::move(running);
+    auto& outcome = co_await running;
     if (auto error = outcome.error()) {
         if (*error == ErrorType::cancelled && !outcome.value) co_return Error{Errc::cancelled};
         co_return std::move(*error);

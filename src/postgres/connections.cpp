@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "connect_options.hpp"
+#include "session.hpp"
 
 namespace velostream::postgres {
 
@@ -34,6 +35,13 @@ asio::awaitable<Result<void>> Connections::check(Connection& connection, CallCon
 
 asio::awaitable<Result<void>> Connections::reset(Connection& connection, CallContext& call) {
     return connection.reset(call);
+}
+
+bool Connections::needs_reset(const Connection& connection) const noexcept {
+    const auto& session = connection.session_;
+    if (!session || session->is_broken() || session->is_interrupted()) return true;
+    return session->transaction_status() != PQTRANS_IDLE || reset_ == SessionReset::always ||
+           (reset_ == SessionReset::when_touched && session->is_touched());
 }
 
 asio::awaitable<void> Connections::close(Connection& connection, CallContext&) {

@@ -34,6 +34,8 @@ class Connections {
     asio::awaitable<Result<void>> check(Connection& connection, CallContext& call);
     /// As `Connection::reset`.
     asio::awaitable<Result<void>> reset(Connection& connection, CallContext& call);
+    /// False if `reset` would ask the server nothing, and find the connection well as far as anybody has noticed.
+    bool needs_reset(const Connection& connection) const noexcept;
     /// As `Connection::close`, which waits for nobody.
     asio::awaitable<void> close(Connection& connection, CallContext& call);
 

@@ -18,7 +18,6 @@ class KeyedBreakerSetting {
   public:
     struct Version {
         CircuitBreakerConfig config;
-        TimePoint since{};        // when it was set
         std::uint32_t number = 0; // of the change
     };
 
@@ -31,9 +30,9 @@ class KeyedBreakerSetting {
     // Of the version that `current` tells, or of one before it.
     std::uint32_t number() const noexcept { return number_.load(std::memory_order_relaxed); }
 
-    void change(const CircuitBreakerConfig& config, TimePoint now) {
+    void change(const CircuitBreakerConfig& config) {
         const std::lock_guard lock{mutex_};
-        version_ = {config, now, version_.number + 1};
+        version_ = {config, version_.number + 1};
         adopt(config);
     }
 

@@ -128,7 +128,7 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
     }
 
     void reconfigure(const CircuitBreakerConfig& config) {
-        setting_.change(config, time_.now());
+        setting_.change(config);
         for (auto& shard : shards_) refresh_all(shard);
     }
 
@@ -201,7 +201,6 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
 
         Machine machine;
         std::uint32_t version;     // of the configuration that the machine goes by
-        bool is_behind = false;    // there was no memory for a later one
         std::uint32_t waiting = 0; // who has joined the gate and not left it
         std::shared_ptr<Gate> gate;
         std::optional<BreakerTransition> opening; // the last one
@@ -249,7 +248,6 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
                 if (place == shard.entries.end()) return false;
             }
             auto& entry = place->second;
-            refresh(shard, *place, duties);
             change_entry(entry);
             enqueue(shard, *place, duties);
             if (can_go(entry, setting_.now_for_window(time_))) remove(shard, place, hash, duties);
@@ -310,7 +308,7 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
         if (place == shard.entries.end()) {
             const auto epoch = pristine_.look(hash).epoch;
             if (!is_judged) return;
-            if (permit.probe || permit.epoch != epoch) return totals_.add(totals_.late);
+            if (permit.epoch != epoch) return totals_.add(totals_.late);
             if (kind == CallOutcomeKind::success && !setting_.is_slow(permit, time_)) return;
             place = new_entry(shard, key, hash, epoch, duties);
             if (place == shard.entries.end()) return totals_.add(totals_.untracked);
@@ -326,23 +324,20 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
         if (may_go) remove(shard, place, hash, duties);
     }
 
-    // Brings the entry to the configuration of now, as it would have been when that was set. Without memory for another
-    // window it goes on by the one that it has, until there is: then is when it changes.
+    // Brings the entry to the configuration of now. Without memory for another window it goes on by the one that it
+    // has, until there is: then is when it changes.
     void refresh(Shard& shard, Value& value, Duties& duties) noexcept {
         auto& entry = value.second;
         if (entry.version == setting_.number()) [[likely]]
             return;
         const auto current = setting_.current();
         try {
-            const auto at = entry.is_behind ? time_.now() : current.since;
-            const bool settled = entry.machine.reconfigure(current.config, at);
+            const bool settled = entry.machine.reconfigure(current.config, time_.now());
             entry.version = current.number;
-            entry.is_behind = false;
             if (entry.gate) entry.gate->set_patience(patience_of(current.config));
             duties.gate = entry.gate; // there may be room for more probes
             if (settled) enqueue(shard, value, duties);
-        } catch (const std::bad_alloc&) {
-            entry.is_behind = true;
+        } catch (const std::bad_alloc&) { // with its next call
         }
     }
 

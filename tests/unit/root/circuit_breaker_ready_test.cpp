@@ -229,6 +229,38 @@ TEST_F(CircuitBreakerReadyTest, AProbeThatHangsDoesNotHoldThemForEver) {
     EXPECT_EQ(now_ready(), (Names{2}));
 }
 
+TEST_F(CircuitBreakerReadyTest, ThatAProbeHangsIsToldWhenItIsNoticed) {
+    open();
+    pass(10s);
+    const auto hanging = breaker->try_acquire(), other = breaker->try_acquire();
+    wait(1);
+    std::vector<CircuitState> told;
+    breaker->on_state_change([&](const CircuitStateChanged& change) { told.push_back(change.to); });
+
+    time.run_for(io, 30s);
+
+    EXPECT_EQ(told, std::vector{CircuitState::open});
+}
+
+TEST_F(CircuitBreakerReadyTest, NobodyIsReadyWhoWaitsWhenACallbackEndsTheBreaker) {
+    open();
+    pass(10s);
+    std::vector<Breaker::Permit> hanging;
+    for (int probe = 0; probe < 2; ++probe) hanging.push_back(*breaker->try_acquire());
+    wait(1);
+    breaker->on_state_change([&](const CircuitStateChanged&) {
+        hanging.clear();
+        breaker.reset();
+        time.advance(10s); // when others could call
+    });
+
+    pass(30s);
+
+    EXPECT_FALSE(breaker);
+    EXPECT_EQ(aborted, (Names{1}));
+    EXPECT_EQ(time.sleepers(), 0u);
+}
+
 TEST_F(CircuitBreakerReadyTest, WaitsThroughForcedOpenUntilItIsTakenBack) {
     breaker->force_open();
     wait(1);

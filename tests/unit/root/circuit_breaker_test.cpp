@@ -110,6 +110,14 @@ TEST_F(CircuitBreakerTest, RefusesWithoutCallingWhileItIsOpen) {
     EXPECT_EQ(breaker.get_stats().rejected, 1u);
 }
 
+TEST_F(CircuitBreakerTest, SaysHowLongItStaysOpenToTheEnd) {
+    open(breaker);
+    time.advance(10s - 1ns);
+
+    EXPECT_EQ(breaker.try_acquire().error().retry_after(), 1ns);
+    EXPECT_EQ(testing::run(io, time, breaker.execute(operation)).error().retry_after(), 1ns);
+}
+
 TEST_F(CircuitBreakerTest, ClosesAfterSuccessfulProbes) {
     open(breaker);
     time.advance(10s);
@@ -262,6 +270,19 @@ TEST_F(CircuitBreakerTest, AMovedPermitCountsOnce) {
     EXPECT_TRUE(breaker.try_acquire());
     first.success();
     EXPECT_EQ(breaker.get_stats().cancelled, 2u) << "the one that was overwritten and the one just tried";
+}
+
+TEST_F(CircuitBreakerTest, APermitThatIsAssignedIsThatOfItsCall) {
+    auto permit = breaker.try_acquire();
+    open(breaker);
+    time.advance(10s);
+    *permit = std::move(*breaker.try_acquire()); // of a probe
+    permit->success();
+
+    EXPECT_EQ(breaker.get_stats().late_results, 0u);
+    EXPECT_EQ(breaker.get_stats().cancelled, 1u) << "the first call";
+    breaker.try_acquire()->success();
+    EXPECT_EQ(breaker.state(), CircuitState::closed);
 }
 
 TEST_F(CircuitBreakerTest, ARefusalBesideProbesThatAreOutDoesNotKnowForHowLong) {

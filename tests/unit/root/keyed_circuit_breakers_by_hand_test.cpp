@@ -152,6 +152,18 @@ TEST_F(KeyedBreakersByHandTest, OneWhoIsClosedAndWithoutFailuresMakesPlace) {
     EXPECT_EQ(timed.get_stats().evicted, 1u);
 }
 
+TEST_F(KeyedBreakersByHandTest, ToCloseWhatIsClosedTakesNoPlace) {
+    Breakers timed{
+        "shops", {.breaker = {.failure_threshold = 2, .sliding_window_duration = 10s}, .max_keys = 1}, nullptr, time};
+    fail(timed, "a");
+    time.advance(11s);
+
+    timed.force_close("b");
+
+    EXPECT_EQ(timed.get_stats().evicted, 0u);
+    EXPECT_EQ(timed.get_stats().keys, 1u);
+}
+
 TEST_F(KeyedBreakersByHandTest, WhereTheAccountHasNoRoomItThrowsAndNothingHasChanged) {
     MemoryAccount account{"breakers", 64 * 1024};
     Breakers charged{"shops", {.breaker = {}, .max_keys = 100}, nullptr, time, {}, account};

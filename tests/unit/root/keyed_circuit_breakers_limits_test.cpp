@@ -67,6 +67,27 @@ TEST_F(KeyedBreakersLimitTest, IsKeptInTheStatisticsWhileOneTakesThePlaceOfAnoth
     EXPECT_EQ(most, 2u);
 }
 
+// Each search looks at some of the entries. A key's bucket is its number.
+TEST_F(KeyedBreakersLimitTest, TheNextSearchForAPlaceBeginsWhereTheLastOneEndedAndGoesAllTheWayRound) {
+    constexpr int keys = 127;
+    auto config = two;
+    config.max_keys = keys;
+    for (int good = 0; good < keys; ++good) {
+        Breakers breakers{"full", config, nullptr, time};
+        breakers.try_acquire(good)->failure(network);
+        time.advance(9s);
+        for (int key = 0; key < keys; ++key)
+            if (key != good) breakers.try_acquire(key)->failure(network);
+        time.advance(1s); // nothing bad is left of the good one
+
+        for (int searches = 0; searches < 2; ++searches)
+            if (breakers.get_stats().evicted == 0) breakers.try_acquire(1000)->failure(network);
+
+        EXPECT_EQ(breakers.get_stats().evicted, 1u) << good;
+        EXPECT_EQ(breakers.get_stats(good).failure_count + breakers.get_stats(1000).failure_count, 1u) << good;
+    }
+}
+
 TEST_F(KeyedBreakersLimitTest, AHashThatThrowsMeanwhileLosesAFailureAndNoPlace) {
     int untracked = 0;
     for (int last = 2;; ++last) { // the first time it is the caller's
@@ -87,6 +108,19 @@ TEST_F(KeyedBreakersLimitTest, AHashThatThrowsMeanwhileLosesAFailureAndNoPlace) 
         EXPECT_EQ(breakers.get_stats().keys, 0u) << last;
     }
     EXPECT_GE(untracked, 2);
+}
+
+TEST(KeyedBreakersLimit, ASuccessTakesNoPlaceHoweverLikeItsHashIsThatOfAKeyWithAnEntry) {
+    struct OneForAll {
+        std::size_t operator()(int) const noexcept { return 7; }
+    };
+    KeyedCircuitBreakers<int, SteadyTime, OneForAll> one{"one", {.max_keys = 1}};
+    one.try_acquire(1)->failure(network);
+
+    one.try_acquire(2)->success();
+
+    EXPECT_EQ(one.get_stats().untracked, 0u);
+    EXPECT_EQ(one.get_stats(1).failure_count, 1u);
 }
 
 TEST(KeyedBreakersNames, AreThoseOfTextsAndNumbersOnly) {

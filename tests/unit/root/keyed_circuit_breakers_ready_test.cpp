@@ -252,6 +252,34 @@ TEST_F(KeyedBreakersReadyTest, AProbeThatHangsDoesNotHoldThemForEver) {
     EXPECT_EQ(now_ready(), (Names{2}));
 }
 
+TEST_F(KeyedBreakersReadyTest, NobodyIsReadyWhoWaitsWhenACallbackEndsTheBreakers) {
+    open("a");
+    pass(10s);
+    std::vector<Breakers::Permit> hanging;
+    for (int probe = 0; probe < 2; ++probe) hanging.push_back(*breakers->try_acquire("a"));
+    wait("a", 1);
+    breakers->on_state_change([&](const CircuitStateChanged&) {
+        hanging.clear();
+        breakers.reset();
+        time.advance(10s); // when others could call
+    });
+
+    pass(30s);
+
+    EXPECT_FALSE(breakers);
+    EXPECT_EQ(aborted, (Names{1}));
+    EXPECT_EQ(time.sleepers(), 0u);
+}
+
+TEST_F(KeyedBreakersReadyTest, AClosedCircuitNeedsNoRoomForWhoWouldWait) {
+    breakers->try_acquire("a")->failure(network);
+    account.set_limit(account.used());
+
+    wait("a", 1);
+
+    EXPECT_EQ(now_ready(), (Names{1}));
+}
+
 TEST_F(KeyedBreakersReadyTest, ResetMakesEverybodyReadyAndTheEntryGoes) {
     const auto before = used_without_entries();
     open("a");

@@ -239,6 +239,18 @@ TEST_F(KeyedBreakersReconfigureTest, AKeyForWhoseNewWindowThereIsNoRoomGoesOnByT
     EXPECT_THAT(breakers.why_open(1)->text, HasSubstr("5 failures"));
 }
 
+TEST_F(KeyedBreakersReconfigureTest, AndACallIsAdmittedByTheNewRulesAsSoonAsThereIs) {
+    fail(1, 10);
+    account.set_limit(account.used());
+    breakers.reconfigure({.success_threshold = 1, .sliding_window_duration = 10s, .sliding_window_buckets = 1000});
+    time.advance(10s);
+    account.set_limit(account.used() + 100_KiB);
+
+    breakers.try_acquire(1)->success(); // the only probe
+
+    EXPECT_EQ(state(1), CircuitState::closed);
+}
+
 // A breaker for each key in plain containers, reconfigured at the same moments.
 TEST_F(KeyedBreakersReconfigureTest, JudgesAsABreakerForEachKeyThatIsReconfiguredWould) {
     constexpr int keys = 30;

@@ -84,6 +84,19 @@ TEST_F(KeyedCircuitBreakersTest, AKeyOfWhichNothingBadIsKnownCostsNothing) {
     EXPECT_LT(account.used(), empty + 2048);
 }
 
+TEST_F(KeyedCircuitBreakersTest, CountsCallsThatSayNothingByTheirClass) {
+    breakers.try_acquire("a")->ignore();
+    breakers.try_acquire("b")->failure(bad_request);
+    for (int i = 0; i < 3; ++i) breakers.try_acquire("c")->failure(Errc::bulkhead_full);
+    for (int i = 0; i < 4; ++i) breakers.try_acquire("d")->failure(Errc::cancelled);
+    static_cast<void>(breakers.try_acquire("e"));
+
+    const auto stats = breakers.get_stats();
+    EXPECT_EQ(stats.ignored, 2u);
+    EXPECT_EQ(stats.throttled, 3u);
+    EXPECT_EQ(stats.cancelled, 5u);
+}
+
 TEST_F(KeyedCircuitBreakersTest, AnEntryGoesWhenNothingBadIsLeftInItsWindow) {
     fail(breakers, "a");
     for (int i = 0; i < 4; ++i) succeed(breakers, "a");
@@ -167,6 +180,25 @@ TEST_F(KeyedCircuitBreakersTest, CallsThatBeganBeforeTheTripAreNotJudgedWhatever
     earliest->failure(network);
     EXPECT_EQ(breakers.get_stats().late_results, 3u);
     EXPECT_EQ(breakers.state("a"), CircuitState::closed);
+}
+
+TEST_F(KeyedCircuitBreakersTest, AProbeWhoseEntryHasGoneIsLateHoweverItEnds) {
+    const auto probe_without_entry = [this] {
+        fail(breakers, "a");
+        fail(breakers, "a");
+        time.advance(10s);
+        auto probe = breakers.try_acquire("a");
+        breakers.reset("a");
+        return probe;
+    };
+
+    probe_without_entry()->success();
+    EXPECT_EQ(breakers.get_stats().late_results, 1u);
+    probe_without_entry()->failure(network);
+    EXPECT_EQ(breakers.get_stats().late_results, 2u);
+    probe_without_entry()->ignore();
+    EXPECT_EQ(breakers.get_stats().late_results, 2u) << "says nothing anyhow";
+    EXPECT_EQ(breakers.get_stats().keys, 0u);
 }
 
 TEST_F(KeyedCircuitBreakersTest, CallsOfAClosedCircuitAreJudgedAlsoIfItsEntryCameOrWentMeanwhile) {

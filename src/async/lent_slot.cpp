@@ -22,8 +22,12 @@ struct OfState {
 struct OfChain {
     friend constexpr auto member(OfChain) noexcept;
 };
+struct OfExecutor {
+    friend constexpr auto member(OfExecutor) noexcept;
+};
 template struct Reached<OfState, &asio::cancellation_state::impl_>;
 template struct Reached<OfChain, &CoroutineChain::cancellation_state_>;
+template struct Reached<OfExecutor, &CoroutineChain::u_>;
 
 template <class Member>
 struct Pointed;
@@ -38,6 +42,10 @@ asio::cancellation_state& state_of(CoroutineChain& chain) noexcept {
 }
 
 } // namespace
+
+const asio::any_io_executor& executor_of(CoroutineChain& chain) noexcept {
+    return (chain.*member(OfExecutor{})).executor_;
+}
 
 asio::cancellation_slot LentSlot::slot() noexcept {
     static_assert(sizeof(StateData) <= sizeof(state_) && alignof(StateData) <= alignof(void*));

@@ -6,6 +6,7 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/recycling_allocator.hpp>
 #include <boost/system/error_code.hpp>
 #include <memory>
 #include <utility>
@@ -104,12 +105,11 @@ class CallAlarm<SteadyTime> : private SharedDeadline {
     void* const whose_;
 };
 
-/// What the cancellation slot of a `CallContext` with a deadline is connected to: the caller, and the deadline. Costs
-/// nothing until the operation asks for the slot.
+/// What the cancellation slot of a `CallContext` with a deadline is connected to: the caller, and the deadline.
 ///
 /// Lifetime: as long as the frame of the call. Either of it and the caller's signal may go first.
 template <TimeSource Time>
-class CallCancellation final : public CallContext::Cancellation {
+class CallCancellation {
   public:
     CallCancellation(Time time, asio::any_io_executor executor, const asio::cancellation_state& caller,
                      CoroutineChain& chain)
@@ -118,7 +118,7 @@ class CallCancellation final : public CallContext::Cancellation {
     CallCancellation& operator=(const CallCancellation&) = delete;
     ~CallCancellation() { let_go(); }
 
-    asio::cancellation_slot slot(TimePoint deadline) override {
+    asio::cancellation_slot slot(TimePoint deadline) {
         // Each time anew: what the operation awaited meanwhile may have taken the caller's slot for itself, or have
         // taken away the one that it was lent.
         auto caller = caller_.slot().is_connected() ? caller_.slot() : lent_.slot();
@@ -179,6 +179,36 @@ class CallCancellation final : public CallContext::Cancellation {
     Forwarder* forwarder_ = nullptr; // while it is in the caller's slot and of use
     bool is_armed_ = false;
     bool has_timed_out_ = false;
+};
+
+/// Makes it when the operation asks for the slot, which most never do.
+///
+/// Lifetime: as that of what it makes.
+template <TimeSource Time>
+class CancellationOnDemand final : public CallContext::Cancellation {
+    using Cancellation = CallCancellation<Time>;
+
+  public:
+    CancellationOnDemand(Time time, const asio::cancellation_state& caller, CoroutineChain& chain) noexcept
+        : time_(std::move(time)), caller_(caller), chain_(chain) {}
+    CancellationOnDemand(const CancellationOnDemand&) = delete;
+    CancellationOnDemand& operator=(const CancellationOnDemand&) = delete;
+
+    asio::cancellation_slot slot(TimePoint deadline) override {
+        if (!made_)
+            made_ = std::allocate_shared<Cancellation>(asio::recycling_allocator<Cancellation>{}, time_,
+                                                       executor_of(chain_), caller_, chain_);
+        return made_->slot(deadline);
+    }
+
+    /// The try has ended. True if the deadline cancelled it, before the caller did.
+    bool finish() noexcept { return made_ && made_->finish(); }
+
+  private:
+    [[no_unique_address]] const Time time_;
+    const asio::cancellation_state caller_;
+    CoroutineChain& chain_;
+    std::shared_ptr<Cancellation> made_;
 };
 
 } // namespace velostream::detail

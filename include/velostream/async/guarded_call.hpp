@@ -78,22 +78,10 @@ asio::awaitable<bool> sleep_unless_cancelled(OwnFrame, Time time, TimePoint unti
     co_return !code && state.cancelled() == asio::cancellation_type::none; // also when the sleep had just ended
 }
 
-// Only of an operation that takes the context, and made only where there is a deadline. Not in the frame of the call:
-// most calls have none, and pay for what their frames begin and end.
+// Only of an operation that takes the context, where there is a deadline.
 template <class Time, class Operation>
 using OperationCancellation =
-    std::conditional_t<ContextOperation<Operation>, std::shared_ptr<CallCancellation<Time>>, std::monostate>;
-
-template <TimeSource Time>
-std::shared_ptr<CallCancellation<Time>> make_cancellation(Time time, const asio::any_io_executor& executor,
-                                                          const asio::cancellation_state& caller, CoroutineChain& chain,
-                                                          CallContext& call) {
-    using Cancellation = CallCancellation<Time>;
-    auto cancellation = std::allocate_shared<Cancellation>(asio::recycling_allocator<Cancellation>{}, std::move(time),
-                                                           executor, caller, chain);
-    call.set_cancellation(cancellation.get());
-    return cancellation;
-}
+    std::conditional_t<ContextOperation<Operation>, std::optional<CancellationOnDemand<Time>>, std::monostate>;
 
 // Operations that know whether their deadline was before their caller, who may have cancelled as well.
 template <class Operation>
@@ -246,9 +234,9 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
             if (is_run) [[likely]] {
                 if constexpr (ContextOperation<Operation>) {
                     if (call.has_deadline() && !cancellation) {
-                        const auto executor = co_await asio::this_coro::executor;
                         auto& chain = co_await this_chain;
-                        cancellation = make_cancellation(time_of(policies...), executor, caller, chain, call);
+                        cancellation.emplace(time_of(policies...), caller, chain);
+                        call.set_cancellation(&*cancellation);
                     }
                 }
                 if constexpr (std::is_void_v<Value>) {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <cstddef>
 
 #include "velostream/async/frame_memory.hpp"
 
 namespace velostream::detail {
+
+/// That of a chain that runs or waits.
+const asio::any_io_executor& executor_of(CoroutineChain& chain) noexcept;
 
 /// Gives a chain of coroutines that was spawned without a cancellation slot one that nobody emits to. What is in it is
 /// destroyed when what the chain awaits has ended, as in any chain that can be cancelled.

@@ -222,8 +222,7 @@ void PoolPlan::change(PoolSlot slot, Stand stand, TimePoint now) {
         idle_since_ = std::min(idle_since_, connection.used_at);
         const auto later = [this](TimePoint seen, PoolSlot other) { return seen < at(other).seen_well; };
         const bool is_last = idle_.empty() || !later(connection.seen_well, idle_.back());
-        idle_.insert(is_last ? idle_.end()
-                             : std::upper_bound(idle_.begin(), idle_.end(), connection.seen_well, later),
+        idle_.insert(is_last ? idle_.end() : std::upper_bound(idle_.begin(), idle_.end(), connection.seen_well, later),
                      slot);
         if (rules_.keepalive)
             connection.keep_alive_at =

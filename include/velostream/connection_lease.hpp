@@ -21,10 +21,10 @@ class ConnectionPoolState;
 template <class Connection>
 struct PooledConnection {
     PooledConnection(Connection&& opened, ConnectionRoom taken, PoolSlot number)
-        : connection(std::move(opened)), room(std::move(taken)), slot(number) {}
+        : room(std::move(taken)), connection(std::move(opened)), slot(number) {}
 
+    ConnectionRoom room; // free again when the connection has gone
     Connection connection;
-    ConnectionRoom room;
     const PoolSlot slot;
     std::source_location borrowed_at{};
 };

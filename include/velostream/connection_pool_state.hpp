@@ -25,6 +25,7 @@
 #include "velostream/async/context_tie.hpp"
 #include "velostream/async/deadline_wheel.hpp"
 #include "velostream/async/frame_memory.hpp"
+#include "velostream/async/serial_executor.hpp"
 #include "velostream/async/time_source.hpp"
 #include "velostream/async/turn_line.hpp"
 #include "velostream/async/wait_queue.hpp"
@@ -330,9 +331,10 @@ class ConnectionPoolState final
     void locked_give_up(PoolSlot slot) noexcept {
         auto& seat = seats_[slot - 1];
         seat.is_given_up = true;
-        if (!seat.opening) return; // it has not begun
-        asio::post(seat.opening->strand, [opening = seat.opening] {
-            if (opening->goes_on) opening->signal.emit(asio::cancellation_type::terminal);
+        tie_.with_executor([&](const asio::any_io_executor&) {
+            asio::post(seat.opening->strand, [opening = seat.opening] {
+                if (opening->goes_on) opening->signal.emit(asio::cancellation_type::terminal);
+            });
         });
     }
 
@@ -340,12 +342,16 @@ class ConnectionPoolState final
     void locked_start(const PoolAction& action) noexcept {
         if (seats_.size() < action.slot) seats_.resize(action.slot);
         const bool starts = tie_.with_executor([&](const asio::any_io_executor& executor) {
-            Task task{std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this()), action};
-            if (action.kind == PoolAction::Kind::open)
+            const auto ending = std::make_shared<Ending>(serial_executor(executor));
+            Task task{std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this()), action, ending};
+            auto& seat = seats_[action.slot - 1];
+            if (action.kind == PoolAction::Kind::open) {
                 task.room = std::exchange(room_, std::nullopt);
-            else
-                task.pooled = seats_[action.slot - 1].pooled.get();
-            asio::post(executor, [executor, task = std::move(task)]() mutable { start(executor, std::move(task)); });
+                seat.opening = ending;
+            } else {
+                task.pooled = seat.pooled.get();
+            }
+            asio::post(ending->strand, [task = std::move(task)]() mutable { start(std::move(task)); });
         });
         if (starts) return;
         plan_.close(now_, actions_);
@@ -437,7 +443,7 @@ class ConnectionPoolState final
 
     // ---- what takes time
 
-    static void start(const asio::any_io_executor& executor, Task task);
+    static void start(Task task);
     static asio::awaitable<void> open(Task task);
     static asio::awaitable<void> look_after(Task task); // checks, resets or closes
     static asio::awaitable<void> within(OwnFrame, ConnectionPoolState& self, Duration time_out, FactoryCall call,

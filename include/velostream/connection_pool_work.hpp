@@ -12,7 +12,6 @@
 #include <optional>
 #include <utility>
 
-#include "velostream/async/serial_executor.hpp"
 #include "velostream/async/timed_operation.hpp"
 #include "velostream/connection_pool_state.hpp"
 
@@ -24,8 +23,8 @@ namespace velostream::detail {
 template <ConnectionFactory Factory, TimeSource Time, class Memory>
 class ConnectionPoolState<Factory, Time, Memory>::Task {
   public:
-    Task(std::shared_ptr<ConnectionPoolState> state, const PoolAction& action) noexcept
-        : state_(std::move(state)), action_(action) {}
+    Task(std::shared_ptr<ConnectionPoolState> state, const PoolAction& action, std::shared_ptr<Ending> how) noexcept
+        : ending(std::move(how)), state_(std::move(state)), action_(action) {}
     Task(Task&&) noexcept = default;
     Task& operator=(Task&&) = delete;
     ~Task() {
@@ -41,7 +40,7 @@ class ConnectionPoolState<Factory, Time, Memory>::Task {
     }
 
     void opened(std::unique_ptr<Pooled> connection) noexcept {
-        if (state_->options_.on_connect) state_->options_.on_connect(Result<void>{});
+        if (state_->options_.on_connect && !is_given_up()) state_->options_.on_connect(Result<void>{});
         std::optional<Error> over; // ends without the mutex
         tell([&](TimePoint now) {
             ++state_->counted_.created;
@@ -79,12 +78,13 @@ class ConnectionPoolState<Factory, Time, Memory>::Task {
 
     std::optional<ConnectionRoom> room; // for one that is to be opened, if there is some already
     Pooled* pooled = nullptr;           // any other
-    std::shared_ptr<Ending> ending;     // once it goes on
+    std::shared_ptr<Ending> ending;
 
   private:
     template <class Event>
     void tell(Event event) noexcept {
         room.reset();
+        if (kind() == PoolAction::Kind::close) end_connection(); // before another may be opened in its place
         state_->update([&](TimePoint now) {
             auto& seat = state_->seats_[slot() - 1];
             seat.opening.reset();
@@ -94,22 +94,22 @@ class ConnectionPoolState<Factory, Time, Memory>::Task {
         state_.reset();
     }
 
+    void end_connection() noexcept {
+        std::unique_ptr<Pooled> gone; // ends without the mutex
+        const std::scoped_lock lock{state_->mutex()};
+        gone = std::move(state_->seats_[slot() - 1].pooled);
+    }
+
     std::shared_ptr<ConnectionPoolState> state_; // null once it has ended
     const PoolAction action_;
 };
 
-// Each on a strand, so that it can be cancelled.
+// On its strand: so it can be cancelled from the beginning on, and not before.
 template <ConnectionFactory Factory, TimeSource Time, class Memory>
-void ConnectionPoolState<Factory, Time, Memory>::start(const asio::any_io_executor& executor, Task task) {
-    const auto ending = std::make_shared<Ending>(serial_executor(executor));
-    task.ending = ending;
-    const auto kind = task.kind();
-    if (kind == PoolAction::Kind::open) {
-        const std::scoped_lock lock{task.state().mutex()};
-        auto& seat = task.state().seats_[task.slot() - 1];
-        if (!seat.is_given_up) seat.opening = ending;
-    }
-    auto work = kind == PoolAction::Kind::open ? open(std::move(task)) : look_after(std::move(task));
+void ConnectionPoolState<Factory, Time, Memory>::start(Task task) {
+    const auto ending = task.ending;
+    if (task.is_given_up()) return;
+    auto work = task.kind() == PoolAction::Kind::open ? open(std::move(task)) : look_after(std::move(task));
     asio::co_spawn(ending->strand, std::move(work),
                    asio::bind_cancellation_slot(ending->signal.slot(), [ending](const std::exception_ptr&) {}));
 }
@@ -129,7 +129,6 @@ asio::awaitable<void> ConnectionPoolState<Factory, Time, Memory>::within(OwnFram
 template <ConnectionFactory Factory, TimeSource Time, class Memory>
 asio::awaitable<void> ConnectionPoolState<Factory, Time, Memory>::open(Task task) {
     auto& self = task.state();
-    if (task.is_given_up()) co_return;
     auto room = std::exchange(task.room, std::nullopt);
     if (!room) {
         auto taken = self.quota_.try_take();

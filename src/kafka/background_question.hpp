@@ -9,7 +9,7 @@
 #include <memory>
 #include <utility>
 
-#include "background.hpp"
+#include "async/background.hpp"
 #include "velostream/async/wait_queue.hpp"
 #include "velostream/base/result.hpp"
 

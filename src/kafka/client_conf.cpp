@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "background.hpp"
+#include "async/background.hpp"
 
 namespace velostream::kafka {
 

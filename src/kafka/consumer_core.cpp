@@ -7,7 +7,7 @@
 #include <span>
 #include <utility>
 
-#include "background.hpp"
+#include "async/background.hpp"
 #include "velostream/kafka/error.hpp"
 
 namespace velostream::kafka::detail {

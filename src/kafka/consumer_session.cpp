@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "background.hpp"
+#include "async/background.hpp"
 #include "client_conf.hpp"
 
 namespace velostream::kafka {

@@ -8,7 +8,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 
-#include "background.hpp"
+#include "async/background.hpp"
 #include "velostream/kafka/error.hpp"
 
 namespace velostream::kafka::detail {

@@ -16,8 +16,8 @@
 #include <thread>
 #include <utility>
 
-#include "background.hpp"
-#include "without_signals.hpp"
+#include "async/background.hpp"
+#include "async/without_signals.hpp"
 
 namespace velostream::kafka {
 

@@ -8,7 +8,7 @@
 #include <limits>
 #include <utility>
 
-#include "background.hpp"
+#include "async/background.hpp"
 #include "client_conf.hpp"
 
 namespace velostream::kafka {

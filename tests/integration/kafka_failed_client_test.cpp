@@ -5,7 +5,7 @@
 
 #include "failing_brokers.hpp"
 #include "kafka_producer_fixture.hpp"
-#include "no_more_threads.hpp"
+#include "support/no_more_threads.hpp"
 
 namespace velostream::kafka {
 namespace {

@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "kafka_producer_fixture.hpp"
-#include "no_more_threads.hpp"
+#include "support/no_more_threads.hpp"
 
 namespace velostream::kafka {
 namespace {

@@ -5,9 +5,9 @@
 
 #include <cstddef>
 
-namespace velostream::kafka {
+namespace velostream {
 
-/// While it lives, this process can start no thread, and so open no client.
+/// While it lives, this process can start no thread.
 class NoMoreThreads {
   public:
     NoMoreThreads() {
@@ -28,4 +28,4 @@ class NoMoreThreads {
     pthread_attr_t before_;
 };
 
-} // namespace velostream::kafka
+} // namespace velostream

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kafka/background.hpp"
+#include "async/background.hpp"
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -9,8 +9,11 @@
 #include <functional>
 #include <future>
 #include <iostream>
+#include <thread>
 
-namespace velostream::kafka {
+#include "support/no_more_threads.hpp"
+
+namespace velostream {
 namespace {
 
 TEST(BackgroundTest, TakesNoSignals) {
@@ -24,6 +27,13 @@ TEST(BackgroundTest, TakesNoSignals) {
     sigset_t ours{};
     pthread_sigmask(SIG_SETMASK, nullptr, &ours);
     EXPECT_EQ(sigismember(&ours, SIGTERM), 0);
+}
+
+TEST(BackgroundTest, RunsItAtOnceWhereNoThreadCanBeStarted) {
+    const NoMoreThreads for_a_while;
+    bool was_run = false;
+    run_in_background([&was_run] { was_run = true; });
+    EXPECT_TRUE(was_run);
 }
 
 void say(const char* text) {
@@ -60,6 +70,23 @@ void a_program_whose_work_never_ends() {
     std::exit(0);
 }
 
+void a_program_that_is_held() {
+    begin_background();
+    static auto* hold = new HoldsEndOfProgram;
+    static EndingProgram program;
+    std::thread{[ends = program.ends.get_future().share()] {
+        ends.wait();
+        say("what is under way");
+        delete hold;
+    }}.detach();
+    std::exit(0);
+}
+
+TEST(BackgroundTest, TheEndOfTheProgramWaitsForWhatHoldsIt) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(a_program_that_is_held(), ::testing::ExitedWithCode(0), "what is under way");
+}
+
 TEST(BackgroundTest, TheEndOfTheProgramWaitsForIt) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     EXPECT_EXIT(a_program_with_work_at_its_end(), ::testing::ExitedWithCode(0), "what runs, and what comes later");
@@ -71,4 +98,4 @@ TEST(BackgroundTest, TheEndOfTheProgramDoesNotWaitForEver) {
 }
 
 } // namespace
-} // namespace velostream::kafka
+} // namespace velostream

@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-namespace velostream::kafka {
+namespace velostream {
 
 /// While it lives, this thread takes no signals, and threads that are started take none either: they begin with the
 /// mask of the thread that starts them. Signals are the application's, and belong to the application's threads.
@@ -27,4 +27,4 @@ class WithoutSignals {
     sigset_t before_{};
 };
 
-} // namespace velostream::kafka
+} // namespace velostream

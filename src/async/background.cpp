@@ -12,7 +12,7 @@
 
 #include "without_signals.hpp"
 
-namespace velostream::kafka {
+namespace velostream {
 
 namespace {
 
@@ -33,18 +33,16 @@ Running& running() {
 
 class Task {
   public:
-    explicit Task(std::function<void()> work) : work_(std::move(work)) {
-        const std::lock_guard lock{running().mutex};
-        ++running().count;
-    }
+    explicit Task(std::function<void()> work) : work_(std::move(work)) { holds_.emplace(); }
 
     void run() {
         work_();
         work_ = nullptr; // what it holds goes before the program may end
-        const std::lock_guard lock{running().mutex};
-        --running().count;
-        is_over_ = true;
-        running().changed.notify_all();
+        {
+            const std::lock_guard lock{running().mutex};
+            is_over_ = true;
+        }
+        holds_.reset();
     }
 
     // Of a client that ends after EndOfProgram, which would not wait for it any more.
@@ -56,6 +54,7 @@ class Task {
 
   private:
     std::function<void()> work_;
+    std::optional<HoldsEndOfProgram> holds_;
     bool is_over_ = false; // guarded by Running::mutex
 };
 
@@ -74,6 +73,17 @@ class EndOfProgram {
 
 } // namespace
 
+HoldsEndOfProgram::HoldsEndOfProgram() {
+    const std::lock_guard lock{running().mutex};
+    ++running().count;
+}
+
+HoldsEndOfProgram::~HoldsEndOfProgram() {
+    const std::lock_guard lock{running().mutex};
+    --running().count;
+    running().changed.notify_all();
+}
+
 void begin_background(Duration patience) {
     static const EndOfProgram waits_for_it{patience};
 }
@@ -90,4 +100,4 @@ void run_in_background(std::function<void()> work) {
     task->wait_if_the_program_ends();
 }
 
-} // namespace velostream::kafka
+} // namespace velostream

@@ -6,7 +6,7 @@
 
 #include "velostream/base/units.hpp"
 
-namespace velostream::kafka {
+namespace velostream {
 
 /// Runs something that may block on a thread of its own, such as the destruction of a client. The end of the program
 /// waits for it, for ten seconds at most in all. Where no thread can be started it is done at once, and blocks the
@@ -19,4 +19,15 @@ void run_in_background(std::function<void()> work);
 /// where the client is a static. The first call decides for how long it may wait.
 void begin_background(Duration patience = std::chrono::seconds{10});
 
-} // namespace velostream::kafka
+/// Something that is under way elsewhere: while this lives, the end of the program waits as for work in the background.
+///
+/// Threads: safe.
+class HoldsEndOfProgram {
+  public:
+    HoldsEndOfProgram();
+    HoldsEndOfProgram(const HoldsEndOfProgram&) = delete;
+    HoldsEndOfProgram& operator=(const HoldsEndOfProgram&) = delete;
+    ~HoldsEndOfProgram();
+};
+
+} // namespace velostream

@@ -89,7 +89,7 @@ function(velostream_test_executable name files)
     velostream_built_libraries(libraries)
     velostream_program(${name} SOURCES ${files} LIBRARIES ${libraries} GTest::gmock_main GROUP velostream_tests_${kind})
     velostream_test_settings(${name})
-    foreach(library RdKafka::rdkafka PostgreSQL::PostgreSQL spdlog::spdlog) # libraries of ours use them; tests look behind
+    foreach(library RdKafka::rdkafka PostgreSQL::PostgreSQL SQLite::SQLite3 spdlog::spdlog) # libraries of ours use them; tests look behind
         if(TARGET ${library})
             target_link_libraries(${name} PRIVATE ${library})
         endif()

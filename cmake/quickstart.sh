@@ -163,6 +163,7 @@ find_missing() {
     need libboost1.81-dev has_boost
     need librdkafka-dev has_header librdkafka/rdkafka.h
     need libpq-dev has_header postgresql/libpq-fe.h
+    need libsqlite3-dev has_header sqlite3.h
     need libfmt-dev has_header fmt/format.h
     need libspdlog-dev has_header spdlog/spdlog.h
     need libzstd-dev has_header zstd.h

@@ -14,8 +14,9 @@ from pathlib import Path
 
 REAL = "sh cat ln touch sed grep date dirname mkdir rm cksum expr env nproc tr getconf printf".split()
 HEADERS = {
-    "librdkafka/rdkafka.h": "librdkafka-dev", "postgresql/libpq-fe.h": "libpq-dev", "fmt/format.h": "libfmt-dev", "spdlog/spdlog.h": "libspdlog-dev", "zstd.h": "libzstd-dev",
-    "CLI/CLI.hpp": "libcli11-dev", "nlohmann/json.hpp": "nlohmann-json3-dev", "gtest/gtest.h": "libgtest-dev",
+    "librdkafka/rdkafka.h": "librdkafka-dev", "postgresql/libpq-fe.h": "libpq-dev", "sqlite3.h": "libsqlite3-dev",
+    "fmt/format.h": "libfmt-dev", "spdlog/spdlog.h": "libspdlog-dev", "zstd.h": "libzstd-dev", "CLI/CLI.hpp": "libcli11-dev",
+    "nlohmann/json.hpp": "nlohmann-json3-dev", "gtest/gtest.h": "libgtest-dev",
     "gmock/gmock.h": "libgmock-dev", "benchmark/benchmark.h": "libbenchmark-dev",
 }  # fmt: skip
 CMAKE = """

@@ -156,9 +156,11 @@ def missing_package(at):
             raise Failure(f"without {package} the message does not name {name}:\n{printed}")
 
     without = ("-DCMAKE_DISABLE_FIND_PACKAGE_RdKafka=ON", "-DVELOSTREAM_BUILD_EXAMPLES=OFF", "-DVELOSTREAM_BUILD_BENCHMARKS=OFF")
-    printed = configure_ours(at, folder, *without, "-DVELOSTREAM_KAFKA=AUTO")
-    if "not built: kafka: RdKafka 2.0.2 or newer is needed (Debian package: librdkafka-dev)" not in printed:
-        raise Failure(f"the summary does not say why kafka is left out:\n{printed}")
+    printed = configure_ours(at, folder, *without, "-DVELOSTREAM_KAFKA=AUTO", "-DCMAKE_DISABLE_FIND_PACKAGE_SQLite3=ON")
+    for left_out in ("kafka: RdKafka 2.0.2 or newer is needed (Debian package: librdkafka-dev)",
+                     "sqlite: SQLite3 3.37 or newer is needed (Debian package: libsqlite3-dev)"):  # fmt: skip
+        if f"not built: {left_out}" not in printed:
+            raise Failure(f"the summary does not say why a library is left out ({left_out}):\n{printed}")
     printed = configure_ours(at, folder, *without, "-DVELOSTREAM_KAFKA=OFF")
     if "not built: kafka: switched off by VELOSTREAM_KAFKA" not in printed:
         raise Failure(f"the summary does not say that kafka is switched off:\n{printed}")

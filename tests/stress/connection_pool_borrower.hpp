@@ -87,15 +87,19 @@ class Borrower {
     void hold(Lease lease) {
         ++served;
         if (chance(habits_.looks_only)) return give_back(std::move(lease));
-        lease->enter();
-        turn(std::move(lease), static_cast<unsigned>(random_()) % (habits_.holds + 1));
+        auto use = lease->use();
+        turn(std::move(lease), std::move(use), static_cast<unsigned>(random_()) % (habits_.holds + 1));
     }
-    void turn(Lease lease, unsigned left) {
-        if (left == 0) return end(std::move(lease));
-        asio::post(strand_, [this, left, kept = std::move(lease)]() mutable { turn(std::move(kept), left - 1); });
+    using Use = testing::CountedConnections::Connection::Use;
+    void turn(Lease lease, Use use, unsigned left) {
+        if (left == 0) return end(std::move(lease), std::move(use));
+        // With its context the use ends before the lease.
+        asio::post(strand_, [this, left, kept = std::move(lease), used = std::move(use)]() mutable {
+            turn(std::move(kept), std::move(used), left - 1);
+        });
     }
-    void end(Lease lease) {
-        lease->leave();
+    void end(Lease lease, Use use) {
+        use.end();
         if (chance(habits_.detaches)) {
             lease->count_no_more();
             const auto own = lease.detach();

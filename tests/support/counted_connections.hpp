@@ -26,9 +26,21 @@ class CountedConnections {
       public:
         explicit Connection(std::unique_ptr<Existing> existing) : existing_(std::move(existing)) {}
 
-        // Between the two of them nobody else may have it.
-        void enter() const { existing_->enter(); }
-        void leave() const { --existing_->users; }
+        // As long as somebody has this nobody else may have one.
+        class Use {
+          public:
+            explicit Use(Existing& existing) : existing_(&existing) { existing_->enter(); }
+            Use(Use&& other) noexcept : existing_(std::exchange(other.existing_, nullptr)) {}
+            Use& operator=(Use&&) = delete;
+            ~Use() { end(); }
+            void end() {
+                if (existing_) --std::exchange(existing_, nullptr)->users;
+            }
+
+          private:
+            Existing* existing_; // null once it has ended
+        };
+        Use use() const { return Use{*existing_}; }
         // Before it is detached: it is no pool's any more.
         void count_no_more() const {
             existing_->counts = false;
@@ -117,10 +129,9 @@ class CountedConnections {
         }
     }
     static asio::awaitable<Result<void>> work_on(Connection& connection, std::shared_ptr<Server> server, bool fails) {
-        connection.enter();
+        const auto in_use = connection.use();
         auto hops = hop(server);
         co_await std::move(hops);
-        connection.leave();
         if (fails) co_return refused();
         co_return Result<void>{};
     }

@@ -18,8 +18,9 @@ struct Neighbours {
     std::multimap<const void*, std::weak_ptr<ConnectionNeighbour>> all;
 };
 
+// Never destroyed: pools may end later than what is static.
 Neighbours& neighbours() {
-    static Neighbours everywhere;
+    static auto& everywhere = *new Neighbours;
     return everywhere;
 }
 
@@ -34,9 +35,22 @@ void ConnectionNeighbour::join(const MemoryAccount& places, const std::shared_pt
     const auto* root = root_of(places);
     auto& [mutex, all] = neighbours();
     const std::scoped_lock lock{mutex};
-    const auto [first, last] = all.equal_range(root);
-    for (auto one = first; one != last;) one = one->second.expired() ? all.erase(one) : std::next(one);
     all.emplace(root, neighbour);
+    neighbour->root_ = root;
+}
+
+ConnectionNeighbour::~ConnectionNeighbour() {
+    if (root_ == nullptr) return;
+    auto& [mutex, all] = neighbours();
+    const std::scoped_lock lock{mutex};
+    const auto [first, last] = all.equal_range(root_);
+    for (auto one = first; one != last;) one = one->second.expired() ? all.erase(one) : std::next(one);
+}
+
+std::size_t ConnectionNeighbour::known() noexcept {
+    auto& [mutex, all] = neighbours();
+    const std::scoped_lock lock{mutex};
+    return all.size();
 }
 
 void ConnectionNeighbour::tell(const MemoryAccount& places, const ConnectionNeighbour& who_waits) noexcept {

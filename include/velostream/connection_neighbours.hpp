@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "velostream/core/memory_account.hpp"
@@ -20,8 +21,17 @@ class ConnectionNeighbour {
     /// All the others there.
     static void tell(const MemoryAccount& places, const ConnectionNeighbour& who_waits) noexcept;
 
+    /// How many are kept in mind everywhere, those that have gone included: there should be none of them.
+    static std::size_t known() noexcept;
+
   protected:
-    ~ConnectionNeighbour() = default;
+    ConnectionNeighbour() = default;
+    ConnectionNeighbour(const ConnectionNeighbour&) = delete;
+    ConnectionNeighbour& operator=(const ConnectionNeighbour&) = delete;
+    ~ConnectionNeighbour();
+
+  private:
+    const void* root_ = nullptr; // of its tree, once it has joined
 };
 
 } // namespace velostream::detail

@@ -82,7 +82,7 @@ class ConnectionPoolState final
           deadlines_(time().now()) {}
 
     void begin() {
-        const auto self = std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this());
+        const auto self = shared();
         ConnectionNeighbour::join(quota_.places, self);
         update([&](TimePoint now) {
             self_ = self;
@@ -119,7 +119,7 @@ class ConnectionPoolState final
         Unlocked after;
         Ended ended;
         const std::scoped_lock lock{mutex()};
-        now_ = time().coarse_now();
+        now_ = locked_line().empty() ? time().coarse_now() : time().now(); // which says how long somebody waited
         if (how == Return::detached) {
             ++counted_.detached;
             orphans_.push_back(std::move(seats_[pooled.slot - 1].pooled));
@@ -343,7 +343,7 @@ class ConnectionPoolState final
         if (seats_.size() < action.slot) seats_.resize(action.slot);
         const bool starts = tie_.with_executor([&](const asio::any_io_executor& executor) {
             const auto ending = std::make_shared<Ending>(serial_executor(executor));
-            Task task{std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this()), action, ending};
+            Task task{shared(), action, ending};
             auto& seat = seats_[action.slot - 1];
             if (action.kind == PoolAction::Kind::open) {
                 task.room = std::exchange(room_, std::nullopt);
@@ -374,13 +374,17 @@ class ConnectionPoolState final
 
     void locked_warn(PoolSlot slot) noexcept {
         if (!options_.observer) return;
+        post([where = seats_[slot - 1].pooled->borrowed_at](ConnectionPoolState& self) {
+            self.options_.observer->on_connection_leaked(
+                {.pool = self.options_.name, .lent_for = *self.config_.leak_threshold, .borrowed_at = where});
+        });
+    }
+    auto shared() { return std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this()); }
+    // Calls `work(*this)` on the executor, unless its context has ended.
+    template <class Work>
+    void post(Work work) noexcept {
         tie_.with_executor([&](const asio::any_io_executor& executor) {
-            auto warn = [self = std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this()),
-                         where = seats_[slot - 1].pooled->borrowed_at] {
-                self->options_.observer->on_connection_leaked(
-                    {.pool = self->options_.name, .lent_for = *self->config_.leak_threshold, .borrowed_at = where});
-            };
-            asio::post(executor, std::move(warn));
+            asio::post(executor, [work = std::move(work), self = shared()] { work(*self); });
         });
     }
 
@@ -391,11 +395,7 @@ class ConnectionPoolState final
         if (quota_.places.anyone_waits()) plan_.yield_room(now_, actions_);
     }
     void on_neighbour_waits() noexcept override {
-        tie_.with_executor([this](const asio::any_io_executor& executor) {
-            asio::post(executor, [self = std::static_pointer_cast<ConnectionPoolState>(this->shared_from_this())] {
-                self->update([](TimePoint) {}); // looks
-            });
-        });
+        post([](ConnectionPoolState& self) { self.update([](TimePoint) {}); }); // looks
     }
     void locked_look_for_room() noexcept {
         const bool wants = plan_.wants_room();
@@ -403,7 +403,7 @@ class ConnectionPoolState final
         if (wants) {
             claim_ = std::make_shared<Claim>(quota_, *this);
             ConnectionClaim::wait(claim_);
-            ConnectionNeighbour::tell(quota_.places, *this);
+            post([](ConnectionPoolState& self) { ConnectionNeighbour::tell(self.quota_.places, self); }); // may end one
         } else {
             std::exchange(claim_, nullptr)->leave();
         }

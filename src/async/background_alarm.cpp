@@ -77,14 +77,25 @@ class BackgroundAlarm::Sleep final : public ContextMember {
     }
 
   private:
-    // Until it is called, or has gone with its context.
+    // Until it is called, or has gone with its context, which may destroy it before it tells its members.
     struct Wake {
+        Wake(std::shared_ptr<Sleep> of, std::unique_ptr<Timer> waiting)
+            : sleep(std::move(of)), timer(std::move(waiting)) {}
+        Wake(Wake&&) noexcept = default;
+        Wake& operator=(Wake&&) = delete;
+        ~Wake() {
+            if (timer) sleep->forget_timer();
+        }
+        void operator()(boost::system::error_code code) { sleep->wake(!code); }
+
         std::shared_ptr<Sleep> sleep;
         std::unique_ptr<Timer> timer;
-
-        void operator()(boost::system::error_code code) { sleep->wake(!code); }
     };
 
+    void forget_timer() noexcept {
+        const std::lock_guard lock{mutex_};
+        timer_ = nullptr;
+    }
     void wait(TimePoint at) {
         const std::lock_guard lock{mutex_};
         if (!on_ring_) return;
@@ -98,7 +109,6 @@ class BackgroundAlarm::Sleep final : public ContextMember {
         OnRing ring;
         {
             const std::lock_guard lock{mutex_};
-            timer_ = nullptr;
             if (rings) ring.swap(on_ring_);
         }
         if (!ring) return;
@@ -116,21 +126,22 @@ class BackgroundAlarm::Sleep final : public ContextMember {
 
     bool detach() noexcept override {
         const std::lock_guard lock{mutex_};
-        timer_ = nullptr;
+        dropped_.swap(on_ring_);
         return true;
     }
     void drop() noexcept override {
         executor_ = {};
         counter_ = {};
-        on_ring_ = nullptr;
+        dropped_ = nullptr;
     }
 
     ContextMembership membership_;
     asio::any_io_executor executor_;
     Counter counter_;
-    std::mutex mutex_;       // guards what follows
-    OnRing on_ring_;         // null once it has rung or is stopped
-    Timer* timer_ = nullptr; // while it waits
+    OnRing dropped_;             // with its context
+    std::recursive_mutex mutex_; // guards what follows; a timer that cannot wait goes under it
+    OnRing on_ring_;             // null once it has rung, is stopped or dropped
+    Timer* timer_ = nullptr;     // while it waits
 };
 
 void BackgroundAlarm::set(const SteadyTime& time, const asio::any_io_executor& executor, TimePoint at, OnRing on_ring) {

@@ -45,7 +45,7 @@ std::optional<TimePoint> PoolPlan::pending_since() const noexcept {
 // ---- borrowers
 
 std::optional<PoolSlot> PoolPlan::try_borrow(TimePoint now) {
-    if (idle_.empty() || !is_fresh(at(idle_.back()), now)) return std::nullopt; // nobody waits beside a fresh one
+    if (waiting_ != 0 || idle_.empty() || !is_fresh(at(idle_.back()), now)) return std::nullopt;
     const auto slot = idle_.back();
     change(slot, Stand::lent, now);
     if (idle_.size() < rules_.min_idle && total() < rules_.max_size) be_due(now); // to open another
@@ -97,7 +97,7 @@ void PoolPlan::give_back(PoolSlot slot, Return how, TimePoint now, Actions& acti
 
 void PoolPlan::opened(PoolSlot slot, TimePoint now, Actions& actions) {
     auto& connection = at(slot);
-    usual_ = now - connection.since;
+    if (connection.stand == Stand::connecting) usual_ = now - connection.since;
     ramp_ = std::min(2 * ramp_, rules_.connect_limit);
     failed_at_.reset();
     is_probing_ = is_misconfigured_ = false;
@@ -148,7 +148,7 @@ void PoolPlan::room_came(TimePoint now, Actions& actions) {
 }
 
 void PoolPlan::yield_room(TimePoint now, Actions& actions) {
-    if (waiting_ != 0 || idle_.empty()) return;
+    if (waiting_ != 0 || idle_.empty() || count(Stand::closing) != 0) return;
     begin_close(idle_.front(), PoolClosing::yielded, now, actions);
     settle(now, actions);
 }

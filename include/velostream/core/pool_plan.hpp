@@ -80,7 +80,8 @@ class PoolPlan {
     void tick(TimePoint now, Actions& actions);
     /// There is room outside of the pool for one more connection.
     void room_came(TimePoint now, Actions& actions);
-    /// Somebody else waits for room: closes an idle connection, also one of `min_idle`, where nobody waits for it here.
+    /// Somebody else waits for room: closes an idle connection, also one of `min_idle`, where nobody waits for it here
+    /// and none is being closed already.
     void yield_room(TimePoint now, Actions& actions);
     /// From now on so many.
     void resize(std::size_t max_size, TimePoint now, Actions& actions);

@@ -7,6 +7,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/system_context.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -205,6 +206,23 @@ TEST_F(BackgroundAlarmTest, ManyInSeveralThreadsLeaveTheCountOfWorkRight) {
     asio::post(io, [&] { ran = true; });
     io.run();
     EXPECT_TRUE(ran);
+}
+
+// What a context destroys may stop an alarm whose timer the context has destroyed already.
+TEST(BackgroundAlarmInItsContext, MayBeStoppedByWhatEndsWithTheContextAfterItsTimer) {
+    const SteadyTime time;
+    std::optional<asio::io_context> io{std::in_place};
+    auto alarm = std::make_unique<BackgroundAlarm>();
+    auto& set = *alarm;
+    set.set(time, io->get_executor(), time.now() + 1h, [] { FAIL(); }); // its context hears of it before of any timer
+    auto timer = std::make_shared<asio::steady_timer>(*io, 2h);
+    timer->async_wait([timer, stops = std::move(alarm)](boost::system::error_code) {});
+
+    io->poll(); // from here on it has a timer, which is destroyed first
+
+    EXPECT_FALSE(io->stopped());
+    timer.reset();
+    io.reset();
 }
 
 } // namespace

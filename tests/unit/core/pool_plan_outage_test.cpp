@@ -256,6 +256,29 @@ TEST_F(PoolPlanOutageTest, AConnectIsTakenForHungAfterTwiceTheTimeOfTheLast) {
     EXPECT_EQ(opens, 1u);
 }
 
+TEST_F(PoolPlanOutageTest, HowLongAConnectTakesIsNotLearntFromOneThatWasGivenUp) {
+    make({.max_size = 8, .min_idle = 0, .connect_limit = 2, .connection_timeout = 30s});
+    std::vector<PoolSlot> opening{slot_of(wait(), Kind::open)};
+    PoolSlot given_up = 0;
+    on_action = [&](const PoolAction& action) {
+        if (action.kind == Kind::open) opening.push_back(action.slot);
+        if (action.kind == Kind::give_up) given_up = action.slot;
+    };
+    while (given_up == 0) pass(1ms);
+    std::erase(opening, given_up);
+    ASSERT_EQ(opening.size(), 2u); // the oldest, and the one in its place
+    opened(opening.back());
+    opened(opening.front()); // it took more than 400 ms
+    opened(given_up);
+    while (count(wait(), Kind::open) == 0) {
+    }
+    opening.clear();
+
+    pass(400ms);
+
+    EXPECT_TRUE(opening.empty());
+}
+
 // ---- time
 
 TEST_F(PoolPlanOutageTest, TheOldestIdleOneIsClosedAfterItsTimeAndNeverBelowTheLeast) {

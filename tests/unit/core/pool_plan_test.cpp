@@ -285,5 +285,26 @@ TEST_F(PoolPlanTest, ALargerOneConnectsForThoseWhoWait) {
     EXPECT_EQ(count(actions, Kind::open), 2u);
 }
 
+TEST_F(PoolPlanTest, ANewcomerGetsNothingBesideAWaiterThoughHisClockIsBehind) {
+    make({.max_size = 2});
+    with_idle(2);
+    now += 501ms;
+    EXPECT_EQ(count(wait(), Kind::check), 1u); // and the other one lies idle
+    EXPECT_FALSE(plan->try_borrow(now - 2ms));
+}
+
+TEST_F(PoolPlanTest, MakesRoomForOneAtATime) {
+    make({.max_size = 3});
+    with_idle(3);
+    const auto yield = [&] { return after([&](auto& actions) { plan->yield_room(now, actions); }); };
+    const auto yielded = yield();
+    ASSERT_EQ(count(yielded, Kind::close), 1u);
+
+    EXPECT_TRUE(yield().empty()) << "it is on its way";
+
+    closed(slot_of(yielded, Kind::close));
+    EXPECT_EQ(count(yield(), Kind::close), 1u);
+}
+
 } // namespace
 } // namespace velostream

@@ -206,5 +206,15 @@ TEST_F(SharedPlacesTest, APlaceOnItsWayWhenThePoolEndsIsGivenBack) {
     EXPECT_EQ(factory.counts().opens, 0u);
 }
 
+TEST_F(SharedPlacesTest, WhoHasGoneIsNoNeighbourAnyMore) {
+    const auto before = detail::ConnectionNeighbour::known();
+    make_pool(1);
+    EXPECT_EQ(detail::ConnectionNeighbour::known(), before + 1);
+
+    pool.reset();
+
+    EXPECT_EQ(detail::ConnectionNeighbour::known(), before);
+}
+
 } // namespace
 } // namespace velostream

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
@@ -250,6 +251,31 @@ TEST_F(ConnectionPoolTest, AnExecutionContextThatEndsTakesItsBorrowersWithIt) {
     holder.give_back();
     run();
     EXPECT_EQ(pool->get_stats().idle, 1u);
+}
+
+// Its coarse clock is behind, as that of a kernel is.
+struct LaggingTime : ManualTime {
+    TimePoint coarse_now() const noexcept { return now() - 4ms; }
+};
+
+TEST_F(ConnectionPoolTest, HowLongSomebodyWaitedIsExactThoughTheCoarseClockIsBehind) {
+    ConnectionPool<ScriptedConnections, LaggingTime> lagging{
+        io.get_executor(), passive(1), factory, {}, LaggingTime{time}};
+    std::optional<Lease> first, second;
+    const auto borrow_into = [&](std::optional<Lease>& into) {
+        lagging.async_acquire(asio::bind_executor(io, [&](Result<Lease> lease) { into.emplace(std::move(*lease)); }));
+        run();
+    };
+    borrow_into(first);
+    borrow_into(second);
+    time.advance(1ms);
+
+    first.reset();
+    run();
+
+    ASSERT_TRUE(second);
+    EXPECT_EQ(lagging.get_stats().waited, 1ms);
+    EXPECT_EQ(lagging.get_stats().longest_wait, 1ms);
 }
 
 } // namespace

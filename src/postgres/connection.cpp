@@ -16,7 +16,7 @@ namespace velostream::postgres {
 
 namespace {
 
-constexpr Duration longest_settling = std::chrono::seconds{5};
+constexpr Duration longest_settling = std::chrono::seconds{10};
 constexpr std::size_t most_parameters = 65'535;
 
 class Use {

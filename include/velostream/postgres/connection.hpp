@@ -44,7 +44,7 @@ using PipelineResults = std::vector<Result<QueryResult>>;
 /// `Errc::deadline_exceeded`. If its statements were sent, `PostgresErrc::outcome_unknown` is inside: they may have
 /// been run or not. The server is asked to end them (by a request of its own connection, in the clear also where this
 /// one has TLS, as libpq does it before version 17). The next call on the connection waits until the server has, at
-/// most 5 s; a connection that does not become clean by then is closed. So is one that answers nothing any more.
+/// most 10 s; a connection that does not become clean by then is closed. So is one that answers nothing any more.
 ///
 /// A lost connection is one where `is_broken()`: it never comes back, and each further call ends with
 /// `PostgresErrc::connection_lost`.

@@ -160,8 +160,8 @@ TEST_F(FaultTest, AnInterruptedSessionThatDoesNotBecomeCleanIsClosed) {
         const auto error = co_await ask_badly(connection, "select 1");
         EXPECT_EQ(error, PostgresErrc::connection_lost) << error;
         EXPECT_FALSE(error.has_unknown_outcome());
-        EXPECT_GE(now() - before, 4s);
-        EXPECT_LT(now() - before, 10s);
+        EXPECT_GE(now() - before, 8s);
+        EXPECT_LT(now() - before, 20s);
         EXPECT_TRUE(connection.is_broken());
         own.command("resume");
     });

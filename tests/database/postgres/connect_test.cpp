@@ -141,7 +141,7 @@ TEST_F(ConnectTest, OfSeveralHostsTheFirstThatAnswersIsTaken) {
         const SilentPort silent{io};
         auto config = tcp({{"host", "nobody.invalid,localhost,localhost,localhost"},
                            {"port", "1," + closed.number() + "," + silent.number() + "," + server.port()},
-                           {"connect_timeout", "1"}});
+                           {"connect_timeout", "2"}});
         auto connection = co_await connected(config);
         EXPECT_EQ(co_await value_of<int>(connection, "select inet_server_port()"), std::stoi(server.port()));
     });
@@ -151,7 +151,7 @@ TEST_F(ConnectTest, EachOfSeveralHostsHasItsShareOfTheTimeThatIsLeft) {
     run([this]() -> asio::awaitable<void> {
         const SilentPort silent{io};
         auto config = tcp({{"host", "127.0.0.1,127.0.0.1"}, {"port", silent.number() + "," + server.port()}});
-        auto opening = Connection::open(config, CallContext{now() + 3s});
+        auto opening = Connection::open(config, CallContext{now() + 10s});
         const auto opened = co_await std::move(opening);
         EXPECT_TRUE(opened) << opened.error();
     });

@@ -41,7 +41,7 @@ class InPlace {
     void execute(Function&& function) const {
         std::forward<Function>(function)();
     }
-    friend bool operator==(const InPlace&, const InPlace&) noexcept = default;
+    bool operator==(const InPlace&) const noexcept = default;
 
   private:
     asio::execution_context* context_;

@@ -276,7 +276,7 @@ TEST_F(CircuitBreakerTest, APermitThatIsAssignedIsThatOfItsCall) {
     auto permit = breaker.try_acquire();
     open(breaker);
     time.advance(10s);
-    *permit = std::move(*breaker.try_acquire()); // of a probe
+    *permit = *breaker.try_acquire(); // of a probe
     permit->success();
 
     EXPECT_EQ(breaker.get_stats().late_results, 0u);

@@ -52,8 +52,11 @@ class Borrower {
           goes_on_(std::move(goes_on)) {}
 
     void start() {
-        asio::post(strand_, [this] { next(); });
+        asio::post(*strand_, [this] { next(); });
     }
+
+    // Its context is about to end, and runs nothing any more: a strand must not be there longer.
+    void leave_context() { strand_.reset(); }
 
     int asked = 0, served = 0, cancelled = 0, refused = 0, closed = 0, others = 0;
 
@@ -66,15 +69,15 @@ class Borrower {
         const auto slot = signal_.slot();
         if (asked % 2 == 0) {
             pool_.async_acquire(asio::bind_executor(
-                strand_, asio::bind_cancellation_slot(slot, [this](Result<Lease> lease) { on(std::move(lease)); })));
+                *strand_, asio::bind_cancellation_slot(slot, [this](Result<Lease> lease) { on(std::move(lease)); })));
         } else {
             auto answered = [this](const std::exception_ptr& thrown, Result<Lease> lease) {
                 if (thrown) lease = Error::from_exception(thrown);
                 on(std::move(lease));
             };
-            asio::co_spawn(strand_, pool_.get_connection(), asio::bind_cancellation_slot(slot, answered));
+            asio::co_spawn(*strand_, pool_.get_connection(), asio::bind_cancellation_slot(slot, answered));
         }
-        if (chance(habits_.cancels)) asio::post(strand_, [this] { signal_.emit(asio::cancellation_type::terminal); });
+        if (chance(habits_.cancels)) asio::post(*strand_, [this] { signal_.emit(asio::cancellation_type::terminal); });
     }
     void on(Result<Lease> lease) {
         if (lease) return hold(std::move(*lease));
@@ -82,7 +85,7 @@ class Borrower {
            : lease.error() == Errc::connect_failed ? refused
            : lease.error() == ErrorType::cancelled ? cancelled
                                                    : others);
-        asio::post(strand_, [this] { next(); });
+        asio::post(*strand_, [this] { next(); });
     }
     void hold(Lease lease) {
         ++served;
@@ -94,7 +97,7 @@ class Borrower {
     void turn(Lease lease, Use use, unsigned left) {
         if (left == 0) return end(std::move(lease), std::move(use));
         // With its context the use ends before the lease.
-        asio::post(strand_, [this, left, kept = std::move(lease), used = std::move(use)]() mutable {
+        asio::post(*strand_, [this, left, kept = std::move(lease), used = std::move(use)]() mutable {
             turn(std::move(kept), std::move(used), left - 1);
         });
     }
@@ -104,17 +107,17 @@ class Borrower {
             lease->count_no_more();
             const auto own = lease.detach();
             EXPECT_FALSE(lease);
-            return asio::post(strand_, [this] { next(); });
+            return asio::post(*strand_, [this] { next(); });
         }
         if (chance(habits_.breaks)) lease.mark_broken();
         give_back(std::move(lease));
     }
     void give_back(Lease lease) {
         lease.give_back();
-        asio::post(strand_, [this] { next(); });
+        asio::post(*strand_, [this] { next(); });
     }
 
-    asio::strand<asio::any_io_executor> strand_;
+    std::optional<asio::strand<asio::any_io_executor>> strand_;
     asio::cancellation_signal signal_; // used on the strand
     Pool& pool_;
     const Habits habits_;

@@ -106,8 +106,8 @@ class EndedBorrower {
     }
     Call come_to(Point point) {
         if (point == Point::open) factory->open = 1s;
-        if (point == Point::room) reserved = std::move(*places.try_reserve(2));
-        if (point == Point::memory) reserved = std::move(*memory.try_reserve(150'000));
+        if (point == Point::room) reserved = *places.try_reserve(2);
+        if (point == Point::memory) reserved = *memory.try_reserve(150'000);
         if (point == Point::open || point == Point::room || point == Point::memory) return borrow(*io);
 
         auto first = borrow(*own);

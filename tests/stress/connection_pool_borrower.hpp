@@ -55,8 +55,12 @@ class Borrower {
         asio::post(*strand_, [this] { next(); });
     }
 
-    // Its context is about to end, and runs nothing any more: a strand must not be there longer.
-    void leave_context() { strand_.reset(); }
+    // Its context is about to end, and runs nothing any more: a strand must not be there longer, nor what listens for a
+    // cancellation on it.
+    void leave_context() {
+        strand_.reset();
+        signal_.reset();
+    }
 
     int asked = 0, served = 0, cancelled = 0, refused = 0, closed = 0, others = 0;
 
@@ -66,7 +70,7 @@ class Borrower {
     void next() {
         if (!goes_on_(*this)) return;
         ++asked;
-        const auto slot = signal_.slot();
+        const auto slot = signal_->slot();
         if (asked % 2 == 0) {
             pool_.async_acquire(asio::bind_executor(
                 *strand_, asio::bind_cancellation_slot(slot, [this](Result<Lease> lease) { on(std::move(lease)); })));
@@ -77,7 +81,7 @@ class Borrower {
             };
             asio::co_spawn(*strand_, pool_.get_connection(), asio::bind_cancellation_slot(slot, answered));
         }
-        if (chance(habits_.cancels)) asio::post(*strand_, [this] { signal_.emit(asio::cancellation_type::terminal); });
+        if (chance(habits_.cancels)) asio::post(*strand_, [this] { signal_->emit(asio::cancellation_type::terminal); });
     }
     void on(Result<Lease> lease) {
         if (lease) return hold(std::move(*lease));
@@ -118,7 +122,7 @@ class Borrower {
     }
 
     std::optional<asio::strand<asio::any_io_executor>> strand_;
-    asio::cancellation_signal signal_; // used on the strand
+    std::optional<asio::cancellation_signal> signal_{std::in_place}; // used on the strand
     Pool& pool_;
     const Habits habits_;
     std::mt19937 random_;

@@ -60,7 +60,7 @@ TEST_F(SqliteCancellationTest, AQueryThatWaitsForItsTurnIsNeverRun) {
 TEST_F(SqliteCancellationTest, ACallThatIsCancelledAtOnceHasEitherHappenedOrNot) {
     auto connection = open();
     ASSERT_TRUE(wait(connection.execute("CREATE TABLE t (n INT)")));
-    std::int64_t happened = 0;
+    std::int64_t happened = 0, unknown = 0;
     for (int i = 0; i < 200; ++i) {
         const auto call = testing::start(io_, connection.execute("INSERT INTO t VALUES (1)"));
         if (i % 2 == 0) std::this_thread::yield();
@@ -69,11 +69,13 @@ TEST_F(SqliteCancellationTest, ACallThatIsCancelledAtOnceHasEitherHappenedOrNot)
         if (call.value())
             ++happened;
         else if (call.value().error().has_unknown_outcome())
-            GTEST_SKIP() << "the disk is too slow";
+            ++unknown; // a machine that is slow
         else
             EXPECT_EQ(call.value().error(), Errc::cancelled);
     }
-    EXPECT_EQ(value_of(connection, "SELECT count(*) FROM t"), happened);
+    const auto found = value_of(connection, "SELECT count(*) FROM t");
+    EXPECT_GE(found, happened);
+    EXPECT_LE(found, happened + unknown);
 }
 
 TEST_F(SqliteCancellationTest, TheDeadlineInterruptsAQuery) {
@@ -106,9 +108,12 @@ TEST_F(SqliteCancellationTest, AnInterruptedWriteChangesNothingAndRollsBackItsTr
     run_until_ended(insert);
     ASSERT_FALSE(insert.value());
     EXPECT_EQ(insert.value().error(), Errc::cancelled);
-    EXPECT_NE(insert.value().error().detail().find("the transaction was rolled back"), std::string_view::npos);
-    EXPECT_FALSE(connection.in_transaction());
     EXPECT_EQ(value_of(connection, "SELECT count(*) FROM t"), 0);
+    EXPECT_FALSE(connection.in_transaction());
+    const auto error = insert.value().error();
+    EXPECT_TRUE(error.has_unknown_outcome() || // the machine is slow
+                error.detail().find("the transaction was rolled back") != std::string_view::npos)
+        << error;
 }
 
 TEST_F(SqliteCancellationTest, AnInterruptedReadLeavesItsTransactionOpen) {
@@ -157,15 +162,18 @@ TEST_F(SqliteHangingDiskTest, ACommitIsGivenUpWithAnUnknownOutcome) {
     disk_.go_on();
     ASSERT_TRUE(wait(connection_->execute_script("BEGIN; INSERT INTO t VALUES (1)")));
     disk_.hang();
-    const CallContext call{SteadyTime{}.now() + 10ms};
-    const auto commit = wait(connection_->execute(Statement{"COMMIT"}, call));
-    EXPECT_EQ(commit.error(), Errc::deadline_exceeded);
-    EXPECT_TRUE(commit.error().has_unknown_outcome());
+    const auto commit = testing::start(io_, connection_->execute("COMMIT"));
+    disk_.wait_until_somebody_hangs();
+    commit.cancel(asio::cancellation_type::partial);
+    run_until_ended(commit);
+    EXPECT_EQ(commit.value().error(), Errc::cancelled);
+    EXPECT_TRUE(commit.value().error().has_unknown_outcome());
 }
 
 // Often enough for SQLite to look at interruptions just after a commit, which it does once in a thousand steps.
 TEST_F(SqliteHangingDiskTest, ACommitThatIsFasterThanTheGivingUpIsToldAsOne) {
     for (int i = 0; i < 500; ++i) {
+        ASSERT_EQ(value_of(*connection_, "SELECT 1"), 1); // the one before has ended, also if it was given up
         disk_.hang();
         const auto insert = testing::start(io_, connection_->execute("INSERT INTO t VALUES (1)"));
         disk_.wait_until_somebody_hangs();

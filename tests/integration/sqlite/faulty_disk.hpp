@@ -27,8 +27,16 @@ class FaultyDisk {
         go_on();
     }
     // Whoever syncs from now on hangs until `go_on`.
-    void hang() { set_hanging(true); }
-    void go_on() { set_hanging(false); }
+    void hang() {
+        const std::scoped_lock lock{mutex_};
+        hangs_ = true;
+    }
+    void go_on() {
+        std::unique_lock lock{mutex_};
+        hangs_ = false;
+        changed_.notify_all();
+        changed_.wait(lock, [this] { return hanging_ == 0; });
+    }
     void wait_until_somebody_hangs() {
         std::unique_lock lock{mutex_};
         changed_.wait(lock, [this] { return hanging_ > 0; });
@@ -79,11 +87,6 @@ class FaultyDisk {
         return methods.real->xWrite(file, bytes, count, at);
     }
 
-    void set_hanging(bool hangs) {
-        const std::scoped_lock lock{mutex_};
-        hangs_ = hangs;
-        changed_.notify_all();
-    }
     void hang_if_told() {
         std::unique_lock lock{mutex_};
         if (!hangs_) return;
@@ -91,6 +94,7 @@ class FaultyDisk {
         changed_.notify_all();
         changed_.wait(lock, [this] { return !hangs_; });
         --hanging_;
+        changed_.notify_all();
     }
 
     sqlite3_vfs* const real_;

@@ -76,7 +76,7 @@ TEST_F(SqliteLocksTest, WhoWaitsTooLongHearsThatItIsBusy) {
 
 TEST_F(SqliteLocksTest, ADeadlineEndsTheWaitAndSaysWhatForItWas) {
     lock(*first_);
-    const CallContext call{SteadyTime{}.now() + 40ms};
+    const CallContext call{SteadyTime{}.now() + 300ms};
 
     const auto result = wait(second_->execute(Statement{"UPDATE t SET n = 1"}, call));
 

@@ -124,10 +124,13 @@ void ThreadPool::State::work() noexcept {
         if (has_ended) break; // and with it all who would ask
         ++idle;
         const auto first = std::ranges::min_element(parked, {}, &Parked::until);
-        if (first == parked.end())
+        if (first == parked.end()) {
             news.wait(lock);
-        else
-            news.wait_until(lock, first->until);
+        } else {
+            const TimePoint until =
+                first->until; // of its own: wait_until() reads it when somebody may have taken that one
+            news.wait_until(lock, until);
+        }
         --idle;
     }
     --threads;

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory_resource>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -18,10 +20,21 @@
 
 namespace orders {
 
-/// What one customer bought.
-struct CustomerTotal {
+/// What one customer, or all of a segment, bought.
+struct Bought {
     std::uint64_t lines = 0;
     Thousandths total = 0;
+
+    void add(const Thousandths& amount) {
+        ++lines;
+        total += amount;
+    }
+};
+
+using SegmentTable = std::pmr::map<std::pmr::string, Bought, std::less<>>;
+
+struct CustomerTotal : Bought {
+    const SegmentTable::value_type* segment = nullptr; ///< null where none is known
 };
 
 /// The totals of all customers, each of which is a group, in memory that is charged to an account; where one of both
@@ -40,24 +53,29 @@ class CustomerTotals {
 
     CustomerTotals(velostream::MemoryAccount memory, const velostream::MemoryAccount& groups);
 
-    /// Adds an order to its customer and gives the entry, which stays where it is.
-    /// Errors: `Errc::group_refused` for a new customer without room; the record is to blame, not a dependency.
-    velostream::Result<const Entry*> add(const Order& order);
+    /// Adds an order to its customer, who is of this segment from now on, and to that; gives the customer's entry,
+    /// which stays where it is.
+    /// Errors: `Errc::group_refused` for a new customer or segment without room; the record is to blame, not a
+    ///         dependency.
+    velostream::Result<const Entry*> add(const Order& order, std::optional<std::string_view> segment = std::nullopt);
 
     std::size_t customers() const { return table_.size(); }
     const Thousandths& grand_total() const { return grand_total_; }
     /// The customers with the highest totals, ties by name.
     std::vector<CustomerFigure> top(std::size_t count) const;
+    std::vector<SegmentFigure> top_segments(std::size_t count) const;
 
   private:
     velostream::AccountedResource memory_;
     Table table_{&memory_};
+    SegmentTable segments_{&memory_};
     velostream::MemoryAccount groups_account_;
     velostream::MemoryReservation groups_; // one for each customer
     Thousandths grand_total_ = 0;
 };
 
-/// The record value of a total: `{"customer":"17850","lines":12,"total":"54.21"}`.
+/// The record value of a total: `{"customer":"17850","lines":12,"total":"54.21"}`, with `"segment":"retail",` behind
+/// the customer where that is known.
 void append_json(std::string& text, const CustomerTotals::Entry& entry);
 
 } // namespace orders

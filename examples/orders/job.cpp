@@ -44,38 +44,29 @@ std::size_t reason_of(const Error& error) {
     return fault ? static_cast<std::size_t>(*fault) - 1 : dead_reason_words.size() - 1;
 }
 
+Error at_database(const Error& error) {
+    return error.with_detail("database of --lookup, " + std::string{error.detail()});
+}
+
 asio::awaitable<Result<void>> done(Result<void> result) {
     co_return result;
 }
 
 } // namespace
 
-struct Job::Events final : velostream::Observer {
-    explicit Events(Figures& job_figures) : figures(job_figures) {}
-
-    void on_circuit_state_changed(const velostream::CircuitStateChanged& change) noexcept override {
-        const auto at = std::chrono::steady_clock::now() - began;
-        figures.transitions.push_back({at, change.from, change.to, std::string{change.why}});
-        if (change.to == velostream::CircuitState::open) ++figures.opened;
-    }
-    void on_retry_scheduled(const velostream::RetryScheduled&) noexcept override { ++retries; }
-
-    Figures& figures;
-    std::uint64_t retries = 0;
-    std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
-};
-
 Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::unique_ptr<Lines> lines,
-         std::optional<std::uint64_t> outage_at_line, std::ofstream* copy, velostream::Duration longest_pause)
+         const OutageLines& outages, std::ofstream* copy, velostream::Duration longest_pause)
     : io_(io),
       options_(options),
       cluster_(cluster),
-      outage_at_line_(outage_at_line),
+      outages_(outages),
       longest_pause_(longest_pause),
       config_(job_config(options, cluster.dead_letters())),
-      events_(std::make_shared<Events>(figures_)),
+      events_(std::make_shared<GuardEvents>(figures_.guard)),
       resources_(io.get_executor(), config_),
       lines_ahead_(resources_.traffic().try_reserve(reader_bytes(options) + source_bytes(options)).value()),
+      connections_(resources_.state().try_reserve(lookup_bytes(options)).value()),
+      segments_(options.lookup ? make_segments(io.get_executor(), options) : nullptr),
       breaker_("customer-totals", *config_.circuit_breaker, events_),
       retry_(*config_.retry_policy, events_),
       orders_out_(io.get_executor(), producer_config(options, cluster, 120s)),
@@ -95,13 +86,18 @@ Job::Job(asio::io_context& io, const Options& options, Cluster& cluster, std::un
       source_(reader_, orders_out_, cluster.orders(), figures_, source_bytes(options), copy),
       look_(io) {}
 
-// The order of things: topics are there, lines go in, every line is taken up, its outcome is acknowledged, then the
-// loop ends.
+// The order of things: topics and segments are there, lines go in, every line is taken up, its outcome is acknowledged,
+// then the loop ends.
 asio::awaitable<Result<void>> Job::run() {
+    if (segments_) {
+        auto preparing = segments_->prepare();
+        const auto prepared = co_await std::move(preparing);
+        if (!prepared) co_return at_database(prepared.error());
+    }
     std::optional<Result<void>> consumed;
     auto handler = [this](const kafka::ConsumedRecord& record) { return process(record); };
     const kafka::ForEachOptions loop{
-        .max_in_flight = most_handlers, .memory = records_account(), .handler_bytes = handler_bytes};
+        .max_in_flight = most_handlers, .memory = records_account(), .handler_bytes = handler_bytes(options_)};
     auto consume = orders_in_.for_each(loop, handler);
     auto ended = [this, &consumed](std::exception_ptr thrown, Result<void> result) {
         consumed = thrown ? Error::from_exception(thrown) : std::move(result);
@@ -121,6 +117,7 @@ asio::awaitable<Result<void>> Job::run() {
     orders_in_.stop();
     while (!consumed) co_await changed_.async_wait(asio::use_awaitable);
     co_await orders_in_.close(patience_with_the_group);
+    if (segments_) co_await segments_->close();
     if (!*consumed) co_return *consumed;
     co_return complete;
 }
@@ -177,14 +174,29 @@ asio::awaitable<Result<void>> Job::process(const kafka::ConsumedRecord& record) 
         return done({});
     }
     source_.on_consumed(bytes_in_topic(line.size(), record.key().value_or(std::string_view{}).size()));
-    begin_outage_if_due();
+    begin_outages_if_due();
 
     auto order = parse_order(line);
     if (!order) return bury(record, order.error());
-    const auto entry = totals_.add(*order);
+    if (segments_) return look_up_and_add(record, std::move(*order), *number);
+    return add(record, *order, std::nullopt, *number);
+}
+
+asio::awaitable<Result<void>> Job::look_up_and_add(const kafka::ConsumedRecord& record, Order order,
+                                                   std::uint64_t line) {
+    auto looking = segments_->segment_of(order.customer);
+    const auto segment = co_await std::move(looking);
+    if (!segment) co_return at_line(line, segment.error());
+    auto adding = add(record, order, *segment, line);
+    co_return co_await std::move(adding);
+}
+
+asio::awaitable<Result<void>> Job::add(const kafka::ConsumedRecord& record, const Order& order,
+                                       std::optional<std::string_view> segment, std::uint64_t line) {
+    const auto entry = totals_.add(order, segment);
     if (!entry) return bury(record, entry.error());
     ++figures_.valid;
-    return publish(**entry, *number);
+    return publish(**entry, line);
 }
 
 // Each try sends the total as it is then. So whatever is tried again, what is written last for a customer is his newest
@@ -222,14 +234,26 @@ asio::awaitable<Result<void>> Job::bury(const kafka::ConsumedRecord& record, Err
     co_return Result<void>{};
 }
 
-void Job::begin_outage_if_due() {
-    if (!outage_at_line_ || ledger_.count() < *outage_at_line_) return;
-    outage_at_line_.reset();
-    cluster_.embedded().all_brokers_down();
-    auto over = std::make_unique<asio::steady_timer>(io_, options_.outage->length);
-    auto& timer = *over;
-    timer.async_wait(
-        [this, kept = std::move(over)](boost::system::error_code) { cluster_.embedded().all_brokers_up(); });
+void Job::begin_outages_if_due() {
+    const auto after = [this](velostream::Duration length, auto end) {
+        auto over = std::make_unique<asio::steady_timer>(io_, length);
+        auto& timer = *over;
+        timer.async_wait([end, kept = std::move(over)](boost::system::error_code) { end(); });
+    };
+    if (is_due(outages_.brokers)) {
+        cluster_.embedded().all_brokers_down();
+        after(options_.outage->length, [this] { cluster_.embedded().all_brokers_up(); });
+    }
+    if (is_due(outages_.database)) {
+        segments_->begin_outage();
+        after(options_.db_outage->length, [this] { segments_->end_outage(); });
+    }
+}
+
+bool Job::is_due(std::optional<std::uint64_t>& line) const {
+    if (!line || ledger_.count() < *line) return false;
+    line.reset();
+    return true;
 }
 
 void Job::interrupt() {
@@ -247,9 +271,10 @@ const Figures& Job::figures() {
     const auto memory = resources_.get_memory_stats();
     const auto dead_letters = dead_letters_.get_stats();
     figures_.dead_letters_in_flight = dead_letters.in_flight;
-    figures_.retries = events_->retries + dead_letters.failed_deliveries;
+    figures_.failed_deliveries = dead_letters.failed_deliveries;
     figures_.lines = ledger_.count();
-    figures_.breaker = breaker_.state();
+    figures_.guard.breaker = breaker_.state();
+    if (segments_) figures_.lookup = segments_->figures();
     figures_.customers = totals_.customers();
     figures_.grand_total = totals_.grand_total();
     figures_.memory_used = memory.used_bytes;
@@ -261,7 +286,8 @@ const Figures& Job::figures() {
 Figures Job::final_figures() {
     auto figures = this->figures();
     figures.top = totals_.top(shown_customers);
-    figures.outage_due = outage_at_line_;
+    if (figures.lookup) figures.lookup->segments = totals_.top_segments(shown_customers);
+    figures.outages_due = outages_;
     return figures;
 }
 

@@ -16,6 +16,7 @@
 #include "accounting/loss_watch.hpp"
 #include "customer_totals.hpp"
 #include "input/line_reader.hpp"
+#include "lookup/segments.hpp"
 #include "program/cluster.hpp"
 #include "program/options.hpp"
 #include "source.hpp"
@@ -32,8 +33,7 @@ class Job {
     /// `cluster` must outlive the job; `copy` may be null; `longest_pause` is that of its `LossWatch`. Throws
     /// `std::invalid_argument` on an unusable configuration.
     Job(asio::io_context& io, const Options& options, Cluster& cluster, std::unique_ptr<Lines> lines,
-        std::optional<std::uint64_t> outage_at_line, std::ofstream* copy,
-        velostream::Duration longest_pause = LossWatch::longest_pause);
+        const OutageLines& outages, std::ofstream* copy, velostream::Duration longest_pause = LossWatch::longest_pause);
 
     /// Runs until every line of the input is processed and every total is acknowledged.
     asio::awaitable<velostream::Result<void>> run();
@@ -45,35 +45,40 @@ class Job {
 
     /// What was counted so far. Threads: the io thread only.
     const Figures& figures();
-    /// The same, with the top customers of this moment and the outage that never came.
+    /// The same, with the top customers and segments of this moment and the outages that never came.
     Figures final_figures();
     /// How much of the input is done, 0 to 1; nothing where its length is unknown.
     std::optional<double> progress() const;
 
   private:
-    struct Events; // counts what the breaker and the retries do
-
     asio::awaitable<velostream::Result<void>> everything_taken_up(
         const std::optional<velostream::Result<void>>& consumed);
     asio::awaitable<void> watch_for_lost_lines();
     asio::awaitable<velostream::Result<void>> process(const velostream::kafka::ConsumedRecord& record);
+    asio::awaitable<velostream::Result<void>> look_up_and_add(const velostream::kafka::ConsumedRecord& record,
+                                                              Order order, std::uint64_t line);
+    asio::awaitable<velostream::Result<void>> add(const velostream::kafka::ConsumedRecord& record, const Order& order,
+                                                  std::optional<std::string_view> segment, std::uint64_t line);
     asio::awaitable<velostream::Result<void>> publish(const CustomerTotals::Entry& entry, std::uint64_t line);
     asio::awaitable<velostream::Result<void>> bury(const velostream::kafka::ConsumedRecord& record,
                                                    velostream::Error error);
-    void begin_outage_if_due();
+    void begin_outages_if_due();
+    bool is_due(std::optional<std::uint64_t>& line) const;
     velostream::MemoryAccount records_account() const;
 
     asio::io_context& io_;
     Options options_;
     Cluster& cluster_;
-    std::optional<std::uint64_t> outage_at_line_;
+    OutageLines outages_;
     const velostream::Duration longest_pause_;
     velostream::StreamingConfig config_;
     Figures figures_;
-    std::shared_ptr<Events> events_;
+    std::shared_ptr<GuardEvents> events_;
 
     velostream::ResourceManager<> resources_;
     velostream::MemoryReservation lines_ahead_; // what reader_ and source_ may hold
+    velostream::MemoryReservation connections_; // what segments_ holds
+    std::unique_ptr<Segments> segments_;        // null where none are looked up
     velostream::CircuitBreaker<> breaker_;
     velostream::RetryExecutor<> retry_;
     velostream::Pipeline<velostream::RetryExecutor<>, velostream::CircuitBreaker<>> guarded_{retry_, breaker_};

@@ -37,6 +37,31 @@ Bytes source_bytes(const Options& options) {
     return std::min<Bytes>(4 * mebibyte, options.memory_mb * mebibyte / 16);
 }
 
+Bytes handler_bytes(const Options& options) {
+    constexpr Bytes of_a_send = 1'024, of_a_look_up = 2'048;
+    return options.lookup ? of_a_send + of_a_look_up : of_a_send;
+}
+
+std::size_t lookup_connections(const Options& options) {
+    constexpr std::uint64_t of_use = 8, megabytes_for_each = 4;
+    return std::clamp<std::uint64_t>(options.memory_mb / megabytes_for_each, 1, of_use);
+}
+
+Bytes lookup_bytes(const Options& options) {
+    constexpr Bytes of_a_connection = 64 * 1'024; // buffers and prepared statements of either library
+    return options.lookup ? lookup_connections(options) * of_a_connection : 0;
+}
+
+// A rate, since hundreds of look-ups a moment fail or do not, and no number of failures says how it is.
+velostream::CircuitBreakerConfig lookup_breaker_config() {
+    constexpr std::size_t window = 100;
+    return {.failure_threshold = window,
+            .timeout = 500ms,
+            .sliding_window_size = window,
+            .minimum_throughput = window / 2,
+            .failure_rate_threshold = 0.5};
+}
+
 bool are_dead_letters_charged(const Options& options) {
     constexpr std::uint64_t enough_mb = 64;
     return options.memory_mb >= enough_mb;

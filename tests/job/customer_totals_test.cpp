@@ -32,6 +32,41 @@ TEST(CustomerTotals, AddUpPerCustomerAndOverAll) {
     EXPECT_EQ(totals.grand_total(), 10'000);
 }
 
+TEST(CustomerTotals, AddUpPerSegmentAsTheCustomersAreThen) {
+    MemoryAccount memory{"state"};
+    CustomerTotals totals{memory, groups};
+    ASSERT_TRUE(totals.add({"7", 1'000}, "retail"));
+    ASSERT_TRUE(totals.add({"8", 3'000}, "retail"));
+    const auto entry = totals.add({"7", 5'000}, "wholesale");
+    ASSERT_TRUE(totals.add({"9", 9'000}));
+
+    const auto segments = totals.top_segments(5);
+
+    ASSERT_EQ(segments.size(), 2U);
+    EXPECT_EQ(segments[0].segment, "wholesale");
+    EXPECT_EQ(segments[0].total, 5'000);
+    EXPECT_EQ(segments[1].lines, 2U);
+    EXPECT_EQ(segments[1].total, 4'000);
+    std::string json;
+    append_json(json, **entry);
+    EXPECT_EQ(json, R"({"customer":"7","segment":"wholesale","lines":2,"total":"6.00"})");
+    EXPECT_EQ(totals.top_segments(1).size(), 1U);
+}
+
+TEST(CustomerTotals, RefuseACustomerWhoseSegmentHasNoRoom) {
+    MemoryAccount memory{"state", 4 * 1024};
+    CustomerTotals totals{memory, groups};
+    ASSERT_TRUE(totals.add({"7", 1'000}, "retail"));
+
+    const auto refused = totals.add({"8", 1'000}, std::string(8 * 1024, 's'));
+
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error(), Errc::group_refused);
+    EXPECT_EQ(totals.customers(), 1U);
+    EXPECT_EQ(totals.grand_total(), 1'000);
+    EXPECT_TRUE(totals.add({"7", 1'000}, "retail")) << "the others go on";
+}
+
 TEST(CustomerTotals, AreExactForTheLargestQuantitiesAndPricesInAnyNumberOfLines) {
     MemoryAccount memory{"state"};
     CustomerTotals totals{memory, groups};
@@ -123,7 +158,7 @@ TEST(CustomerTotals, GiveEverythingBack) {
 TEST(AppendJson, IsValidForEveryName) {
     for (const std::string name : {"17850", "with \"quotes\"", "umlaut ü", "bad \xFF byte", "line\nend"}) {
         std::string text;
-        append_json(text, {std::pmr::string{name}, CustomerTotal{.lines = 12, .total = 54'210}});
+        append_json(text, {std::pmr::string{name}, CustomerTotal{{.lines = 12, .total = 54'210}}});
         const auto value = nlohmann::json::parse(text);
         EXPECT_EQ(value["lines"], 12);
         EXPECT_EQ(value["total"], "54.21");

@@ -31,7 +31,7 @@ class Usage(Job):
         for arguments in (["--help"], ["-h"], ["--seed", "x", "--help"]):
             text = self.run_job(*arguments).stdout
             for option in ("brokers", "prefix", "clean", "input", "generate", "customers", "write-orders", "outage",
-                           "fail-rate", "memory-mb", "partitions", "seed", "report", "quiet", "help"):
+                           "fail-rate", "lookup", "db-outage", "db-fail-rate", "memory-mb", "partitions", "seed", "report", "quiet", "help"):
                 self.assertIn("--" + option, text)
             self.assertIn("a whole number from 1 to 1 000 000 000 000", text)
             self.assertNotRegex(text, r"UINT|\[1 - ")
@@ -49,6 +49,9 @@ class Usage(Job):
             ("--seed", whole + "0", ("-1", "x", "18446744073709551616")),
             ("--fail-rate", "a number from 0 to 0.9", ("1", "-0.1", "x", "nan", "inf", "0.5x", "0x1p-1", "0,5")),
             ("--outage", "AT+LENGTH such as 40%+3s", ("40%", "101%+3s", "40%+3", "25h")),
+            ("--db-fail-rate", "a number from 0 to 0.9", ("1", "x")),
+            ("--db-outage", "AT+LENGTH such as 40%+3s", ("40%", "3s")),
+            ("--lookup", "sqlite (within the program) or postgres:DSN", ("mysql", "sqlite:x", "postgres")),
             ("--brokers", "HOST:PORT", (" ", ",")),
             ("--prefix", "1 to 200 of a-z A-Z 0-9 . _ -", ("not legal", "a/b", "x" * 201)),
         ):
@@ -81,6 +84,11 @@ class Usage(Job):
             (["--brokers", "localhost:1", "--fail-rate", "0.1"], ("--fail-rate", "--brokers")),
             (["--clean"], ("--clean", "--brokers")),
             (["--prefix", "mine"], ("--prefix", "--brokers")),
+            (["--db-outage", "40%+3s"], ("--db-outage", "--lookup")),
+            (["--db-fail-rate", "0.5"], ("--db-fail-rate", "--lookup")),
+            (["--lookup", "postgres:no=such"], ("--lookup", "no")),
+            (["--lookup", "sqlite", "--input", "-", "--db-outage", "40%+3s"], ("--db-outage", "-")),
+            (["--lookup", "sqlite", "--input", self.pipe(), "--db-outage", "40%+3s"], ("--db-outage", "pipe")),
             (["--input", "-", "--outage", "40%+3s"], ("--outage", "-")),
             (["--input", self.pipe(), "--outage", "40%+3s"], ("--outage", "pipe")),
         ):
@@ -236,6 +244,30 @@ class Results(Job):
         self.assertRegex(run.stdout, r"closed -> open")
         self.assertRegex(run.stdout, r"half_open -> closed")
 
+    def test_with_look_ups_they_are_the_same_and_each_order_is_of_a_segment(self):
+        run = self.run_job("--lookup", "sqlite", "--report", self.report)
+        report = self.read_report()
+        self.assert_recomputed(ORDERS)
+        lookup = report["lookup"]
+        self.assertEqual(lookup["database"], "sqlite")
+        self.assertEqual((lookup["found"], lookup["unknown"]), (406701, 88))
+        self.assertEqual({each["segment"]: each["lines"] for each in lookup["segments"]},
+                         {"retail": 203063, "regular": 123027, "wholesale": 35683, "export": 44928})
+        self.assertIn("406 789 in sqlite", run.stdout)
+
+    def test_with_a_database_that_goes_and_fails_they_are_the_same(self):
+        run = self.run_job("--lookup", "sqlite", "--db-outage", "40%+3s", "--db-fail-rate", "0.1", "--report", self.report)
+        report = self.read_report()
+        self.assert_recomputed(ORDERS)
+        lookup = report["lookup"]
+        self.assertEqual(lookup["found"] + lookup["unknown"], report["valid"])
+        self.assertGreater(lookup["retries"], 10_000)
+        self.assertGreaterEqual(lookup["breaker"]["opened"], 1)
+        self.assertEqual(lookup["breaker"]["state"], "closed")
+        self.assertGreater(lookup["connections"]["failed"], 0)
+        self.assertEqual(report["breaker"], {"opened": 0, "state": "closed"})
+        self.assertRegex(run.stdout, r"(?m)^[0-9.]+ s: .*look-ups, breaker (open|half_open)")
+
     def test_with_failing_requests_they_are_the_same(self):
         self.run_job("--fail-rate", "0.05", "--seed", "5", "--report", self.report, "--quiet")
         self.assert_recomputed(ORDERS)
@@ -378,6 +410,16 @@ class Behaviour(Job):
             run = self.run_job("--generate", "1000", "--outage", "1001+1s", *options)
             self.assertEqual(run.stderr, "orders_pipeline: the outage never came: it was due after line 1 001, "
                                          "and the input had 1 000\n")
+            run = self.run_job("--generate", "1000", "--lookup", "sqlite", "--db-outage", "1001+1s", *options)
+            self.assertEqual(run.stderr, "orders_pipeline: the outage of the database never came: it was due after line 1 001, "
+                                         "and the input had 1 000\n")
+
+    def test_a_little_memory_is_enough_for_look_ups(self):
+        orders = self.path("orders.csv")
+        self.run_job("--generate", "5000", "--customers", "500", "--memory-mb", "1", "--lookup", "sqlite", "--report", self.report,
+                     "--write-orders", orders, "--quiet")
+        self.assert_recomputed(orders)
+        self.assertLessEqual(self.read_report()["memory"]["peak_bytes"], 1024 * 1024)
 
     def test_few_generated_orders_have_dirt_too(self):
         self.run_job("--generate", "1000", "--report", self.report, "--quiet")

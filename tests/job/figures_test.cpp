@@ -34,6 +34,10 @@ TEST(Figures, AddUpOrSayWhatDoesNot) {
     unjudged.valid = 6;
     EXPECT_EQ(unjudged.discrepancies(), std::vector<std::string>{"10 lines, but 6 valid + 3 dead letters"});
 
+    auto not_looked_up = some_figures();
+    not_looked_up.lookup = LookupFigures{.found = 4, .unknown = 2};
+    EXPECT_EQ(not_looked_up.discrepancies(), std::vector<std::string>{"7 valid lines, but 6 look-ups"});
+
     auto unacknowledged = some_figures();
     unacknowledged.totals_acknowledged = 5;
     EXPECT_EQ(unacknowledged.discrepancies(), std::vector<std::string>{"7 totals sent, but 5 acknowledged"});
@@ -53,6 +57,30 @@ TEST(ReportJson, HasTheStableKeysAndIsValidJsonWhateverACustomerIsCalled) {
     EXPECT_EQ(report["memory"], (nlohmann::json{{"limit_bytes", 1'048'576}, {"peak_bytes", 4'096}}));
     EXPECT_EQ(report["seconds"], 2.5);
     EXPECT_TRUE(report.contains("customers") && report.contains("retries"));
+    EXPECT_FALSE(report.contains("lookup")) << "without --lookup";
+}
+
+TEST(ReportJson, SaysWhatLookUpsCameTo) {
+    auto figures = some_figures();
+    figures.lookup = LookupFigures{.database = "sqlite",
+                                   .found = 6,
+                                   .unknown = 1,
+                                   .connections_opened = 8,
+                                   .failed_connects = 2,
+                                   .segments = {{.segment = "A\"1\xFF", .lines = 6, .total = 12'000}}};
+    figures.lookup->guard.retries = 3;
+    figures.lookup->guard.opened = 1;
+
+    const auto lookup = nlohmann::json::parse(report_json(figures))["lookup"];
+
+    EXPECT_EQ(lookup["database"], "sqlite");
+    EXPECT_EQ(lookup["found"], 6);
+    EXPECT_EQ(lookup["unknown"], 1);
+    EXPECT_EQ(lookup["segments"][0]["lines"], 6);
+    EXPECT_EQ(lookup["segments"][0]["total"], "12.00");
+    EXPECT_EQ(lookup["retries"], 3);
+    EXPECT_EQ(lookup["breaker"], (nlohmann::json{{"opened", 1}, {"state", "closed"}}));
+    EXPECT_EQ(lookup["connections"], (nlohmann::json{{"opened", 8}, {"failed", 2}}));
 }
 
 TEST(ReportJson, OfAFailedRunSaysWhyAndCountsWhatWasRead) {

@@ -41,6 +41,25 @@ TEST(JobConfig, IsWhatTheJobPromises) {
     EXPECT_EQ(config.dead_letter_queue->delivery_timeout, 30s);
 }
 
+TEST(JobConfig, JudgesTheDatabaseByARate) {
+    const auto config = lookup_breaker_config();
+
+    EXPECT_EQ(config.failure_rate_threshold, 0.5);
+    EXPECT_EQ(config.timeout, 500ms);
+    EXPECT_EQ(config.failure_threshold, config.sliding_window_size) << "no number of failures opens it";
+}
+
+TEST(JobConfig, KeepsConnectionsToTheDatabaseWithinASmallLimit) {
+    const auto connections = [](std::uint64_t memory_mb) {
+        return lookup_connections({.lookup = Lookup{}, .memory_mb = memory_mb});
+    };
+    EXPECT_EQ(connections(256), 8U);
+    EXPECT_EQ(connections(8), 2U);
+    EXPECT_EQ(connections(1), 1U);
+    EXPECT_EQ(lookup_bytes({.lookup = Lookup{}, .memory_mb = 8}), 2U * 64 * 1024);
+    EXPECT_EQ(lookup_bytes({.memory_mb = 8}), 0U) << "nothing is looked up";
+}
+
 TEST(JobConfig, ChargesDeadLettersFrom64MiBOn) {
     EXPECT_FALSE(are_dead_letters_charged({.memory_mb = 63}));
     EXPECT_TRUE(are_dead_letters_charged({.memory_mb = 64}));
@@ -49,10 +68,13 @@ TEST(JobConfig, ChargesDeadLettersFrom64MiBOn) {
 class JobTest : public testing::Test {
   protected:
     void start(std::vector<HandedOut::Batch> batches, std::optional<std::uint64_t> outage_at_line = std::nullopt) {
+        start(std::move(batches), OutageLines{.brokers = outage_at_line});
+    }
+    void start(std::vector<HandedOut::Batch> batches, const OutageLines& outages) {
         asio::co_spawn(io, cluster.create_topics(), [](std::exception_ptr, Result<void> created) { created.value(); });
         io.run();
         auto lines = std::make_unique<HandedOut>(std::move(batches), allowed);
-        job.emplace(io, options, cluster, std::move(lines), outage_at_line, nullptr, longest_pause);
+        job.emplace(io, options, cluster, std::move(lines), outages, nullptr, longest_pause);
         asio::co_spawn(io, job->run(), [this](std::exception_ptr thrown, Result<void> result) {
             outcome = thrown ? Error::from_exception(thrown) : std::move(result);
         });
@@ -85,7 +107,7 @@ TEST_F(JobTest, ATotalThatIsTriedAgainIsSentAsItIsThen) {
     allowed.release(2);
 
     ASSERT_TRUE(ends());
-    EXPECT_EQ(job->figures().retries, 2U);
+    EXPECT_EQ(job->figures().retries(), 2U);
     for (const auto& total : written_to(io, cluster.bootstrap_servers(), cluster.totals(), 2))
         EXPECT_EQ(total.value, R"({"customer":"17","lines":2,"total":"6.00"})");
 }
@@ -96,7 +118,7 @@ TEST_F(JobTest, ATotalThatMayHaveBeenWrittenIsTriedAgain) {
     start({{order_line("first")}});
     allowed.release(2);
 
-    ASSERT_TRUE(run_until(io, [&] { return job->figures().retries > 0; }));
+    ASSERT_TRUE(run_until(io, [&] { return job->figures().retries() > 0; }));
     cluster.embedded().set_round_trip_time(0ms);
 
     ASSERT_TRUE(ends());
@@ -174,7 +196,8 @@ TEST_F(JobTest, WhileTheBrokersAreDownItHoldsTheTotalsAndCountsEveryOpening) {
     const auto count = lines.size();
     start({lines}, 1);
     const auto openings = [this] {
-        return std::ranges::count(job->figures().transitions, velostream::CircuitState::open, &BreakerTransition::to);
+        return std::ranges::count(job->figures().guard.transitions, velostream::CircuitState::open,
+                                  &BreakerTransition::to);
     };
     allowed.release(2);
     ASSERT_TRUE(run_until(io, [&] { return openings() > 1; }));
@@ -183,16 +206,107 @@ TEST_F(JobTest, WhileTheBrokersAreDownItHoldsTheTotalsAndCountsEveryOpening) {
     cluster.embedded().all_brokers_up();
 
     ASSERT_TRUE(ends());
-    EXPECT_EQ(job->figures().opened, static_cast<std::uint64_t>(openings()));
+    EXPECT_EQ(job->figures().guard.opened, static_cast<std::uint64_t>(openings()));
     EXPECT_EQ(job->figures().totals_acknowledged, count);
     EXPECT_EQ(job->progress(), 1.0);
+}
+
+constexpr auto order_of_a_known_customer = "1,A,x,2,x,1.50,14646,Netherlands";
+
+TEST_F(JobTest, ATotalSaysTheSegmentThatIsLookedUp) {
+    options.lookup = Lookup{};
+    start({{order_of_a_known_customer}});
+    allowed.release(2);
+
+    ASSERT_TRUE(ends());
+    EXPECT_EQ(written_to(io, cluster.bootstrap_servers(), cluster.totals(), 1).front().value,
+              R"({"customer":"14646","segment":"export","lines":1,"total":"3.00"})");
+    const auto figures = job->final_figures();
+    EXPECT_EQ(figures.lookup->database, "sqlite");
+    EXPECT_EQ(figures.lookup->found, 1U);
+    EXPECT_EQ(figures.lookup->segments.front().segment, "export");
+    EXPECT_EQ(to_string(figures.lookup->segments.front().total), "3.00");
+}
+
+TEST_F(JobTest, ACustomerThatTheTableDoesNotHaveGoesOnWithoutASegment) {
+    options.lookup = Lookup{};
+    start({{order_line("of nobody")}});
+    allowed.release(2);
+
+    ASSERT_TRUE(ends());
+    EXPECT_EQ(written_to(io, cluster.bootstrap_servers(), cluster.totals(), 1).front().value,
+              R"({"customer":"17","lines":1,"total":"3.00"})");
+    const auto figures = job->final_figures();
+    EXPECT_EQ(figures.lookup->found, 0U);
+    EXPECT_EQ(figures.lookup->unknown, 1U);
+    EXPECT_TRUE(figures.lookup->segments.empty());
+}
+
+TEST_F(JobTest, WhileTheDatabaseIsAwayItHoldsItsLines) {
+    options.lookup = Lookup{};
+    options.db_outage = Outage{.length = 700ms};
+    const HandedOut::Batch lines(100, order_of_a_known_customer);
+    start({lines}, OutageLines{.database = 1});
+    allowed.release(2);
+    ASSERT_TRUE(run_until(io, [&] { return job->figures().lookup->guard.opened > 0; }));
+    EXPECT_EQ(job->figures().valid, 0U);
+
+    ASSERT_TRUE(ends());
+    const auto figures = job->final_figures();
+    EXPECT_EQ(figures.totals_acknowledged, lines.size());
+    EXPECT_EQ(figures.lookup->found, lines.size());
+    EXPECT_EQ(figures.lookup->guard.breaker, velostream::CircuitState::closed);
+    EXPECT_GT(figures.lookup->failed_connects, 0U);
+    EXPECT_EQ(figures.guard.opened, 0U) << "the brokers were there";
+    EXPECT_EQ(to_string(figures.grand_total), "300.00");
+}
+
+TEST_F(JobTest, LookUpsThatFailAreTriedAgain) {
+    options.lookup = Lookup{};
+    options.db_fail_rate = 0.3;
+    const HandedOut::Batch lines(200, order_of_a_known_customer);
+    start({lines});
+    allowed.release(2);
+
+    ASSERT_TRUE(ends());
+    EXPECT_EQ(job->figures().totals_acknowledged, lines.size());
+    EXPECT_EQ(job->figures().lookup->found, lines.size());
+    EXPECT_GT(job->figures().lookup->guard.retries, 0U);
+}
+
+TEST_F(JobTest, WhenItGivesUpItEndsThoughTheDatabaseIsAway) {
+    options.lookup = Lookup{};
+    options.db_outage = Outage{.length = std::chrono::hours{1}};
+    start({HandedOut::Batch(100, order_of_a_known_customer)}, OutageLines{.database = 1});
+    allowed.release();
+    ASSERT_TRUE(run_until(io, [&] { return job->figures().lookup->guard.opened > 0; }));
+
+    job->give_up();
+    allowed.release();
+
+    ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
+    EXPECT_FALSE(outcome->has_value());
+    EXPECT_EQ(job->figures().valid, 0U);
+}
+
+TEST_F(JobTest, ADatabaseThatCannotBeReachedEndsItBeforeAnythingIsRead) {
+    options.lookup = Lookup{.postgres = "host=/nowhere"};
+    start({{order_of_a_known_customer}});
+    allowed.release(2);
+
+    ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
+    ASSERT_FALSE(outcome->has_value());
+    EXPECT_EQ(outcome->error(), velostream::Errc::connect_failed);
+    EXPECT_THAT(outcome->error().message(),
+                testing::AllOf(testing::HasSubstr("--lookup"), testing::HasSubstr("/nowhere")));
+    EXPECT_EQ(job->figures().read, 0U);
 }
 
 // The handlers in progress end before the job: their guards write into it.
 TEST_F(JobTest, WhenItGivesUpItEndsThoughTheBrokersAreDown) {
     start({HandedOut::Batch(20, order_line("first"))}, 1);
     allowed.release();
-    ASSERT_TRUE(run_until(io, [&] { return job->figures().opened > 0; }));
+    ASSERT_TRUE(run_until(io, [&] { return job->figures().guard.opened > 0; }));
 
     job->give_up();
     allowed.release();
@@ -225,7 +339,7 @@ TEST_F(JobTest, ADeadLetterThatIsRefusedForGoodEndsIt) {
     ASSERT_FALSE(outcome->has_value());
     EXPECT_EQ(outcome->error(), velostream::Errc::dead_letter_lost);
     EXPECT_EQ(job->figures().dead_letters_total(), 0U);
-    EXPECT_EQ(job->figures().retries, 4U) << "its deliveries that failed";
+    EXPECT_EQ(job->figures().retries(), 4U) << "its deliveries that failed";
 }
 
 // The queue gives up after four deliveries; the job holds the line and begins again.
@@ -239,7 +353,7 @@ TEST_F(JobTest, ADeadLetterThatIsGivenUpForNoFaultOfItsOwnIsSentAgain) {
 
     ASSERT_TRUE(ends());
     EXPECT_EQ(job->figures().dead_letters_total(), 1U);
-    EXPECT_EQ(job->figures().retries, 4U) << "its deliveries that failed";
+    EXPECT_EQ(job->figures().retries(), 4U) << "its deliveries that failed";
     written_to(io, cluster.bootstrap_servers(), cluster.dead_letters(), 1);
 }
 
@@ -322,7 +436,7 @@ TEST_F(JobTest, ChargesALineInProgressWithWhatItsHandlerHolds) {
 
     ASSERT_TRUE(run_until(io, [&] { return job->figures().lines == 1; }));
 
-    EXPECT_GE(job->figures().memory_used, held_ahead() + line.size() + handler_bytes);
+    EXPECT_GE(job->figures().memory_used, held_ahead() + line.size() + handler_bytes(options));
     allowed.release();
     EXPECT_TRUE(ends());
 }

@@ -12,6 +12,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
+TEST(ParseLookup, TakesADatabaseAndHowToGetThere) {
+    EXPECT_FALSE(parse_lookup("sqlite")->postgres);
+    EXPECT_EQ(parse_lookup("postgres:host=db dbname=shop")->postgres, "host=db dbname=shop");
+    EXPECT_EQ(parse_lookup("postgres://orders@db/shop")->postgres, "postgres://orders@db/shop");
+    EXPECT_EQ(parse_lookup("postgres:")->postgres, "") << "all of it comes from the environment";
+    for (const auto* text : {"", "mysql", "sqlite:", "sqlite ", "SQLite", "postgres"})
+        EXPECT_FALSE(parse_lookup(text)) << text;
+}
+
 TEST(ParseOutage, TakesPerCentOrLinesAndALength) {
     const auto percent = parse_outage("40%+3s");
     ASSERT_TRUE(percent);

@@ -17,7 +17,8 @@ using velostream::CircuitState;
 Figures with_transitions(int count) {
     Figures figures;
     for (int second = 1; second <= count; ++second)
-        figures.transitions.push_back({std::chrono::seconds{second}, CircuitState::open, CircuitState::half_open, {}});
+        figures.guard.transitions.push_back(
+            {std::chrono::seconds{second}, CircuitState::open, CircuitState::half_open, {}});
     return figures;
 }
 
@@ -47,6 +48,24 @@ TEST(Summary, SaysWhetherTotalsAreAcknowledgedOnlyWhereSomeWereSent) {
 
     figures.totals_acknowledged = 1;
     EXPECT_THAT(summary(figures), HasSubstr("2, all acknowledged: NO, only 1\n"));
+}
+
+TEST(Summary, ShowsWhatLookUpsCameTo) {
+    Figures figures;
+    EXPECT_THAT(summary(figures), Not(HasSubstr("look-ups")));
+
+    figures.lookup = LookupFigures{.database = "postgres",
+                                   .found = 1'200,
+                                   .unknown = 34,
+                                   .connections_opened = 9,
+                                   .failed_connects = 2,
+                                   .segments = {{.segment = "retail", .lines = 1'200, .total = 5'000'000}}};
+    figures.lookup->guard.opened = 1;
+
+    EXPECT_THAT(summary(figures), HasSubstr("look-ups      1 234 in postgres, 34 of customers without a segment\n"));
+    EXPECT_THAT(summary(figures), HasSubstr("db connects   9 done, 2 failed\n"));
+    EXPECT_THAT(summary(figures), HasSubstr("db breaker    closed, opened 1 time\n"));
+    EXPECT_THAT(summary(figures), testing::ContainsRegex("retail +1 200 +5 000.00\n"));
 }
 
 TEST(Summary, SaysHowLongItTookAndHowFast) {

@@ -12,6 +12,8 @@ std::vector<std::string> Figures::discrepancies() const {
         found.push_back(fmt::format("{} lines, but {} valid + {} dead letters", lines, valid, dead_letters_total()));
     if (totals_acknowledged != totals_sent)
         found.push_back(fmt::format("{} totals sent, but {} acknowledged", totals_sent, totals_acknowledged));
+    if (lookup && lookup->found + lookup->unknown < valid)
+        found.push_back(fmt::format("{} valid lines, but {} look-ups", valid, lookup->found + lookup->unknown));
     return found;
 }
 

@@ -2,15 +2,16 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "accounting/guard_figures.hpp"
 #include "input/decimal.hpp"
-#include "velostream/base/observer.hpp"
+#include "lookup/lookup_figures.hpp"
+#include "program/options.hpp"
 
 namespace orders {
 
@@ -24,12 +25,6 @@ struct CustomerFigure {
     Thousandths total;
 };
 
-struct BreakerTransition {
-    std::chrono::nanoseconds at; ///< since the start of the run
-    velostream::CircuitState from, to;
-    std::string why;
-};
-
 /// Everything that the job counts. Written and read by the io thread only.
 struct Figures {
     std::uint64_t read = 0;        ///< lines that the source took from the input
@@ -40,18 +35,20 @@ struct Figures {
     std::uint64_t totals_acknowledged = 0;
     std::array<std::uint64_t, dead_reason_words.size()> dead_letters{}; ///< stored
     std::uint64_t dead_letters_in_flight = 0;
-    std::uint64_t retries = 0; ///< further tries, of totals and of dead letters
-    std::uint64_t opened = 0;
-    std::vector<BreakerTransition> transitions;
-    velostream::CircuitState breaker = velostream::CircuitState::closed;
+    std::uint64_t failed_deliveries = 0; ///< of dead letters; each was tried again
+    GuardFigures guard;                  ///< of the totals
+    std::optional<LookupFigures> lookup; ///< where segments are looked up
     std::size_t customers = 0;
     Thousandths grand_total = 0;
     std::vector<CustomerFigure> top; ///< filled at the end
     std::uint64_t memory_used = 0, memory_peak = 0, memory_limit = 0;
     double seconds = 0;
     bool interrupted = false;
-    std::optional<std::uint64_t> outage_due; ///< the line of an outage that did not come; nothing if it came
-    std::string error;                       ///< why the run failed; empty if it did not
+    OutageLines outages_due; ///< that did not come
+    std::string error;       ///< why the run failed; empty if it did not
+
+    /// Further tries, of totals and of dead letters.
+    std::uint64_t retries() const { return guard.retries + failed_deliveries; }
 
     /// Lines that were read and are neither in a total that was acknowledged nor among the dead letters.
     std::uint64_t unfinished() const { return read - totals_acknowledged - dead_letters_total(); }

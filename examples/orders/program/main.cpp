@@ -48,14 +48,21 @@ std::string problem_of(const Options& options, const OutputFile& report, const O
     return {};
 }
 
-/// The line at which the outage begins; reading the input once where it is given in per cent.
-Result<std::optional<std::uint64_t>> outage_line(const Options& options, const StopSignals& stop) {
-    if (!options.outage) return std::optional<std::uint64_t>{};
-    if (!options.outage->at_percent) return std::optional{options.outage->at};
-    const auto lines = count_lines(options, stop);
-    if (!lines) return lines.error();
-    constexpr std::uint64_t whole = 100;
-    return std::optional{*lines * options.outage->at / whole};
+/// The lines at which outages begin; reading the input once where one is given in per cent.
+Result<OutageLines> outage_lines(const Options& options, const StopSignals& stop) {
+    const auto is_in_percent = [](const std::optional<Outage>& outage) { return outage && outage->at_percent; };
+    std::uint64_t lines = 0;
+    if (is_in_percent(options.outage) || is_in_percent(options.db_outage)) {
+        const auto counted = count_lines(options, stop);
+        if (!counted) return counted.error();
+        lines = *counted;
+    }
+    const auto line_of = [lines](const std::optional<Outage>& outage) -> std::optional<std::uint64_t> {
+        if (!outage) return std::nullopt;
+        constexpr std::uint64_t whole = 100;
+        return outage->at_percent ? lines * outage->at / whole : outage->at;
+    };
+    return OutageLines{.brokers = line_of(options.outage), .database = line_of(options.db_outage)};
 }
 
 /// A signal came before anything was read: all of that is finished.
@@ -67,14 +74,14 @@ End interrupted(const Options& options) {
 }
 
 End run(const Options& options, OutputFile& copy, const StopSignals& stop) {
-    const auto outage_at = outage_line(options, stop);
-    if (!outage_at)
-        return outage_at.error() == velostream::Errc::cancelled ? interrupted(options) : failed(outage_at.error());
+    const auto outages = outage_lines(options, stop);
+    if (!outages)
+        return outages.error() == velostream::Errc::cancelled ? interrupted(options) : failed(outages.error());
     auto lines = open_lines(options, stop);
     if (stop.requested()) return interrupted(options);
     if (!lines) return failed(lines.error());
 
-    Runner runner{options, stop, std::move(*lines), *outage_at, copy};
+    Runner runner{options, stop, std::move(*lines), *outages, copy};
     const auto ran = runner.run();
     auto end = end_of_run(ran, runner.figures());
     if (end.code != unreadable_input && !copy.finish()) {
@@ -98,9 +105,13 @@ int tell(End end, const Options& options, OutputFile& report) {
         if (code == success) return failed_run;
     }
     if (code != success) return complain(code, figures.error);
-    if (figures.outage_due)
-        complain(success, "the outage never came: it was due after line " + grouped(*figures.outage_due) +
-                              ", and the input had " + grouped(figures.read));
+    const auto never_came = [&figures](const char* what, const std::optional<std::uint64_t>& due) {
+        if (due)
+            complain(success, std::string{what} + " never came: it was due after line " + grouped(*due) +
+                                  ", and the input had " + grouped(figures.read));
+    };
+    never_came("the outage", figures.outages_due.brokers);
+    never_came("the outage of the database", figures.outages_due.database);
     return success;
 }
 

@@ -18,6 +18,7 @@
 
 #include "order_line.hpp"
 #include "program/report.hpp"
+#include "velostream/postgres/connection_config.hpp"
 
 namespace orders {
 
@@ -89,10 +90,20 @@ std::string conflict(const Options& options, const CLI::App& app) {
         return "--fail-rate works on the embedded cluster only, not with --brokers";
     if (!options.brokers && (options.clean || is_given("--prefix")))
         return std::string{options.clean ? "--clean" : "--prefix"} + " needs --brokers";
-    if (options.outage && options.outage->at_percent && options.input == "-" && !options.generate)
-        return "--outage in per cent needs an input whose length is known, not -: give a number of lines";
-    if (options.outage && options.outage->at_percent && !options.generate && is_pipe(options.input))
-        return "--outage in per cent needs an input that can be read twice, not a pipe: give a number of lines";
+    if (options.lookup && options.lookup->postgres)
+        for (const auto& problem : velostream::postgres::validate({.dsn = *options.lookup->postgres}))
+            return "--lookup postgres: " + problem.message();
+    for (const auto* const name : {"--db-outage", "--db-fail-rate"})
+        if (is_given(name) && !options.lookup) return std::string{name} + " needs --lookup";
+    for (const auto& [name, outage] : {std::pair{"--outage", options.outage}, {"--db-outage", options.db_outage}}) {
+        if (!outage || !outage->at_percent || options.generate) continue;
+        if (options.input == "-")
+            return std::string{name} +
+                   " in per cent needs an input whose length is known, not -: give a number of lines";
+        if (is_pipe(options.input))
+            return std::string{name} +
+                   " in per cent needs an input that can be read twice, not a pipe: give a number of lines";
+    }
     return {};
 }
 
@@ -150,6 +161,23 @@ void add_text(CLI::App& app, const Words& words, Text& target) {
     });
 }
 
+void add_outage(CLI::App& app, Words words, std::optional<Outage>& target) {
+    words.value = "AT+LENGTH";
+    words.legal = "AT+LENGTH such as 40%+3s or 200000+500ms: per cent of the lines or how many; up to a day";
+    add(app, words, [&target](const std::string& text) { return (target = parse_outage(text)).has_value(); });
+}
+
+void add_fail_rate(CLI::App& app, Words words, double& target) {
+    words.value = "P";
+    words.legal = "a number from 0 to 0.9";
+    add(app, words, [&target](const std::string& text) {
+        constexpr double highest = 0.9;
+        const auto* const end = text.data() + text.size();
+        const auto parsed = std::from_chars(text.data(), end, target);
+        return parsed.ec == std::errc{} && parsed.ptr == end && target >= 0 && target <= highest;
+    });
+}
+
 void add_flag(CLI::App& app, const Words& words, bool& target) {
     add(app, words, [&target](const std::string&) { return target = true; });
 }
@@ -158,7 +186,6 @@ void add_options(CLI::App& app, Options& options) {
     constexpr std::uint64_t most_lines = 1'000'000'000'000;
     constexpr std::uint64_t most_memory_mb = 1'048'576; // a TiB
     constexpr std::uint64_t most_partitions = 1'000;
-    constexpr double highest_fail_rate = 0.9;
     add(app, {"--brokers", "HOST:PORT", "a real cluster instead of the embedded one", "HOST:PORT, more after commas"},
         [&options](const std::string& text) {
             options.brokers = text;
@@ -174,17 +201,15 @@ void add_options(CLI::App& app, Options& options) {
     add_number(app, {"--customers", "N", "how many customers they have (default 4 000, or a fifth of N), at most N"}, 1,
                most_lines, options.customers);
     add_text(app, {"--write-orders", "FILE", "keep the lines that were used"}, options.write_orders);
+    add_outage(app, {.name = "--outage", .help = "the embedded brokers go down after AT of the lines"}, options.outage);
+    add_fail_rate(app, {.name = "--fail-rate", .help = "the share of writing requests to a broker that fail"},
+                  options.fail_rate);
     add(app,
-        {"--outage", "AT+LENGTH", "the embedded brokers go down after AT of the lines",
-         "AT+LENGTH such as 40%+3s or 200000+500ms: per cent of the lines or how many; up to a day"},
-        [&options](const std::string& text) { return (options.outage = parse_outage(text)).has_value(); });
-    add(app, {"--fail-rate", "P", "the share of writing requests to a broker that fail", "a number from 0 to 0.9"},
-        [&options](const std::string& text) {
-            const auto* const end = text.data() + text.size();
-            const auto parsed = std::from_chars(text.data(), end, options.fail_rate);
-            return parsed.ec == std::errc{} && parsed.ptr == end && options.fail_rate >= 0 &&
-                   options.fail_rate <= highest_fail_rate;
-        });
+        {"--lookup", "DATABASE", "look up the segment of each order's customer",
+         "sqlite (within the program) or postgres:DSN, a connection string such as\nhost=db dbname=shop"},
+        [&options](const std::string& text) { return (options.lookup = parse_lookup(text)).has_value(); });
+    add_outage(app, {.name = "--db-outage", .help = "that database is gone after AT of the lines"}, options.db_outage);
+    add_fail_rate(app, {.name = "--db-fail-rate", .help = "the share of look-ups that fail"}, options.db_fail_rate);
     add_number(app, {"--memory-mb", "M", "the memory limit in MiB (default 256)"}, 1, most_memory_mb,
                options.memory_mb);
     add_number(app, {"--partitions", "N", "of each topic (default 8)"}, 1, most_partitions, options.partitions);
@@ -211,6 +236,16 @@ std::string order_lines() {
 }
 
 } // namespace
+
+std::optional<Lookup> parse_lookup(const std::string& text) {
+    constexpr std::string_view server = "postgres:";
+    if (text == "sqlite") return Lookup{};
+    if (!text.starts_with(server)) return std::nullopt;
+    auto dsn = text.substr(server.size());
+    // A URL is a connection string as it stands.
+    if (dsn.starts_with("//")) dsn = text;
+    return Lookup{std::move(dsn)};
+}
 
 std::optional<Outage> parse_outage(const std::string& text) {
     const auto plus = text.find('+');

@@ -9,11 +9,18 @@
 
 namespace orders {
 
-/// All mock brokers go down when this much of the input is consumed, and come back after `length`.
+/// All mock brokers, or the database, go down when this much of the input is consumed, and come back after `length`.
 struct Outage {
     std::uint64_t at = 0;    ///< per cent of the lines, or a number of lines
     bool at_percent = false; ///< which of the two
     velostream::Duration length{};
+};
+
+/// The database that knows the customers' segments.
+struct Lookup {
+    std::optional<std::string> postgres; ///< the connection string of a server; unset: SQLite, inside this process
+
+    const char* database() const { return postgres ? "postgres" : "sqlite"; }
 };
 
 /// What the command line asks for.
@@ -27,6 +34,9 @@ struct Options {
     std::optional<std::string> write_orders;
     std::optional<Outage> outage;
     double fail_rate = 0;
+    std::optional<Lookup> lookup;
+    std::optional<Outage> db_outage;
+    double db_fail_rate = 0;
     std::uint64_t memory_mb = 256;
     int partitions = 8;
     std::uint64_t seed = 1;
@@ -34,8 +44,16 @@ struct Options {
     bool quiet = false;
 };
 
+/// `sqlite`, `postgres:host=db dbname=shop`; nothing if it is neither.
+std::optional<Lookup> parse_lookup(const std::string& text);
+
 /// `40%+3s`, `200000+500ms`; nothing if it is neither.
 std::optional<Outage> parse_outage(const std::string& text);
+
+/// At which line of the input what goes down.
+struct OutageLines {
+    std::optional<std::uint64_t> brokers, database;
+};
 
 /// Reads the command line. Prints help (exit code 0) or one line that says what is wrong (exit code 2) and gives the
 /// exit code instead of options then.

@@ -18,8 +18,6 @@ namespace orders {
 
 namespace {
 
-constexpr int panel_rows = 5;
-
 std::string bar(std::optional<double> progress) {
     constexpr int width = 30;
     if (!progress) return {};
@@ -103,17 +101,21 @@ void Panel::show(const Figures& figures, std::optional<double> progress, std::ch
 }
 
 void Panel::draw_panel(const Figures& figures, std::optional<double> progress, double rate) {
-    const bool closed = figures.breaker == velostream::CircuitState::closed;
-    const auto state = fmt::format("{}{}{}", colours_ ? (closed ? "\x1b[32m" : "\x1b[1;31m") : "",
-                                   to_string(figures.breaker), colours_ ? "\x1b[0m" : "");
+    const auto state_of = [this](const GuardFigures& guard) {
+        const bool closed = guard.breaker == velostream::CircuitState::closed;
+        return fmt::format("{}{}{}, opened {} times", colours_ ? (closed ? "\x1b[32m" : "\x1b[1;31m") : "",
+                           to_string(guard.breaker), colours_ ? "\x1b[0m" : "", guard.opened);
+    };
     const auto memory_bar =
         bar(figures.memory_limit == 0
                 ? std::nullopt
                 : std::optional{static_cast<double>(figures.memory_used) / static_cast<double>(figures.memory_limit)});
-    std::string text = drawn_ ? fmt::format("\x1b[{}A", panel_rows) : "";
+    std::string text = rows_drawn_ > 0 ? fmt::format("\x1b[{}A", rows_drawn_) : "";
+    int rows = 0;
     // A row that wraps would be two, and the next drawing would begin too low.
-    const auto row = [&text, columns = terminal_columns()](std::string_view name, const std::string& value) {
+    const auto row = [&, columns = terminal_columns()](std::string_view name, const std::string& value) {
         text += "\r\x1b[2K" + cut_to_columns(fmt::format("{:<13}{}", name, value), columns) + '\n';
+        ++rows;
     };
     row("orders", fmt::format("{}{} lines, {}/s", bar(progress), grouped(figures.lines),
                               grouped(static_cast<std::uint64_t>(rate))));
@@ -121,25 +123,33 @@ void Panel::draw_panel(const Figures& figures, std::optional<double> progress, d
                               grouped(figures.totals_sent - figures.totals_acknowledged), grouped(figures.customers)));
     row("memory", fmt::format("{}{:.1f} of {:.0f} MiB", memory_bar, mebibytes(figures.memory_used),
                               mebibytes(figures.memory_limit)));
-    row("breaker", fmt::format("{}, opened {} times, {} retries", state, figures.opened, grouped(figures.retries)));
+    row("breaker", fmt::format("{}, {} retries", state_of(figures.guard), grouped(figures.retries())));
+    if (const auto& lookup = figures.lookup)
+        row("look-ups",
+            fmt::format("{}, {} connections, breaker {}, {} retries", grouped(lookup->found + lookup->unknown),
+                        lookup->connections, state_of(lookup->guard), grouped(lookup->guard.retries)));
     row("dead letters", fmt::format("{} stored, {} in flight  {}", grouped(figures.dead_letters_total()),
                                     grouped(figures.dead_letters_in_flight), dead_letter_reasons(figures)));
-    drawn_ = put(text) || drawn_;
+    if (put(text)) rows_drawn_ = rows;
 }
 
 void Panel::print_line(const Figures& figures, std::optional<double> progress, double rate, double seconds) {
     const auto share = progress ? fmt::format("{} %, ", whole_percent(*progress)) : std::string{};
+    const auto& lookup = figures.lookup;
+    const auto look_ups = lookup ? fmt::format(", {} look-ups, breaker {}, {} retries", lookup->found + lookup->unknown,
+                                               to_string(lookup->guard.breaker), lookup->guard.retries)
+                                 : std::string{};
     put(fmt::format(
         "{:.1f} s: {}{} lines ({}/s), {} totals, {} customers, {:.1f} of {:.0f} MiB, breaker {}, {} "
-        "retries, {} dead letters ({} in flight)\n",
+        "retries, {} dead letters ({} in flight){}\n",
         seconds, share, figures.lines, static_cast<std::uint64_t>(rate), figures.totals_acknowledged, figures.customers,
-        mebibytes(figures.memory_used), mebibytes(figures.memory_limit), to_string(figures.breaker), figures.retries,
-        figures.dead_letters_total(), figures.dead_letters_in_flight));
+        mebibytes(figures.memory_used), mebibytes(figures.memory_limit), to_string(figures.guard.breaker),
+        figures.retries(), figures.dead_letters_total(), figures.dead_letters_in_flight, look_ups));
 }
 
 void Panel::clear() {
-    if (drawn_) put(fmt::format("\x1b[{}A\x1b[J", panel_rows));
-    drawn_ = false;
+    if (rows_drawn_ > 0) put(fmt::format("\x1b[{}A\x1b[J", rows_drawn_));
+    rows_drawn_ = 0;
 }
 
 } // namespace orders

@@ -43,7 +43,7 @@ class Panel {
     void print_line(const Figures& figures, std::optional<double> progress, double rate, double seconds);
 
     bool quiet_, terminal_, colours_;
-    bool drawn_ = false;
+    int rows_drawn_ = 0;
     std::uint64_t last_lines_ = 0;
     std::chrono::nanoseconds last_elapsed_{0};
 };

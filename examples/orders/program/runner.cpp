@@ -38,11 +38,11 @@ Error unfinished(const Figures& figures) {
 } // namespace
 
 Runner::Runner(const Options& options, const StopSignals& stop, std::unique_ptr<Lines> lines,
-               std::optional<std::uint64_t> outage_at_line, OutputFile& copy)
+               const OutageLines& outages, OutputFile& copy)
     : options_(options),
       stop_(stop),
       lines_(std::move(lines)),
-      outage_at_line_(outage_at_line),
+      outages_(outages),
       copy_(copy),
       cluster_(options),
       panel_(options.quiet),
@@ -102,7 +102,7 @@ asio::awaitable<Result<void>> Runner::create_topics() {
 asio::awaitable<Result<void>> Runner::run_job() {
     auto* const kept_lines = copy_.begin();
     if (kept_lines) *kept_lines << header_line << '\n';
-    job_ = std::make_unique<Job>(io_, options_, cluster_, std::move(lines_), outage_at_line_, kept_lines);
+    job_ = std::make_unique<Job>(io_, options_, cluster_, std::move(lines_), outages_, kept_lines);
     asio::co_spawn(io_, show_progress(), [](const std::exception_ptr&) {});
     began_ = std::chrono::steady_clock::now();
     auto ended = co_await job_->run();

@@ -26,8 +26,8 @@ namespace orders {
 class Runner {
   public:
     /// Everything given must outlive this object. Throws where the embedded cluster cannot be started.
-    Runner(const Options& options, const StopSignals& stop, std::unique_ptr<Lines> lines,
-           std::optional<std::uint64_t> outage_at_line, OutputFile& copy);
+    Runner(const Options& options, const StopSignals& stop, std::unique_ptr<Lines> lines, const OutageLines& outages,
+           OutputFile& copy);
 
     /// Success also where a signal ended it and what was read was finished. A signal before the job began ends it at
     /// once.
@@ -48,7 +48,7 @@ class Runner {
     const Options& options_;
     const StopSignals& stop_;
     std::unique_ptr<Lines> lines_;
-    std::optional<std::uint64_t> outage_at_line_;
+    const OutageLines outages_;
     OutputFile& copy_;
 
     asio::io_context io_{1};

@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "async/background.hpp"
+#include "second_try.hpp"
 #include "velostream/kafka/error.hpp"
 
 namespace velostream::kafka::detail {
@@ -191,13 +192,21 @@ void ExactlyOnceCore::forget_records() noexcept {
 
 // What is wrong
 
-// Whether what went wrong with a transaction may go well with the next one.
+// Whether what went wrong with a transaction may go well with the next one. A batch that was damaged on its way is sent
+// once more; within the same transaction that is not possible.
 bool ExactlyOnceCore::passes(const Error& error) noexcept {
+    if (error == KafkaErrc{RD_KAFKA_RESP_ERR_INVALID_MSG}) {
+        if (!damaged_) damaged_ = counts_.aborted;
+        return second_try_after(RD_KAFKA_RESP_ERR_INVALID_MSG, {.again = *damaged_ != counts_.aborted}) ==
+               SecondTry::again;
+    }
     return error != ErrorType::authorization && error != ErrorType::authentication && error != ErrorType::bad_request;
 }
 
-void ExactlyOnceCore::on_loss(const Error& error) {
-    doom(error, passes(error));
+bool ExactlyOnceCore::on_loss(const Error& error) {
+    const bool is_worth_another_try = passes(error);
+    doom(error, is_worth_another_try);
+    return is_worth_another_try;
 }
 
 // Later: a report is being served, of a send that one of those who are cancelled may wait for.

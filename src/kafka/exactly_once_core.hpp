@@ -81,7 +81,7 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     void serve_records();
 
     // Transactions
-    void on_loss(const Error& error);
+    bool on_loss(const Error& error);
     void doom(Error error, bool passes);
     void note_failure(transaction_calls::Failure failure);
     void start_commit();
@@ -90,7 +90,7 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     void on_committed();
     void forget_records() noexcept;
     void forget_aborted() noexcept;
-    static bool passes(const Error& error) noexcept;
+    bool passes(const Error& error) noexcept;
     bool is_ready() const noexcept { return producer_ && !must_abort_ && !must_reopen_ && !must_rewind_; }
     bool is_at_work() const noexcept { return is_committing_ || is_recovering_; }
     void abort_soon();
@@ -144,6 +144,7 @@ class ExactlyOnceCore final : public ContextMember, private RecordGate, private 
     bool is_recovering_ = false;
     bool is_over_ = false;
     unsigned failures_in_a_row_ = 0;
+    std::optional<std::uint64_t> damaged_; // the transaction since the last commit of which a batch was damaged first
     asio::cancellation_signal end_of_work_;
     WaitQueue changed_; // the loop, the commit or the recovery has ended, or somebody stops, or a time has come
     CoreDeadline<ExactlyOnceCore> due_;

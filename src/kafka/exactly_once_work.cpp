@@ -91,6 +91,7 @@ void ExactlyOnceCore::on_committed() {
     counts_.records += records_;
     counts_.last_problem.clear();
     failures_in_a_row_ = 0;
+    damaged_.reset();
     for (const auto& partition : consumer_->partitions())
         if (const auto position = partition->progress.position()) partition->stored = position;
     forget_records();
@@ -177,7 +178,8 @@ void ExactlyOnceCore::make_producer() {
     transactions.id = config_.transactional_id;
     transactions.timeout = config_.transaction_timeout;
     transactions.on_loss = [weak = std::weak_ptr{self()}](const Error& error) {
-        if (const auto core = weak.lock()) core->on_loss(error);
+        const auto core = weak.lock();
+        return core && core->on_loss(error);
     };
     producer_ = std::make_shared<ProducerCore>(executor_, config_.producer, account_, std::move(transactions));
     producer_->join_context();

@@ -67,10 +67,10 @@ Error FailureCause::perhaps_written(const Send& send, TimePoint now) const {
     return error;
 }
 
-Error FailureCause::refused(const Send& send, int code, bool is_certain) {
+Error FailureCause::refused(const Send& send, int code, bool is_certain, bool comes_again) {
     const auto refusal = kafka_error(code, topic_of(send));
     if (!is_certain) return Error{Errc::send_outcome_unknown, topic_of(send)}.with_inner(refusal);
-    if (refusal != ErrorType::fatal) return refusal;
+    if (refusal != ErrorType::fatal && !(comes_again && refusal.blames_record())) return refusal;
     // Fatal for what the client was doing, but it begins anew: another try may go well.
     return kafka_error(RD_KAFKA_RESP_ERR__RETRY, topic_of(send)).with_inner(refusal);
 }

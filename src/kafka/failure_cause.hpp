@@ -41,8 +41,8 @@ class FailureCause {
     /// No acknowledgment in time, and perhaps written: `Errc::send_outcome_unknown`, with the cause inside.
     Error perhaps_written(const Send& send, TimePoint now) const;
 
-    /// A report of failure other than a timeout.
-    static Error refused(const Send& send, int code, bool is_certain);
+    /// A report of failure other than a timeout. With `comes_again` it blames no record: it is not over yet.
+    static Error refused(const Send& send, int code, bool is_certain, bool comes_again = false);
 
   private:
     std::optional<Error> of(const Send& send) const;

@@ -56,7 +56,7 @@ void ProducerCore::start(SendOperation& operation, Outgoing record, const CallCo
     operation.bytes = record.size_bytes();
     operation.sequence = next_sequence_++;
     operation.started = timer_.coarse_now();
-    operation.is_alone = false;
+    operation.second_tries = {};
     ++attached_;
     try {
         begin(operation, call);
@@ -150,19 +150,41 @@ bool ProducerCore::hand_over(SendOperation& operation) {
     }
 }
 
-bool ProducerCore::hand_over_alone(SendOperation& operation) {
-    if (operation.is_alone || transactions_ || is_reopening_ || state_ == State::closed) return false;
-    operation.is_alone = true;
+// False if there is no second try, or none is possible now: the refusal stands.
+bool ProducerCore::try_again(SendOperation& operation, int refusal) {
+    auto& tries = operation.second_tries;
+    const auto second_try = second_try_after(refusal, tries);
+    if (second_try == SecondTry::none || transactions_ || is_reopening_ || state_ == State::closed) return false;
+    const bool goes_alone = second_try == SecondTry::alone;
+    (goes_alone ? tries.alone : tries.again) = true;
+    auto* const session = tries.alone ? session_of_single_records() : session_.get();
+    if (!session) return false;
+    switch (session->produce(operation.record.view(), &operation)) {
+        case RD_KAFKA_RESP_ERR_NO_ERROR:
+            ++(goes_alone ? counts_.sent_alone : counts_.sent_again);
+            return true;
+        case RD_KAFKA_RESP_ERR__QUEUE_FULL: // as in `hand_over`; a batch of others is no place to be blamed in
+            tries.alone = false;
+            give_room_back(operation);
+            operation.place = SendOperation::Place::waiting;
+            waiting_.push_front(operation);
+            return true;
+        case RD_KAFKA_RESP_ERR__FATAL: // it is sent again, and not blamed
+            begin_reopen();
+            return false;
+        default:
+            return false;
+    }
+}
+
+// Null where there are no threads or memory for it.
+ProducerSession* ProducerCore::session_of_single_records() {
     try {
         if (!alone_) alone_ = new_session_of_single_records();
-    } catch (const std::exception&) { // out of threads or memory: the refusal stands
-        return false;
+    } catch (const std::exception&) {
+        return nullptr;
     }
-    const auto code = alone_->produce(operation.record.view(), &operation);
-    if (code == RD_KAFKA_RESP_ERR__FATAL) begin_reopen(); // so that it is sent again, and not blamed
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
-    ++counts_.sent_alone;
-    return true;
+    return alone_.get();
 }
 
 void ProducerCore::hand_over_waiting() {
@@ -274,17 +296,16 @@ void ProducerCore::on_problem(int code, const char* text) noexcept {
 
 void ProducerCore::settle(SendOperation& operation, const rd_kafka_message_t& report) {
     if (report.err == RD_KAFKA_RESP_ERR_NO_ERROR) return settle_written(operation, report);
-    // The brokers refuse the whole batch of a record that is not well, and do not say which one that is.
-    if (report.err == RD_KAFKA_RESP_ERR_INVALID_RECORD && operation && hand_over_alone(operation)) return;
+    if (operation && try_again(operation, report.err)) return;
     give_room_back(operation);
-    if (transactions_) lose(loss_of(report));
+    const bool comes_again = transactions_ && lose(loss_of(report)); // in another transaction
     if (!operation) return recycle(operation);
     if (is_reopening_ && !transactions_ && rd_kafka_message_status(&report) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
         operation.place = SendOperation::Place::returned;
-        operation.is_alone = false;
+        operation.second_tries.alone = false;
         return returned_.push_back(operation);
     }
-    fail(operation, failure_of(operation, report), When::now);
+    fail(operation, failure_of(operation, report, comes_again), When::now);
 }
 
 void ProducerCore::settle_written(SendOperation& operation, const rd_kafka_message_t& report) {
@@ -330,14 +351,15 @@ FailureCause::Send ProducerCore::describe(const SendOperation& operation) {
     return {std::string{operation.record.topic()}, operation.started};
 }
 
-Error ProducerCore::failure_of(const SendOperation& operation, const rd_kafka_message_t& report) const {
+Error ProducerCore::failure_of(const SendOperation& operation, const rd_kafka_message_t& report,
+                               bool comes_again) const {
     const bool is_certain = rd_kafka_message_status(&report) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
     const auto send = describe(operation);
     if (report.err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT)
         return is_certain ? cause_.not_written_in_time(send, timer_.coarse_now())
                           : cause_.perhaps_written(send, timer_.coarse_now());
     if (is_reopening_ && !is_certain) return cause_.perhaps_written(send, timer_.coarse_now());
-    return FailureCause::refused(send, report.err, is_certain);
+    return FailureCause::refused(send, report.err, is_certain, comes_again);
 }
 
 ProducerStats ProducerCore::stats() const {

@@ -36,8 +36,8 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     /// belongs to a transaction, and that is over.
     struct Transactions : TransactionalIdentity {
         /// A record that was handed over may not have been written, or the client is broken: the open transaction must
-        /// be aborted. Called while events are served.
-        std::function<void(const Error&)> on_loss;
+        /// be aborted. Whether its records are sent again in another one. Called while events are served.
+        std::function<bool(const Error&)> on_loss;
     };
 
     ProducerCore(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account,
@@ -86,7 +86,8 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     bool charge(Bytes in_flight_bytes) noexcept;
     void give_memory_back() noexcept;
     bool hand_over(SendOperation& operation);
-    bool hand_over_alone(SendOperation& operation); // false if it cannot be tried, or not now
+    bool try_again(SendOperation& operation, int refusal);
+    ProducerSession* session_of_single_records();
     void hand_over_waiting();
     static void watch_cancellation(SendOperation& operation, const CallContext* call);
     void leave_queue(SendOperation& operation) noexcept;
@@ -104,7 +105,7 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     bool is_wanted() const;
 
     static FailureCause::Send describe(const SendOperation& operation);
-    Error failure_of(const SendOperation& operation, const rd_kafka_message_t& report) const;
+    Error failure_of(const SendOperation& operation, const rd_kafka_message_t& report, bool comes_again) const;
 
     // Life
     std::shared_ptr<ProducerSession> new_session();
@@ -116,9 +117,7 @@ class ProducerCore final : public ContextMember, private ProducerSession::Listen
     bool detach() noexcept override;
     void drop() noexcept override;
 
-    void lose(const Error& error) const {
-        if (transactions_) transactions_->on_loss(error);
-    }
+    bool lose(const Error& error) const { return transactions_ && transactions_->on_loss(error); }
 
     const ProducerConfig config_;
     const std::optional<Transactions> transactions_;

@@ -73,6 +73,8 @@ ProducerStats ProducerPool::get_stats() const {
         sum.failed += stats.failed;
         sum.given_up += stats.given_up;
         sum.late_deliveries += stats.late_deliveries;
+        sum.sent_alone += stats.sent_alone;
+        sum.sent_again += stats.sent_again;
         sum.reopened += stats.reopened;
         if (sum.last_problem.empty()) sum.last_problem = stats.last_problem;
     }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "second_try.hpp"
 #include "velostream/async/deadline_wheel.hpp"
 #include "velostream/base/units.hpp"
 #include "velostream/kafka/producer.hpp"
@@ -72,7 +73,7 @@ struct alignas(64) SendOperation final : SendHandler, Deadline {
 
     Place place = Place::outside;
     bool is_cancellable = false; // was put into a cancellation slot
-    bool is_alone = false;       // sent again by itself, since its batch was refused
+    SecondTries second_tries;    // after its batch was refused
     Bytes bytes = 0;
     SendOperation* next = nullptr;         // in a queue, or in the list of free ones
     SendCancellation* by_caller = nullptr; // in the slot of the handler

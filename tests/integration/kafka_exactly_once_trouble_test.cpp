@@ -263,6 +263,51 @@ TEST_F(ExactlyOnceTroubleTest, ARecordWhoseOutputABrokerRefusesIsADeadLetterOfTh
     });
 }
 
+TEST_F(ExactlyOnceTroubleTest, ABatchThatWasDamagedOnItsWayMeansAnotherTransactionAndNoBlame) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(8);
+        auto copier = processor();
+        std::vector<Error> refusals;
+        auto handler = [&](const ConsumedRecord& record, Transaction& transaction) -> asio::awaitable<Result<void>> {
+            const auto copied = copy_of(record);
+            auto sending = transaction.send(copied);
+            const auto sent = co_await std::move(sending);
+            if (!sent) refusals.push_back(sent.error());
+            co_return sent ? Result<void>{} : sent.error();
+        };
+        answer_next(produce, {RD_KAFKA_RESP_ERR_INVALID_MSG});
+        Loop loop;
+        start(copier, loop, handler, {.max_in_flight = 1});
+
+        EXPECT_TRUE(co_await eventually([&] { return committed(copier) == 8; })) << copier.get_stats().last_problem;
+
+        EXPECT_FALSE(loop.ended);
+        EXPECT_GE(copier.get_stats().aborted, 1U) << "the mock cluster may miss what was never written, after that";
+        EXPECT_FALSE(refusals.empty());
+        for (const auto& refusal : refusals) EXPECT_FALSE(refusal.blames_record()) << refusal;
+        co_await copier.close();
+    });
+}
+
+TEST_F(ExactlyOnceTroubleTest, ABatchThatIsDamagedInTwoTransactionsEndsTheLoop) {
+    run(io, [&]() -> asio::awaitable<void> {
+        co_await write(1);
+        auto copier = processor();
+        answer_next(produce, {RD_KAFKA_RESP_ERR_INVALID_MSG, RD_KAFKA_RESP_ERR_INVALID_MSG});
+        Loop loop;
+        start(copier, loop, copying(), {.max_in_flight = 1});
+
+        EXPECT_TRUE(co_await eventually([&] { return loop.ended.has_value(); }));
+
+        EXPECT_EQ(loop.ended->error(), KafkaErrc{RD_KAFKA_RESP_ERR_INVALID_MSG}) << loop.ended->error();
+        EXPECT_EQ(started["0"], 2);
+        Loop next;
+        start(copier, next, copying());
+        EXPECT_TRUE(co_await eventually([&] { return committed(copier) == 1; }));
+        co_await copier.close();
+    });
+}
+
 TEST_F(ExactlyOnceTroubleTest, WhatWasCommittedOfAPartitionIsStillKnownWhenAnotherWasReadAgain) {
     run(io, [&]() -> asio::awaitable<void> {
         co_await write(4);

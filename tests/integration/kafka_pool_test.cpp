@@ -105,6 +105,24 @@ TEST_F(ProducerPoolTest, TheBytesInFlightAreThoseOfThePool) {
     });
 }
 
+TEST_F(ProducerPoolTest, RecordsThatAreSentAgainAreThoseOfAll) {
+    cluster.create_topic("t", 1).value();
+    run(io, [this]() -> asio::awaitable<void> {
+        auto producers = pool(2);
+        const Record record{"t", std::nullopt, "v"};
+        for (int turn = 0; turn < 2; ++turn) { // each of them
+            cluster.fail_next_produce_requests(
+                {KafkaErrc{RD_KAFKA_RESP_ERR_INVALID_MSG}, KafkaErrc{RD_KAFKA_RESP_ERR_INVALID_RECORD}});
+            const auto sent = co_await producers.send(record);
+            EXPECT_TRUE(sent) << sent.error();
+        }
+
+        EXPECT_EQ(producers.get_stats().sent_again, 2U);
+        EXPECT_EQ(producers.get_stats().sent_alone, 2U);
+        co_await producers.close();
+    });
+}
+
 TEST_F(ProducerPoolTest, ConnectSaysWhetherTheClusterAnswers) {
     run(io, [this]() -> asio::awaitable<void> {
         auto producers = pool(2);

@@ -37,6 +37,7 @@ struct ProducerStats {
     std::uint64_t given_up = 0;        ///< of these, ended by deadline or cancellation while still handed over
     std::uint64_t late_deliveries = 0; ///< acknowledged after they had been given up
     std::uint64_t sent_alone = 0;      ///< sent again by themselves, since a record of their batch was refused
+    std::uint64_t sent_again = 0;      ///< sent again once, since the brokers found their batch damaged
     std::uint64_t reopened = 0;        ///< times the client had to be replaced after a fatal error
     std::string last_problem;          ///< what the client last complained of; empty after a successful delivery
 };
@@ -98,7 +99,8 @@ auto initiate_send(ProducerCore& core, const SomeRecord& record, const CallConte
 ///
 /// Brokers refuse a whole batch where one of its records is not well (`INVALID_RECORD`, such as a record without a key
 /// for a topic that is compacted). Each of them is sent once more by itself then, so that only the bad one fails. The
-/// others are written behind what was sent after them meanwhile.
+/// others are written behind what was sent after them meanwhile. So are records whose batch was damaged on its way
+/// (`INVALID_MSG`): they are sent once more, and fail if that happens again.
 ///
 /// Threads:  one at a time: use it, and cancel its sends, on its executor only (a strand where that has several
 ///           threads). Completion handlers run through their own executors. The client library's threads run no code of

@@ -99,5 +99,15 @@ TEST(FailureCause, WhatMakesTheClientBeginAnewIsWorthAnotherTry) {
     EXPECT_EQ(*refused.inner(), ErrorType::fatal);
 }
 
+TEST(FailureCause, ARefusalOfARecordThatComesAgainBlamesNoRecord) {
+    const auto damaged = FailureCause::refused(send, 2, true, true);
+    const auto throttled = FailureCause::refused(send, 89, true, true);
+
+    EXPECT_EQ(damaged, ErrorType::service_unavailable);
+    EXPECT_FALSE(damaged.blames_record());
+    EXPECT_EQ(*damaged.inner(), KafkaErrc{2});
+    EXPECT_EQ(throttled, KafkaErrc{89});
+}
+
 } // namespace
 } // namespace velostream::kafka

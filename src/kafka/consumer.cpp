@@ -5,11 +5,21 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "consumer_core.hpp"
+#include "queue_bytes.hpp"
 
 namespace velostream::kafka {
 
-Consumer::Consumer(asio::any_io_executor executor, const ConsumerConfig& config)
-    : core_(std::make_shared<detail::ConsumerCore>(std::move(executor), validated(config))) {
+namespace {
+
+ConsumerConfig within(const MemoryAccount& budget, ConsumerConfig config) {
+    config.fetch_queue_bytes = queue_bytes(config.fetch_queue_bytes, budget);
+    return config;
+}
+
+} // namespace
+
+Consumer::Consumer(asio::any_io_executor executor, const ConsumerConfig& config, const MemoryAccount& budget)
+    : core_(std::make_shared<detail::ConsumerCore>(std::move(executor), within(budget, validated(config)))) {
     try {
         core_->open();
     } catch (...) {

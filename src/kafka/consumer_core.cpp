@@ -81,6 +81,7 @@ void ConsumerCore::accept(rd_kafka_message_t& message) {
         partition->is_at_end = false;
         partition->next = message.offset + 1;
         ++counts_.records;
+        read_bytes_ += message.len + message.key_len;
         front_.emplace(&message, partition->shared_from_this(), partition->progress.read(message.offset));
         return;
     }
@@ -373,6 +374,18 @@ bool ConsumerCore::detach() noexcept {
 void ConsumerCore::drop() noexcept {
     leave_group();
     executor_ = {}; // a strand of the context must not outlive it
+}
+
+// Of what the client holds it tells only how many they are.
+ConsumerStats ConsumerCore::stats() const {
+    auto stats = counts_;
+    if (!session_) return stats;
+    stats.queued = session_->queued() + (chunk_end_ - chunk_next_) + (front_ ? 1 : 0);
+    if (stats.records > 0)
+        stats.queued_bytes = static_cast<Bytes>(static_cast<double>(read_bytes_) / static_cast<double>(stats.records) *
+                                                static_cast<double>(stats.queued));
+    stats.queue_limit = session_->queue_limit();
+    return stats;
 }
 
 std::vector<PartitionPosition> ConsumerCore::assignment() const {

@@ -103,7 +103,7 @@ class ConsumerCore final : public ContextMember, private EventSignal::Owner {
 
     std::vector<PartitionPosition> assignment() const;
     bool end_reached() const;
-    ConsumerStats stats() const { return counts_; }
+    ConsumerStats stats() const;
     const asio::any_io_executor& executor() const noexcept { return executor_; }
 
   private:
@@ -159,6 +159,7 @@ class ConsumerCore final : public ContextMember, private EventSignal::Owner {
     std::size_t chunk_next_ = 0;
     std::size_t chunk_end_ = 0;
     std::optional<ConsumedRecord> front_;
+    Bytes read_bytes_ = 0; // keys and values of all that was read
 
     RecordLoop* loop_ = nullptr;
     WaitQueue batch_waiters_;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "pool_connection.hpp"
+#include "queue_bytes.hpp"
 #include "together.hpp"
 #include "velostream/config/validate.hpp"
 
@@ -33,14 +34,16 @@ struct Loops : Together {
 
 } // namespace
 
-ConsumerPool::ConsumerPool(asio::any_io_executor executor, const KafkaPoolConfig& pool, const ConsumerConfig& config)
+ConsumerPool::ConsumerPool(asio::any_io_executor executor, const KafkaPoolConfig& pool, const ConsumerConfig& config,
+                           const MemoryAccount& budget)
     : pool_(pool), config_(config) {
     auto problems = validate(pool);
     const auto of_members = validate(config);
     problems.insert(problems.end(), of_members.begin(), of_members.end());
     throw_if_any(problems);
     auto share = config;
-    share.fetch_queue_bytes = std::max<Bytes>(share_of(config.fetch_queue_bytes), least_fetch_queue);
+    share.fetch_queue_bytes =
+        std::max<Bytes>(share_of(queue_bytes(config.fetch_queue_bytes, budget)), least_fetch_queue);
     add_backoff(share.properties, pool.connection_backoff);
     members_.reserve(pool.consumer_pool_size);
     for (std::size_t made = 0; made < pool.consumer_pool_size; ++made) members_.emplace_back(executor, share);
@@ -137,6 +140,10 @@ ConsumerStats ConsumerPool::get_stats() const {
         sum.done_too_late += stats.done_too_late;
         sum.rebalances += stats.rebalances;
         sum.failed_commits += stats.failed_commits;
+        sum.held += stats.held;
+        sum.queued += stats.queued;
+        sum.queued_bytes += stats.queued_bytes;
+        sum.queue_limit += stats.queue_limit;
         if (sum.last_problem.empty()) sum.last_problem = stats.last_problem;
     }
     return sum;

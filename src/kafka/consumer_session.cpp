@@ -2,6 +2,8 @@
 #include "consumer_session.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -25,9 +27,11 @@ const char* to_property(OffsetReset reset) noexcept {
     return "error";
 }
 
+constexpr Bytes kibibyte = 1024;
+constexpr auto queue_property = "queued.max.messages.kbytes";
+
 ClientConf conf_of(const ConsumerConfig& config) {
     using std::chrono::milliseconds;
-    constexpr Bytes kibibyte = 1024;
     constexpr Bytes most_kibibytes = 2097151;
     ClientConf conf{config.bootstrap_servers, config.client_id};
     const auto at_least = [&conf](const char* field, Duration value, milliseconds least) {
@@ -58,11 +62,19 @@ ClientConf conf_of(const ConsumerConfig& config) {
     // The bytes are the bound. With the default bound of 100 000 records a fast reader waits for half of its time: a
     // fetcher that found its queue full looks again only much later.
     conf.set("queued.min.messages", 1'000'000);
-    conf.set("queued.max.messages.kbytes", static_cast<std::int64_t>(kibibytes));
+    conf.set(queue_property, static_cast<std::int64_t>(kibibytes));
     conf.set(config.properties, {"enable.auto.offset.store", "enable.auto.commit", "enabled_events", "log.queue"});
     rd_kafka_conf_set_events(conf.get(),
                              RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_ERROR);
     return conf;
+}
+
+// The properties may say something else than the field.
+Bytes queue_limit_of(rd_kafka_t* client) noexcept {
+    std::array<char, 32> text{};
+    auto size = text.size();
+    if (rd_kafka_conf_get(rd_kafka_conf(client), queue_property, text.data(), &size) != RD_KAFKA_CONF_OK) return 0;
+    return kibibyte * std::strtoull(text.data(), nullptr, 10);
 }
 
 } // namespace
@@ -72,7 +84,7 @@ std::vector<ConfigProblem> validate(const ConsumerConfig& config) {
 }
 
 ConsumerSession::ConsumerSession(const ConsumerConfig& config, EventSignal& events, EventSignal& records)
-    : client_(conf_of(config).open(RD_KAFKA_CONSUMER)) {
+    : client_(conf_of(config).open(RD_KAFKA_CONSUMER)), queue_limit_(queue_limit_of(client_)) {
     rd_kafka_poll_set_consumer(client_); // events of the client itself come to the same queue
     events_ = rd_kafka_queue_get_consumer(client_);
     records_ = rd_kafka_queue_new(client_);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "event_signal.hpp"
+#include "velostream/base/units.hpp"
 #include "velostream/kafka/consumer_config.hpp"
 
 namespace velostream::kafka {
@@ -45,6 +46,11 @@ class ConsumerSession {
     /// Takes up to `into.size()` messages; each has to be destroyed.
     std::size_t take_messages(std::span<rd_kafka_message_t*> into) noexcept;
 
+    /// Messages that wait to be taken.
+    std::size_t queued() const noexcept { return rd_kafka_queue_length(records_); }
+    /// How large they may be together before the client fetches no more.
+    Bytes queue_limit() const noexcept { return queue_limit_; }
+
     /// The partition's records come to our queue from now on. Before it is assigned.
     void route(const char* topic, std::int32_t partition) noexcept;
 
@@ -75,6 +81,7 @@ class ConsumerSession {
     rd_kafka_t* client_ = nullptr;
     rd_kafka_queue_t* events_ = nullptr;
     rd_kafka_queue_t* records_ = nullptr;
+    Bytes queue_limit_ = 0;
     std::optional<EventSignal::Connection> events_connection_;
     std::optional<EventSignal::Connection> records_connection_;
 };

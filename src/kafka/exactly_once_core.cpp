@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "async/background.hpp"
+#include "queue_bytes.hpp"
 #include "second_try.hpp"
 #include "velostream/kafka/error.hpp"
 
@@ -16,9 +17,10 @@ namespace velostream::kafka::detail {
 
 namespace {
 
-ExactlyOnceConfig completed(ExactlyOnceConfig config) {
+ExactlyOnceConfig completed(ExactlyOnceConfig config, const MemoryAccount& account) {
     if (config.producer.bootstrap_servers.empty())
         config.producer.bootstrap_servers = config.consumer.bootstrap_servers;
+    config.consumer.fetch_queue_bytes = queue_bytes(config.consumer.fetch_queue_bytes, account);
     return config;
 }
 
@@ -29,7 +31,7 @@ bool is_cancelled(const asio::cancellation_state& state) noexcept {
 } // namespace
 
 ExactlyOnceCore::ExactlyOnceCore(asio::any_io_executor executor, const ExactlyOnceConfig& config, MemoryAccount account)
-    : config_(completed(config)),
+    : config_(completed(config, account)),
       executor_(std::move(executor)),
       account_(std::move(account)),
       timer_(executor_),

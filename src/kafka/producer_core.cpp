@@ -366,6 +366,10 @@ ProducerStats ProducerCore::stats() const {
     auto stats = counts_;
     stats.in_flight = in_flight_;
     stats.in_flight_bytes = in_flight_bytes_;
+    stats.in_flight_limit = config_.max_in_flight_bytes;
+    stats.charged = charged_.bytes();
+    for (const auto& session : {session_, alone_})
+        if (session) stats.queued += session->queued();
     stats.waiting = waiting_.size() + returned_.size();
     stats.last_problem = cause_.current();
     return stats;

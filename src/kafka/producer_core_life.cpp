@@ -8,13 +8,23 @@
 #include <utility>
 
 #include "producer_core.hpp"
+#include "queue_bytes.hpp"
 #include "velostream/kafka/error.hpp"
 
 namespace velostream::kafka::detail {
 
+namespace {
+
+ProducerConfig within(const MemoryAccount& account, ProducerConfig config) {
+    config.max_in_flight_bytes = queue_bytes(config.max_in_flight_bytes, account);
+    return config;
+}
+
+} // namespace
+
 ProducerCore::ProducerCore(asio::any_io_executor executor, const ProducerConfig& config, MemoryAccount account,
                            std::optional<Transactions> transactions)
-    : config_(config),
+    : config_(within(account, config)),
       transactions_(std::move(transactions)),
       executor_(std::move(executor)),
       timer_(executor_),

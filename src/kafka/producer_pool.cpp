@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "pool_connection.hpp"
+#include "queue_bytes.hpp"
 #include "together.hpp"
 #include "velostream/config/validate.hpp"
 
@@ -20,12 +21,12 @@ std::uint64_t hash_of(std::string_view key) noexcept {
     return hash ^ hash >> 32;
 }
 
-ProducerConfig share_of(const KafkaPoolConfig& pool, ProducerConfig config) {
+ProducerConfig share_of(const KafkaPoolConfig& pool, ProducerConfig config, const MemoryAccount& account) {
     const auto share = [size = pool.producer_pool_size](auto limit) {
         return std::max<decltype(limit)>(1, limit / size + (limit % size == 0 ? 0 : 1));
     };
     config.max_in_flight = share(config.max_in_flight);
-    config.max_in_flight_bytes = share(config.max_in_flight_bytes);
+    config.max_in_flight_bytes = share(queue_bytes(config.max_in_flight_bytes, account));
     add_backoff(config.properties, pool.connection_backoff);
     return config;
 }
@@ -39,7 +40,7 @@ ProducerPool::ProducerPool(asio::any_io_executor executor, const KafkaPoolConfig
     const auto of_producers = validate(config);
     problems.insert(problems.end(), of_producers.begin(), of_producers.end());
     throw_if_any(problems);
-    const auto share = share_of(pool, config);
+    const auto share = share_of(pool, config, account);
     producers_.reserve(pool.producer_pool_size);
     for (std::size_t made = 0; made < pool.producer_pool_size; ++made)
         producers_.emplace_back(executor, share, account);
@@ -68,6 +69,9 @@ ProducerStats ProducerPool::get_stats() const {
         const auto stats = producer.get_stats();
         sum.in_flight += stats.in_flight;
         sum.in_flight_bytes += stats.in_flight_bytes;
+        sum.in_flight_limit += stats.in_flight_limit;
+        sum.charged += stats.charged;
+        sum.queued += stats.queued;
         sum.waiting += stats.waiting;
         sum.sent += stats.sent;
         sum.failed += stats.failed;

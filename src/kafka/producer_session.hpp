@@ -68,6 +68,9 @@ class ProducerSession {
     /// What a fatal error was about.
     std::string fatal_error() const;
 
+    /// Messages that the client has, and reports that were not told yet.
+    std::size_t queued() const noexcept { return static_cast<std::size_t>(rd_kafka_outq_len(client_)); }
+
     /// For calls that block.
     rd_kafka_t* client() const noexcept { return client_; }
     /// Drops everything that there is to tell. For the thread that ends a session which nobody serves any more.

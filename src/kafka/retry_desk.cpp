@@ -240,8 +240,8 @@ asio::awaitable<Result<void>> RetryDesk::ensure_topics(Admin admin, Duration tim
     co_return Result<void>{};
 }
 
-Consumer& RetryDesk::reader() {
-    if (!consumer_) consumer_.emplace(executor_, reader_);
+Consumer& RetryDesk::reader(const MemoryAccount& budget) {
+    if (!consumer_) consumer_.emplace(executor_, reader_, budget);
     return *consumer_;
 }
 

@@ -40,6 +40,9 @@ struct ConsumerStats {
     std::uint64_t rebalances = 0;    ///< partitions were given or taken
     std::uint64_t failed_commits = 0;
     std::size_t held = 0;     ///< records that wait for the circuit of `ForEachOptions::gate`
+    std::size_t queued = 0;   ///< fetched ahead and given to nobody, with a few notes of the client's; never charged
+    Bytes queued_bytes = 0;   ///< their keys and values, by the mean of those read so far; 0 before the first one
+    Bytes queue_limit = 0;    ///< what these may be, but for one fetch: `fetch_queue_bytes` in force
     std::string last_problem; ///< what the client last complained of
 };
 
@@ -54,7 +57,10 @@ class Consumer {
   public:
     /// Connects and subscribes in the background. Throws `std::invalid_argument` that lists every problem of `config`,
     /// and `std::system_error` where the process has no file descriptor left.
-    Consumer(asio::any_io_executor executor, const ConsumerConfig& config);
+    ///
+    /// `budget` is what the size of the fetch queue follows from, where the config leaves it open: its limit, or a
+    /// lower one above it, as it is now. Nothing is charged to it; unlimited unless given.
+    Consumer(asio::any_io_executor executor, const ConsumerConfig& config, const MemoryAccount& budget = {});
     Consumer(Consumer&&) noexcept = default;
     Consumer& operator=(Consumer&&) noexcept;
     ~Consumer();

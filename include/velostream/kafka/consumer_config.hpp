@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "velostream/base/units.hpp"
+#include "velostream/config/defaulted.hpp"
 #include "velostream/config/validate.hpp"
 #include "velostream/kafka/properties.hpp"
 
@@ -44,8 +45,9 @@ struct ConsumerConfig {
     Duration fetch_wait = std::chrono::milliseconds{100};
 
     /// Bytes fetched ahead, over all partitions. Fetching stops above it, so it may be passed by one fetch. Legal:
-    /// ≥ 1 KiB and < 2 GiB. Default 64 MiB.
-    Bytes fetch_queue_bytes = 64 * mebibyte;
+    /// ≥ 1 KiB and < 2 GiB. Default: a sixteenth of the consumer's memory budget, but at least 1 MiB and at most 64
+    /// MiB; 64 MiB without a budget.
+    Defaulted<Bytes> fetch_queue_bytes = Defaulted<Bytes>::by_default(64 * mebibyte);
 
     /// Notes where partitions end, for `Consumer::end_reached`. Default false: it costs one event at each end.
     bool report_ends = false;

@@ -11,6 +11,7 @@
 
 #include "velostream/base/result.hpp"
 #include "velostream/config/kafka_pool_config.hpp"
+#include "velostream/core/memory_account.hpp"
 #include "velostream/kafka/consumer.hpp"
 #include "velostream/kafka/consumer_config.hpp"
 
@@ -23,12 +24,13 @@ namespace velostream::kafka {
 /// Threads, lifetime: as `Consumer`.
 class ConsumerPool {
   public:
-    /// `consumer_pool_size` members. `fetch_queue_bytes` is that of the pool: each has an equal share, but 1 KiB at
-    /// least. `connection_backoff` is what the clients wait between attempts to connect; from there up to ten times as
-    /// long.
+    /// `consumer_pool_size` members. `fetch_queue_bytes`, chosen or by the `budget` as for a `Consumer`, is that of the
+    /// pool: each has an equal share, but 1 KiB at least. `connection_backoff` is what the clients wait between
+    /// attempts to connect; from there up to ten times as long.
     ///
     /// Throws `std::invalid_argument` that lists every problem of both configs.
-    ConsumerPool(asio::any_io_executor executor, const KafkaPoolConfig& pool, const ConsumerConfig& config);
+    ConsumerPool(asio::any_io_executor executor, const KafkaPoolConfig& pool, const ConsumerConfig& config,
+                 const MemoryAccount& budget = {});
 
     /// As `ProducerPool::connect`.
     asio::awaitable<Result<void>> connect(Duration timeout = std::chrono::seconds{10}) const;

@@ -113,7 +113,8 @@ class ExactlyOnceProcessor {
     /// Connects in the background. Throws `std::invalid_argument` that lists every problem of `config`, and
     /// `std::system_error` where the process has no file descriptor left.
     ///
-    /// `account` is charged for the client's copies of outputs in flight, as that of a `Producer`.
+    /// `account` is charged for the client's copies of outputs in flight, as that of a `Producer`, and is the budget of
+    /// its fetch queue, as that of a `Consumer`.
     ExactlyOnceProcessor(asio::any_io_executor executor, const ExactlyOnceConfig& config, MemoryAccount account = {});
     ExactlyOnceProcessor(ExactlyOnceProcessor&&) noexcept = default;
     ExactlyOnceProcessor& operator=(ExactlyOnceProcessor&&) noexcept;

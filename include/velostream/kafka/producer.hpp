@@ -31,6 +31,9 @@ namespace velostream::kafka {
 struct ProducerStats {
     std::size_t in_flight = 0;         ///< handed over, not yet acknowledged; those given up are among them
     Bytes in_flight_bytes = 0;         ///< their bytes
+    Bytes in_flight_limit = 0;         ///< what these may be at most: `max_in_flight_bytes` in force
+    Bytes charged = 0;                 ///< to the account, for these; nothing but them is
+    std::size_t queued = 0;            ///< messages in the client's own queues, and its reports that were not told yet
     std::size_t waiting = 0;           ///< sends that wait for room
     std::uint64_t sent = 0;            ///< acknowledged
     std::uint64_t failed = 0;          ///< ended with an error

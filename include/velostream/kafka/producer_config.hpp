@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "velostream/base/units.hpp"
+#include "velostream/config/defaulted.hpp"
 #include "velostream/config/validate.hpp"
 #include "velostream/kafka/properties.hpp"
 
@@ -39,8 +40,10 @@ struct ProducerConfig {
     /// Records handed over and not yet acknowledged; the next send waits. Legal: ≥ 1. Default 100 000.
     std::size_t max_in_flight = 100'000;
 
-    /// Their bytes, by `Record::size_bytes`. A larger record goes alone. Legal: ≥ 1. Default 64 MiB.
-    Bytes max_in_flight_bytes = 64 * mebibyte;
+    /// Their bytes, by `Record::size_bytes`: how large the client's own queues become. A larger record goes alone.
+    /// Legal: ≥ 1. Default: a sixteenth of the limit of the producer's account, but at least 1 MiB and at most 64 MiB;
+    /// 64 MiB if it has none.
+    Defaulted<Bytes> max_in_flight_bytes = Defaulted<Bytes>::by_default(64 * mebibyte);
 
     /// Anything else that the client library can be told. What would break this class is refused: callbacks, and
     /// `delivery.report.only.error`.

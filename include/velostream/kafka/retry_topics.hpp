@@ -108,7 +108,8 @@ class RetryTopics {
     ///
     /// A record that waits is a record in progress: `max_in_flight` and `memory` bound how many are held; the others
     /// stay where they are, also those of another partition that are due meanwhile, so that they may be late by up to
-    /// the delay. `gate` is for the breaker of what the operation calls.
+    /// the delay. `gate` is for the breaker of what the operation calls. `memory` is also the budget of their reader's
+    /// fetch queue, if the source's config leaves its size open.
     ///
     /// Errors, cancellation, lifetime: as `Consumer::for_each`, and as `process`. Once.
     asio::awaitable<Result<void>> run(ForEachOptions options = {}) { return read(state_, std::move(options)); }
@@ -221,7 +222,8 @@ class RetryTopics {
         auto handler = [state](const ConsumedRecord& record) {
             return attempt_when_due(state, record, state->desk.enter(record));
         };
-        auto reading = desk.reader().for_each(std::move(options), std::move(handler));
+        auto& reader = desk.reader(options.memory);
+        auto reading = reader.for_each(std::move(options), std::move(handler));
         const auto ended = co_await std::move(reading);
         if (ended || !desk.is_stopped() || ended.error() != Errc::consumer_closed) co_return ended;
         if (state->late_failure && !has_gate) co_return *state->late_failure; // those that were left ended before it

@@ -57,7 +57,7 @@ class RetryDesk {
     asio::awaitable<Result<void>> ensure_topics(Admin admin, Duration timeout) const;
 
     /// Connects the first time.
-    Consumer& reader();
+    Consumer& reader(const MemoryAccount& budget);
     Consumer* reader_if_any() noexcept { return consumer_ ? &*consumer_ : nullptr; }
     void stop();
     bool is_stopped() const noexcept { return is_stopped_; }

@@ -59,7 +59,13 @@ std::span<const Goal> project_goals() {
         {.name = "kafka/lateness_refused", .promises = {wall_at_most(20ms)}},
         {.name = "kafka/lateness_unknown_host", .promises = {wall_at_most(20ms)}},
         {.name = "kafka/lateness_hung", .promises = {wall_at_most(20ms)}},
+        {.name = "kafka/lateness_slow", .promises = {wall_at_most(20ms)}},
         {.name = "kafka/lateness_down", .promises = {wall_at_most(20ms)}},
+        {.name = "kafka/lateness_queue_full", .promises = {wall_at_most(20ms)}},
+        {.name = "kafka/lateness_wrong_password", .promises = {wall_at_most(20ms)}},
+        {.name = "kafka/lateness_tls_failure", .promises = {wall_at_most(20ms)}},
+        {.name = "kafka/lateness_unknown_topic", .promises = {wall_at_most(20ms)}},
+        {.name = "kafka/lateness_no_acl", .promises = {wall_at_most(20ms)}},
 
         // Dead letters: all that happens before the sink, the stack trace included.
         {.name = "dlq/send_to_ready_sink", .promises = {wall_at_most(5us)}},

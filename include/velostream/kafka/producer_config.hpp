@@ -27,7 +27,8 @@ struct ProducerConfig {
     std::string client_id = "velostream";
 
     /// A send has ended after this long, well or badly; a call's own deadline can only be earlier. Legal: ≥ 10 ms.
-    /// Default 30 s. Shorter ones make records fail in outages that they would have survived.
+    /// Default 30 s. Shorter ones make records fail in outages that they would have survived, and below 4.8 s some end
+    /// with `Errc::send_outcome_unknown` that were not written: the client may not have said so by then.
     Duration delivery_timeout = std::chrono::seconds{30};
 
     /// How long a record waits for others to share a request with. Legal: 0 to 900 s. Default 5 ms; 0 for the lowest

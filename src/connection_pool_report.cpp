@@ -12,7 +12,7 @@ namespace velostream::detail {
 
 namespace {
 
-std::string milliseconds(Duration duration) {
+std::string milliseconds_of(Duration duration) {
     return std::to_string(std::chrono::floor<std::chrono::milliseconds>(duration).count()) + " ms";
 }
 
@@ -45,12 +45,12 @@ ConnectFault fault_of(const Error& error) noexcept {
 Error PoolReport::as(Errc why) const noexcept {
     if (why == Errc::pool_closed) return why;
     try {
-        auto text = waited ? "waited " + milliseconds(*waited) : std::string{"refused at once"};
-        text += " (connection_timeout " + milliseconds(connection_timeout) + ") with " +
+        auto text = waited ? "waited " + milliseconds_of(*waited) : std::string{"refused at once"};
+        text += " (connection_timeout " + milliseconds_of(connection_timeout) + ") with " +
                 std::to_string(figures.active) + " active, " + std::to_string(figures.idle) + " idle, " +
                 std::to_string(figures.connecting) + " connecting, " + std::to_string(figures.waiting) +
                 " waiting of max_size " + std::to_string(max_size);
-        if (pending) text += "; a connect has been under way for " + milliseconds(*pending);
+        if (pending) text += "; a connect has been under way for " + milliseconds_of(*pending);
         if (waits_for_room) text += "; there is no room for another connection beside those of other pools";
         if (is_misconfigured) text += "; the server does not accept who we are";
         const Error error{why, std::move(text)};
@@ -69,7 +69,7 @@ void check_max_size(const ConnectionPoolConfig& config, std::size_t max_size) {
 Error not_drained(std::size_t connections, Duration drain) noexcept {
     try {
         return {Errc::deadline_exceeded,
-                std::to_string(connections) + " connections are still there after " + milliseconds(drain)};
+                std::to_string(connections) + " connections are still there after " + milliseconds_of(drain)};
     } catch (const std::bad_alloc&) {
         return Errc::deadline_exceeded;
     }

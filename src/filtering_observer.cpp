@@ -12,7 +12,7 @@ namespace velostream {
 
 namespace {
 
-std::string milliseconds(Duration duration) {
+std::string milliseconds_up_to(Duration duration) {
     return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(duration).count()) + " ms";
 }
 // Of what took longer than that.
@@ -120,8 +120,8 @@ void StreamObserver::on_memory_refused(const MemoryRefused& event) noexcept {
     line("memory ", event.name, ": refused ", event.asked, " bytes: ", event.error);
 }
 void StreamObserver::on_memory_stalled(const MemoryStalled& event) noexcept {
-    line("memory ", event.account, ": ", event.waiting, " waiting, nothing came back for ", milliseconds(event.lasts),
-         "; used ", event.used, " of ", event.limit);
+    line("memory ", event.account, ": ", event.waiting, " waiting, nothing came back for ",
+         milliseconds_up_to(event.lasts), "; used ", event.used, " of ", event.limit);
 }
 void StreamObserver::on_pressure_changed(const PressureChanged& event) noexcept {
     line("memory pressure: ", to_string(event.from), " -> ", to_string(event.to), " at ", event.pressure_percentage,
@@ -132,7 +132,7 @@ void StreamObserver::on_circuit_state_changed(const CircuitStateChanged& event) 
 }
 void StreamObserver::on_call_rejected(const CallRejected& event) noexcept {
     if (event.retry_after)
-        line("circuit ", event.breaker, ": call rejected, next try in ", milliseconds(*event.retry_after));
+        line("circuit ", event.breaker, ": call rejected, next try in ", milliseconds_up_to(*event.retry_after));
     else
         line("circuit ", event.breaker, ": call rejected");
 }
@@ -143,15 +143,16 @@ void StreamObserver::on_concurrency_limit_changed(const ConcurrencyLimitChanged&
     line(event.limiter, ": ", event.from, " -> ", event.to, " calls at once (", event.why, ")");
 }
 void StreamObserver::on_retry_scheduled(const RetryScheduled& event) noexcept {
-    line("retry: attempt ", event.failed_attempts, " failed, next in ", milliseconds(event.delay), ": ", event.error);
+    line("retry: attempt ", event.failed_attempts, " failed, next in ", milliseconds_up_to(event.delay), ": ",
+         event.error);
 }
 void StreamObserver::on_retry_given_up(const RetryGivenUp& event) noexcept {
     if (event.elapsed && event.elapsed_longer)
         line("retry: given up after ", event.attempts, " attempts in more than ", whole_milliseconds(*event.elapsed),
              " (", event.why, "): ", event.error);
     else if (event.elapsed)
-        line("retry: given up after ", event.attempts, " attempts in ", milliseconds(*event.elapsed), " (", event.why,
-             "): ", event.error);
+        line("retry: given up after ", event.attempts, " attempts in ", milliseconds_up_to(*event.elapsed), " (",
+             event.why, "): ", event.error);
     else
         line("retry: given up after ", event.attempts, " attempts (", event.why, "): ", event.error);
 }
@@ -159,8 +160,8 @@ void StreamObserver::on_connect_failed(const ConnectFailed& event) noexcept {
     line("connections ", event.pool, ": connect failed: ", event.error);
 }
 void StreamObserver::on_connection_leaked(const ConnectionLeaked& event) noexcept {
-    line("connections ", event.pool, ": one is not given back for ", milliseconds(event.lent_for), ", borrowed at ",
-         event.borrowed_at.file_name(), ":", event.borrowed_at.line());
+    line("connections ", event.pool, ": one is not given back for ", milliseconds_up_to(event.lent_for),
+         ", borrowed at ", event.borrowed_at.file_name(), ":", event.borrowed_at.line());
 }
 void StreamObserver::on_dead_letter_stored(const DeadLetterStored& event) noexcept {
     line("dead letter: stored in ", event.topic, ": ", event.error);
@@ -172,8 +173,8 @@ void StreamObserver::on_dead_letter_spooled(const DeadLetterSpooled& event) noex
     line("dead letter: spooled for ", event.topic, ", ", event.waiting, " waiting there: ", event.error);
 }
 void StreamObserver::on_dead_letter_flood(const DeadLetterFlood& event) noexcept {
-    line("dead letters: a flood for ", event.topic, " (", event.why, "), held for ", milliseconds(event.hold), ": ",
-         event.error);
+    line("dead letters: a flood for ", event.topic, " (", event.why, "), held for ", milliseconds_up_to(event.hold),
+         ": ", event.error);
 }
 void StreamObserver::on_dead_letters_stuck(const DeadLettersStuck& event) noexcept {
     line("dead letters: ", event.waiting, " stuck in the spool for ", event.topic, " after ", event.failed_deliveries,

@@ -11,7 +11,7 @@ namespace velostream {
 namespace {
 
 constexpr Duration longest_age = std::chrono::milliseconds{250}; // of what the kernel said
-constexpr double step = 0.01;                                    // of the limit: see set_marks
+constexpr double mark_step = 0.01;                               // of the limit: see set_marks
 constexpr auto none = std::numeric_limits<Bytes>::max();
 
 double fraction_of(Bytes whole, Bytes part) noexcept {
@@ -138,8 +138,8 @@ bool PressureWatch::set_marks(Bytes used) noexcept {
         const auto at = fraction_of(*limit, used);
         auto above = threshold_, under = 0.0;
         if (at >= threshold_ || level() != PressureLevel::normal) {
-            above = at + step;
-            under = at - step;
+            above = at + mark_step;
+            under = at - mark_step;
             for (const auto mark : {PressureGauge::falls_below(threshold_), threshold_,
                                     PressureGauge::falls_below(PressureGauge::critical_at), PressureGauge::critical_at})
                 (at < mark ? above : under) = at < mark ? std::min(above, mark) : std::max(under, mark);

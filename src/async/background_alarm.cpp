@@ -2,7 +2,6 @@
 #include "velostream/async/background_alarm.hpp"
 
 #include <boost/asio/basic_waitable_timer.hpp>
-#include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -14,6 +13,7 @@
 #include <utility>
 #include <variant>
 
+#include "async/in_place.hpp"
 #include "velostream/async/context_membership.hpp"
 #include "velostream/async/serial_executor.hpp"
 
@@ -31,21 +31,6 @@ Counter counter_of(const asio::any_io_executor& executor) {
     return {};
 }
 
-// Runs what ends a wait where that is found out.
-class InPlace {
-  public:
-    explicit InPlace(asio::execution_context& context) noexcept : context_(&context) {}
-
-    asio::execution_context& query(asio::execution::context_t) const noexcept { return *context_; }
-    template <class Function>
-    void execute(Function&& function) const {
-        std::forward<Function>(function)();
-    }
-    bool operator==(const InPlace&) const noexcept = default;
-
-  private:
-    asio::execution_context* context_;
-};
 using Timer = asio::basic_waitable_timer<asio::steady_timer::clock_type, asio::steady_timer::traits_type, InPlace>;
 
 } // namespace

@@ -121,7 +121,7 @@ namespace {
 
 using spool_format::bytes_of;
 
-constexpr std::uint8_t version = 1;
+constexpr std::uint8_t frame_version = 1;
 constexpr std::uint32_t null_length = std::numeric_limits<std::uint32_t>::max();
 
 void put(std::string& to, const NullableBytes& bytes) {
@@ -171,7 +171,7 @@ class Reader {
 std::string SpooledRecord::encoded(const RecordView& record) {
     std::string payload;
     const auto timestamp = record.timestamp.value_or(WallTime{}).time_since_epoch().count();
-    payload.append(bytes_of(version))
+    payload.append(bytes_of(frame_version))
         .append(bytes_of(static_cast<std::uint8_t>(record.timestamp ? 1 : 0)))
         .append(bytes_of(record.timestamp_type))
         .append(bytes_of(record.partition))
@@ -192,7 +192,7 @@ std::optional<SpooledRecord> SpooledRecord::decoded(std::string_view payload) {
     SpooledRecord spooled;
     auto& record = spooled.record_;
     Reader reader{payload};
-    if (reader.number<std::uint8_t>() != version) return std::nullopt;
+    if (reader.number<std::uint8_t>() != frame_version) return std::nullopt;
     const auto has_timestamp = reader.number<std::uint8_t>();
     const auto timestamp_type = reader.number<std::uint8_t>();
     record.partition = reader.number<std::int32_t>();

@@ -45,11 +45,6 @@ Result<std::vector<std::string>> next_batch(LetterFileReader& file) {
     return payloads;
 }
 
-std::optional<std::string> copy_of(const NullableBytes& bytes) {
-    if (!bytes) return std::nullopt;
-    return std::string{*bytes};
-}
-
 /// A letter as it is written into a topic of so many partitions.
 kafka::Record record_of(const RecordView& letter, const std::string& topic, std::int32_t partitions) {
     kafka::Record record{topic, copy_of(letter.key), copy_of(letter.value)};

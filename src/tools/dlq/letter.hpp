@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "velostream/core/record_view.hpp"
@@ -29,5 +30,11 @@ struct Letter {
     Place place;
     RecordView record;
 };
+
+/// As a record that is to be sent has it.
+inline std::optional<std::string> copy_of(const NullableBytes& bytes) {
+    if (!bytes) return std::nullopt;
+    return std::string{*bytes};
+}
 
 } // namespace velostream::dlq

@@ -11,11 +11,6 @@ namespace velostream::dlq {
 
 namespace {
 
-std::optional<std::string> copy_of(const NullableBytes& bytes) {
-    if (!bytes) return std::nullopt;
-    return std::string{*bytes};
-}
-
 // FNV-1a: the name of a group must be the same in every version and on every machine.
 std::uint64_t hash_of(std::string_view text) noexcept {
     std::uint64_t hash = 14695981039346656037ULL;

@@ -40,9 +40,9 @@ void note_problem(rd_kafka_t*, int code, const char* text, void* cause) {
 }
 
 /// A client that reads and is a member of no group, and what it complained of.
-class Reader {
+class TopicReader {
   public:
-    explicit Reader(const Cluster& cluster, const std::string& group = {}) {
+    explicit TopicReader(const Cluster& cluster, const std::string& group = {}) {
         kafka::ClientConf conf{cluster.brokers, "velostream-dlq"};
         conf.set("enable.partition.eof", "true");
         conf.set("auto.offset.reset", "earliest"); // what was deleted meanwhile is passed over
@@ -69,7 +69,7 @@ class Reader {
 /// The partitions that are being read; their reading ends with this object.
 class Reading {
   public:
-    Reading(const Reader& reader, const std::string& topic)
+    Reading(const TopicReader& reader, const std::string& topic)
         : topic_(rd_kafka_topic_new(reader.client(), topic.c_str(), nullptr)),
           queue_(rd_kafka_queue_new(reader.client())),
           name_(topic) {}
@@ -109,7 +109,7 @@ class Reading {
 };
 
 /// False: enough.
-Result<bool> handle(const Reader& reader, Reading& reading, rd_kafka_message_t* message,
+Result<bool> handle(const TopicReader& reader, Reading& reading, rd_kafka_message_t* message,
                     const std::function<bool(const kafka::ConsumedRecord&)>& visit) {
     const auto number = message->partition;
     const auto code = message->err;
@@ -142,7 +142,7 @@ Result<std::vector<OffsetRange>> ranges_of(const Cluster& cluster, const std::st
 
 Result<std::vector<OffsetRange>> ranges_since(const Cluster& cluster, const std::string& topic,
                                               std::vector<OffsetRange> ranges, WallTime since) {
-    const Reader reader{cluster};
+    const TopicReader reader{cluster};
     const Partitions times{rd_kafka_topic_partition_list_new(static_cast<int>(ranges.size()))};
     for (const auto& range : ranges)
         rd_kafka_topic_partition_list_add(times.get(), topic.c_str(), range.partition)->offset =
@@ -161,7 +161,7 @@ Result<std::vector<OffsetRange>> ranges_since(const Cluster& cluster, const std:
 Result<std::map<std::int32_t, std::int64_t>> committed_offsets(const Cluster& cluster, const std::string& topic,
                                                                const std::string& group,
                                                                std::span<const std::int32_t> partitions) {
-    const Reader reader{cluster, group};
+    const TopicReader reader{cluster, group};
     const Partitions asked{rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size()))};
     for (const auto partition : partitions) rd_kafka_topic_partition_list_add(asked.get(), topic.c_str(), partition);
     const auto code = rd_kafka_committed(reader.client(), asked.get(), milliseconds_of(cluster.timeout));
@@ -179,7 +179,7 @@ Result<std::map<std::int32_t, std::int64_t>> committed_offsets(const Cluster& cl
 Result<void> read_ranges(const Cluster& cluster, const std::string& topic, std::span<const OffsetRange> ranges,
                          const std::function<bool(const kafka::ConsumedRecord&)>& visit) {
     const SteadyTime time;
-    const Reader reader{cluster};
+    const TopicReader reader{cluster};
     Reading reading{reader, topic};
     for (const auto& range : ranges)
         if (range.first < range.end && !reading.start(range))

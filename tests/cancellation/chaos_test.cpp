@@ -17,7 +17,7 @@
 #include "velostream/testing/virtual_traffic.hpp"
 #include "velostream/timeout.hpp"
 
-namespace velostream {
+namespace velostream::chaos_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -165,4 +165,4 @@ TEST_P(EndedTrafficTest, LeavesNothingBehind) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::chaos_test

@@ -6,6 +6,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <optional>
 
+#include "support/cancellation_kinds.hpp"
 #include "support/run_coroutine.hpp"
 #include "velostream/adaptive_limit.hpp"
 #include "velostream/bulkhead.hpp"
@@ -16,9 +17,6 @@ namespace velostream {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr asio::cancellation_type kinds[] = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                                             asio::cancellation_type::total};
 
 struct OfBulkhead {
     using Limit = Bulkhead<testing::ManualTime>;
@@ -72,7 +70,7 @@ using Limits = ::testing::Types<OfBulkhead, OfAdaptiveLimit>;
 TYPED_TEST_SUITE(CancelledLimitTest, Limits);
 
 TYPED_TEST(CancelledLimitTest, InTheLine) {
-    for (const auto kind : kinds) {
+    for (const auto kind : testing::cancellation_kinds) {
         typename TestFixture::Calls calls;
         auto permit = *calls.take();
         calls.operation.returns(1);
@@ -94,7 +92,7 @@ TYPED_TEST(CancelledLimitTest, InTheLine) {
 }
 
 TYPED_TEST(CancelledLimitTest, InTheLineForAPermit) {
-    for (const auto kind : kinds) {
+    for (const auto kind : testing::cancellation_kinds) {
         typename TestFixture::Calls calls;
         auto permit = *calls.take();
         const auto waits = calls.start_by_hand();
@@ -109,7 +107,7 @@ TYPED_TEST(CancelledLimitTest, InTheLineForAPermit) {
 }
 
 TYPED_TEST(CancelledLimitTest, WhileItsPermitIsOnItsWay) {
-    for (const auto kind : kinds) {
+    for (const auto kind : testing::cancellation_kinds) {
         typename TestFixture::Calls calls;
         auto permit = *calls.take();
         calls.operation.takes(1s).returns(1);
@@ -128,7 +126,7 @@ TYPED_TEST(CancelledLimitTest, WhileItsPermitIsOnItsWay) {
 }
 
 TYPED_TEST(CancelledLimitTest, DuringTheOperation) {
-    for (const auto kind : kinds) {
+    for (const auto kind : testing::cancellation_kinds) {
         typename TestFixture::Calls calls;
         calls.operation.hangs();
         const auto call = calls.start();
@@ -144,7 +142,7 @@ TYPED_TEST(CancelledLimitTest, DuringTheOperation) {
 
 // An adaptive limit would take it for latency, and does not compile.
 TEST(CancelledBulkheadTest, DuringABackoffInside) {
-    for (const auto kind : kinds) {
+    for (const auto kind : testing::cancellation_kinds) {
         Scene<OfBulkhead> calls;
         RetryExecutor<testing::ManualTime> retry{RetryConfig{}, nullptr, calls.time};
         Pipeline guarded{calls.limit, retry};

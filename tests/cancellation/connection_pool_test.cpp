@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "support/cancellation_kinds.hpp"
 #include "support/run_coroutine.hpp"
 #include "velostream/testing/manual_time.hpp"
 
@@ -80,9 +81,6 @@ using Call = testing::Started<Result<Pool::Lease>>;
 enum class Point { turn, hand_over, check, open, reset, goodbye, room, memory };
 constexpr Point points[] = {Point::turn,  Point::hand_over, Point::check, Point::open,
                             Point::reset, Point::goodbye,   Point::room,  Point::memory};
-constexpr asio::cancellation_type kinds[] = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                                             asio::cancellation_type::total};
-
 // A pool of one connection, in a context of its own, with two places and memory for two connections.
 class EndedBorrower {
   public:
@@ -205,7 +203,8 @@ class CancelledBorrowerTest : public EndedBorrower,
 };
 
 INSTANTIATE_TEST_SUITE_P(Everywhere, CancelledBorrowerTest,
-                         ::testing::Combine(::testing::ValuesIn(points), ::testing::ValuesIn(kinds)));
+                         ::testing::Combine(::testing::ValuesIn(points),
+                                            ::testing::ValuesIn(testing::cancellation_kinds)));
 
 TEST_P(CancelledBorrowerTest, LeavesNothingBehind) {
     auto call = come_to(point());
@@ -297,7 +296,7 @@ class CancelledDrainTest : public EndedBorrower, public ::testing::TestWithParam
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(Kinds, CancelledDrainTest, ::testing::ValuesIn(kinds));
+INSTANTIATE_TEST_SUITE_P(Kinds, CancelledDrainTest, ::testing::ValuesIn(testing::cancellation_kinds));
 
 TEST_P(CancelledDrainTest, LeavesThePoolClosedAndNothingBehind) {
     const auto call = testing::start(*io, pool->close(1h));

@@ -8,6 +8,7 @@
 #include <optional>
 #include <tuple>
 
+#include "support/cancellation_kinds.hpp"
 #include "support/early_end.hpp"
 #include "support/run_coroutine.hpp"
 #include "velostream/bulkhead.hpp"
@@ -20,9 +21,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::EarlyEnd;
 using testing::ManualTime;
-
-constexpr asio::cancellation_type kinds[] = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                                             asio::cancellation_type::total};
 
 enum class Step { operation, fallback };
 
@@ -90,7 +88,7 @@ TEST_P(CancelledFallbackAtEveryStep, LeavesNothingBehind) {
 }
 
 TEST_F(CancelledFallbackTest, InABackoffInsideIsNotAsked) {
-    for (const auto kind : kinds) {
+    for (const auto kind : testing::cancellation_kinds) {
         Pipeline guarded{outermost, whole, fallback, retry, service};
         operation.fails(Errc::connect_failed);
         const auto call = testing::start(*io, guarded.execute(operation));
@@ -119,7 +117,7 @@ TEST_F(CancelledFallbackTest, DestroyedInABackoffInside) {
 }
 
 TEST_F(CancelledFallbackTest, WithItsAnswerOnTheWayStillHasIt) {
-    for (const auto kind : kinds) {
+    for (const auto kind : testing::cancellation_kinds) {
         Pipeline guarded{outermost, whole, fallback, service};
         operation.fails(Errc::connect_failed);
         instead.takes(1s).returns(8);

@@ -13,7 +13,7 @@
 #include "velostream/pipeline.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::hedge_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -187,4 +187,4 @@ TEST_F(CancelledHedgeTest, DestroyedBeforeItWasAwaited) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::hedge_test

@@ -20,7 +20,7 @@
 #include "velostream/keyed_circuit_breakers.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::keyed_breakers_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -315,4 +315,4 @@ TEST_P(CancelledKeyedWaitTest, AfterTheBreakersHaveGoneIsHarmless) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::keyed_breakers_test

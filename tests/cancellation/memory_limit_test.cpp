@@ -8,21 +8,19 @@
 #include <optional>
 #include <tuple>
 
+#include "support/cancellation_kinds.hpp"
 #include "support/early_end.hpp"
 #include "support/run_coroutine.hpp"
 #include "velostream/bulkhead.hpp"
 #include "velostream/pipeline.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::memory_limit_test {
 namespace {
 
 using namespace std::chrono_literals;
 using testing::EarlyEnd;
 using testing::ManualTime;
-
-constexpr asio::cancellation_type kinds[] = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                                             asio::cancellation_type::total};
 
 enum class Step {
     first_in_line,
@@ -105,7 +103,7 @@ TEST_P(CancelledMemoryLimitAtEveryStep, LeavesNothingBehind) {
 }
 
 TEST_F(CancelledMemoryLimitTest, WhileItsBytesAreOnTheirWayLetsTheNextOneHaveThem) {
-    for (const auto kind : kinds) {
+    for (const auto kind : testing::cancellation_kinds) {
         fill();
         operation.takes(1s).returns(7);
         const auto call = start(), next = start(elsewhere);
@@ -162,7 +160,7 @@ class CancelledMemoryLimitInABackoff : public CancelledMemoryLimitTest {
 };
 
 TEST_F(CancelledMemoryLimitInABackoff, ByItsCaller) {
-    for (const auto kind : kinds) {
+    for (const auto kind : testing::cancellation_kinds) {
         const auto call = testing::start(*io, guarded.execute(operation, {.held_bytes = 30}));
         ASSERT_EQ(account.used(), 90u);
 
@@ -198,4 +196,4 @@ TEST_F(CancelledMemoryLimitTest, DestroyedBeforeItWasAwaited) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::memory_limit_test

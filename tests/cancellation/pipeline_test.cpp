@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <optional>
 
+#include "support/cancellation_kinds.hpp"
 #include "support/run_coroutine.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
@@ -14,9 +15,6 @@ namespace velostream {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr asio::cancellation_type kinds[] = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                                             asio::cancellation_type::total};
 
 class CancelledPipelineTest : public ::testing::TestWithParam<asio::cancellation_type> {
   protected:
@@ -40,7 +38,7 @@ class CancelledPipelineTest : public ::testing::TestWithParam<asio::cancellation
     testing::ScriptedOperation<int> operation{time};
 };
 
-INSTANTIATE_TEST_SUITE_P(Kinds, CancelledPipelineTest, ::testing::ValuesIn(kinds));
+INSTANTIATE_TEST_SUITE_P(Kinds, CancelledPipelineTest, ::testing::ValuesIn(testing::cancellation_kinds));
 
 TEST_P(CancelledPipelineTest, DuringTheOperation) {
     Pipeline guarded{retry, breaker};

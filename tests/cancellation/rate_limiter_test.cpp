@@ -7,6 +7,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <optional>
 
+#include "support/cancellation_kinds.hpp"
 #include "support/run_coroutine.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
@@ -14,9 +15,6 @@ namespace velostream {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr asio::cancellation_type kinds[] = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                                             asio::cancellation_type::total};
 
 class CancelledRateLimiterTest : public ::testing::TestWithParam<asio::cancellation_type> {
   protected:
@@ -41,7 +39,7 @@ class CancelledRateLimiterTest : public ::testing::TestWithParam<asio::cancellat
     testing::ScriptedOperation<int> operation{time};
 };
 
-INSTANTIATE_TEST_SUITE_P(Kinds, CancelledRateLimiterTest, ::testing::ValuesIn(kinds));
+INSTANTIATE_TEST_SUITE_P(Kinds, CancelledRateLimiterTest, ::testing::ValuesIn(testing::cancellation_kinds));
 
 TEST_P(CancelledRateLimiterTest, AsTheFirstInTheLine) {
     const auto call = testing::start(*io, limiter.execute(operation));

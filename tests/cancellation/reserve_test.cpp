@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/cancellation_kinds.hpp"
 #include "support/run_coroutine.hpp"
 #include "velostream/async_reserve.hpp"
 #include "velostream/async_reserve_all.hpp"
@@ -17,9 +18,6 @@ namespace velostream {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr asio::cancellation_type kinds[] = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                                             asio::cancellation_type::total};
 
 class CancelledReserveTest : public ::testing::TestWithParam<asio::cancellation_type> {
   protected:
@@ -54,7 +52,7 @@ class CancelledReserveTest : public ::testing::TestWithParam<asio::cancellation_
     MemoryReservation full;
 };
 
-INSTANTIATE_TEST_SUITE_P(Kinds, CancelledReserveTest, ::testing::ValuesIn(kinds));
+INSTANTIATE_TEST_SUITE_P(Kinds, CancelledReserveTest, ::testing::ValuesIn(testing::cancellation_kinds));
 
 TEST_P(CancelledReserveTest, AsTheOnlyOne) {
     const auto wait = reserve(*io, 10);

@@ -9,7 +9,7 @@
 #include "velostream/retry_executor.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::retry_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -68,4 +68,4 @@ TEST_P(CancelledRetryTest, LeavesNothingBehind) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::retry_test

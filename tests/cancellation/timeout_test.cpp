@@ -12,7 +12,7 @@
 #include "velostream/pipeline.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::timeout_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -65,4 +65,4 @@ TEST_P(CancelledTimeoutTest, LeavesNothingBehind) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::timeout_test

@@ -17,7 +17,7 @@
 #include "velostream/kafka/mock_cluster.hpp"
 #include "velostream/kafka/producer.hpp"
 
-namespace velostream::kafka {
+namespace velostream::kafka::dead_letter_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -257,4 +257,4 @@ TEST_F(DeadLetterTopicTest, NeedsAtLeastOnePartition) {
 }
 
 } // namespace
-} // namespace velostream::kafka
+} // namespace velostream::kafka::dead_letter_test

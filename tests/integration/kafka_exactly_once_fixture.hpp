@@ -17,7 +17,7 @@ namespace velostream::kafka {
 /// The topics `t` and `out` on brokers whose answers to the calls of a transaction can be chosen, and processors that
 /// copy the one to the other. The mock cluster takes the offsets of a transaction and forgets them: what was committed
 /// is known from the processor, and tested on a real broker.
-class ExactlyOnceTest : public testing::Test {
+class ExactlyOnceTest : public ::testing::Test {
   protected:
     enum Api : std::int16_t {
         produce = 0,

@@ -143,7 +143,7 @@ TEST_F(ForEachLifeTest, AContextMayEndAfterTheConsumer) {
         asio::co_spawn(*context, loop_over(consumer), asio::detached);
         run_until_a_call_is_in_progress();
     }
-    EXPECT_THAT(log, testing::IsEmpty());
+    EXPECT_THAT(log, ::testing::IsEmpty());
 
     end_context();
 

@@ -262,10 +262,11 @@ TEST_F(ForEachTest, ARecordLargerThanALimitEndsTheLoopAndIsNamedWithIt) {
             EXPECT_FALSE(*ended);
             if (!*ended) {
                 EXPECT_EQ(ended->error(), Errc::memory_limit_exceeded);
-                EXPECT_THAT(std::string{ended->error().detail()},
-                            testing::AllOf(testing::HasSubstr("record t[0]@0 needs "),
-                                           testing::HasSubstr(" bytes, 100 of them for its handler"),
-                                           testing::HasSubstr("of 100"), testing::HasSubstr("can never succeed")));
+                EXPECT_THAT(
+                    std::string{ended->error().detail()},
+                    ::testing::AllOf(::testing::HasSubstr("record t[0]@0 needs "),
+                                     ::testing::HasSubstr(" bytes, 100 of them for its handler"),
+                                     ::testing::HasSubstr("of 100"), ::testing::HasSubstr("can never succeed")));
             }
             co_await consumer.close();
         }
@@ -319,7 +320,7 @@ TEST_F(ForEachTest, TheFirstErrorEndsTheLoopAndItsRecordIsNotDone) {
             co_await consumer.close();
         }
         const auto left = co_await left_over();
-        EXPECT_THAT(left, testing::Contains("200"));
+        EXPECT_THAT(left, ::testing::Contains("200"));
     });
 }
 

@@ -10,7 +10,7 @@
 
 namespace velostream::kafka {
 
-class ProducerTest : public testing::Test {
+class ProducerTest : public ::testing::Test {
   protected:
     ProducerConfig config(Duration delivery_timeout = 30s) const {
         return {.bootstrap_servers = cluster.bootstrap_servers(), .delivery_timeout = delivery_timeout};

@@ -9,7 +9,7 @@
 namespace velostream::kafka {
 
 /// A cluster with the topic `t`, and members of groups that soon read and store.
-class TopicTest : public testing::Test {
+class TopicTest : public ::testing::Test {
   protected:
     TopicTest() { cluster.create_topic("t", partitions).value(); }
 

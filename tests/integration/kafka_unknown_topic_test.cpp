@@ -19,7 +19,7 @@ class BrokersWithoutTopic : public FailingBrokers {
     void answer(rd_kafka_resp_err_t code) { rd_kafka_mock_topic_set_error(cluster(), "none", code); }
 };
 
-class UnknownTopicTest : public testing::Test {
+class UnknownTopicTest : public ::testing::Test {
   protected:
     asio::io_context io;
     BrokersWithoutTopic brokers;

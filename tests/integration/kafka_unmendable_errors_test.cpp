@@ -10,7 +10,7 @@
 namespace velostream::kafka {
 namespace {
 
-class UnmendableErrorsTest : public testing::Test {
+class UnmendableErrorsTest : public ::testing::Test {
   protected:
     UnmendableErrorsTest() { rd_kafka_mock_topic_create(brokers.cluster(), "t", 1, 1); }
 

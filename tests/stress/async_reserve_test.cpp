@@ -28,7 +28,7 @@
 
 #include "support/held_bytes.hpp"
 
-namespace velostream {
+namespace velostream::async_reserve_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -87,7 +87,7 @@ TEST(AsyncReserveStress, CancelledAndLateOnesLeaveNothingBehind) {
     for (unsigned index = 0; index < count; ++index) {
         auto& request = requests.emplace_back(pool);
         asio::post(request.strand, [&, index] {
-            auto handler = [&, index](Result<MemoryReservation> outcome) {
+            auto handler = [&](Result<MemoryReservation> outcome) {
                 ++request.completions;
                 ++(outcome ? granted : given_up);
                 if (!outcome) return;
@@ -201,4 +201,4 @@ TEST(AsyncReserveStress, AContextThatEndsWaitsForWhoIsJustPostingToItAndNoLonger
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::async_reserve_test

@@ -16,7 +16,7 @@
 #include "support/in_threads.hpp"
 #include "velostream/circuit_breaker.hpp"
 
-namespace velostream {
+namespace velostream::breaker_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -225,4 +225,4 @@ TEST(BreakerUnderThreads, EveryWaiterBecomesReadyWhileTheCircuitFlaps) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::breaker_test

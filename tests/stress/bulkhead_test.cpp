@@ -17,7 +17,7 @@
 #include <random>
 #include <thread>
 
-namespace velostream {
+namespace velostream::bulkhead_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -166,4 +166,4 @@ TEST(BulkheadUnderThreads, HandOversCancellationsAndDeadlinesMayMeet) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::bulkhead_test

@@ -30,7 +30,7 @@
 #include "support/counted_connections.hpp"
 #include "support/in_threads.hpp"
 
-namespace velostream {
+namespace velostream::connection_pool_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -425,4 +425,4 @@ TEST(ConnectionPoolUnderThreads, ItsContextMayEndWhileLeasesComeBack) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::connection_pool_test

@@ -24,7 +24,7 @@
 #include "support/in_threads.hpp"
 #include "velostream/keyed_circuit_breakers.hpp"
 
-namespace velostream {
+namespace velostream::keyed_breakers_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -243,4 +243,4 @@ TEST(KeyedBreakersUnderThreads, EveryWaiterEndsOnceWhoeverIsCancelledAndNothingI
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::keyed_breakers_test

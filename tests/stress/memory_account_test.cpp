@@ -18,7 +18,7 @@
 #include "support/held_bytes.hpp"
 #include "velostream/core/joint_reservation.hpp"
 
-namespace velostream {
+namespace velostream::memory_account_test {
 namespace {
 
 constexpr int threads = 4;
@@ -271,4 +271,4 @@ TEST(MemoryAccountStress, NothingIsGrantedOnceALimitWasLoweredToNothing) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::memory_account_test

@@ -20,7 +20,7 @@
 
 #include "velostream/core/budget_tree.hpp"
 
-namespace velostream {
+namespace velostream::memory_waiter_churn_test {
 namespace {
 
 /// As on the machine, with small pools and many lists.
@@ -354,4 +354,4 @@ TEST(MemoryWaiterChurn, LosesNobodyAndNothing) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::memory_waiter_churn_test

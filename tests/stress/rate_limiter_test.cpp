@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <deque>
 
-namespace velostream {
+namespace velostream::rate_limiter_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -101,4 +101,4 @@ TEST(RateLimiterUnderThreads, TurnsCancellationsAndOtherRatesMayMeet) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::rate_limiter_test

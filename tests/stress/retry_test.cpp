@@ -22,7 +22,7 @@
 #include "velostream/core/thread_seat.hpp"
 #include "velostream/retry_executor.hpp"
 
-namespace velostream {
+namespace velostream::retry_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -151,4 +151,4 @@ TEST(RetryUnderThreads, GivesBackWhatCancelledCallsTookAndCountsEveryEnd) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::retry_test

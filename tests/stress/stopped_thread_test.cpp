@@ -16,7 +16,7 @@
 #include "velostream/core/memory_account.hpp"
 #include "velostream/core/memory_waiter.hpp"
 
-namespace velostream {
+namespace velostream::stopped_thread_test {
 namespace {
 
 using testing::Victim;
@@ -190,4 +190,4 @@ TEST_F(WaitersBehindAVictim, AreGrantedWhenOthersGiveBackWhereverItIsStopped) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::stopped_thread_test

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-namespace velostream {
+namespace velostream::hand_over_queue_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -214,4 +214,4 @@ TEST_F(HandOverQueueTest, WhatIsOnItsWayWhenTheContextEndsIsDestroyedThere) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::hand_over_queue_test

@@ -17,7 +17,7 @@
 #include "support/ready_waiters.hpp"
 #include "velostream/testing/manual_time.hpp"
 
-namespace velostream {
+namespace velostream::ready_gate_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -201,4 +201,4 @@ TEST(ReadyGate, AnInvitationIsTakenBackIfItsWaiterGivesUpAtThatMoment) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::ready_gate_test

@@ -11,7 +11,7 @@
 #include "support/in_threads.hpp"
 #include "velostream/core/budget_tree.hpp"
 
-namespace velostream {
+namespace velostream::budget_slots_test {
 namespace {
 
 constexpr int threads = 40;
@@ -63,4 +63,4 @@ TEST(BudgetSlots, EachOfManyOperationsHasItsOwn) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::budget_slots_test

@@ -3,7 +3,7 @@
 
 #include "velostream/core/dead_letter_envelope.hpp"
 
-namespace velostream {
+namespace velostream::dead_letter_policy_test {
 namespace {
 
 boost::system::error_code errno_code(boost::system::errc::errc_t value) {
@@ -90,4 +90,4 @@ TEST(DeadLetterPolicy, FailedAttemptsRefusesAuthenticationAndAuthorization) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::dead_letter_policy_test

@@ -12,7 +12,7 @@
 
 #include "dead_letter_fixture.hpp"
 
-namespace velostream {
+namespace velostream::dead_letter_reader_test {
 namespace {
 
 using namespace std::string_view_literals;
@@ -324,4 +324,4 @@ TEST(DeadLetterFingerprint, IsThatOfTheCauseWhereSpringNamesOne) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::dead_letter_reader_test

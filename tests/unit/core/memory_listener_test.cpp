@@ -13,7 +13,7 @@
 #include "velostream/core/memory_account.hpp"
 #include "velostream/core/memory_waiter.hpp"
 
-namespace velostream {
+namespace velostream::memory_listener_test {
 namespace {
 
 struct Listener final : WaitingListener {
@@ -316,4 +316,4 @@ TEST_F(MemoryListenerTest, IsToldOfTheNextOneWhereTheFirstGoesToItsOtherPlace) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::memory_listener_test

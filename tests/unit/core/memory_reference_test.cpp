@@ -16,7 +16,7 @@
 #include "velostream/core/memory_account.hpp"
 #include "velostream/core/memory_waiter.hpp"
 
-namespace velostream {
+namespace velostream::memory_reference_test {
 namespace {
 
 /// Accounts as a plain list: what each holds itself, its limit, its parent.
@@ -226,4 +226,4 @@ INSTANTIATE_TEST_SUITE_P(Seeds, MemoryReferenceTest, ::testing::Range(1U, 21U));
 INSTANTIATE_TEST_SUITE_P(Seeds, MemoryWaitingReferenceTest, ::testing::Range(1U, 21U));
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::memory_reference_test

@@ -15,7 +15,7 @@
 #include "core/dead_letter_field.hpp"
 #include "velostream/core/dead_letter_reader.hpp"
 
-namespace velostream {
+namespace velostream::retry_headers_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -353,4 +353,4 @@ TEST(JavaBigInteger, HasJavasBytesAtEveryEdge) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::retry_headers_test

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace velostream {
+namespace velostream::token_bucket_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -248,4 +248,4 @@ TEST(TokenBucketProperties, TheBoundHoldsAlsoWhereTimesComeOutOfOrder) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::token_bucket_test

@@ -15,7 +15,7 @@ namespace velostream::kafka {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 ConsumerConfig config() {
     return {.bootstrap_servers = "localhost:9", .group_id = "g", .topics = {"t"}};

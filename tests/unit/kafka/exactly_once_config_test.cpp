@@ -13,7 +13,7 @@ namespace velostream::kafka {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 ExactlyOnceConfig legal() {
     return {.transactional_id = "copier-1",
@@ -104,8 +104,8 @@ TEST(ExactlyOnceConfigTest, AProcessorIsNotMadeOfProblems) {
         const ExactlyOnceProcessor processor{io.get_executor(), config};
         FAIL();
     } catch (const std::invalid_argument& refused) {
-        EXPECT_THAT(refused.what(), testing::HasSubstr("transactional_id"));
-        EXPECT_THAT(refused.what(), testing::HasSubstr("max_records"));
+        EXPECT_THAT(refused.what(), ::testing::HasSubstr("transactional_id"));
+        EXPECT_THAT(refused.what(), ::testing::HasSubstr("max_records"));
     }
 }
 

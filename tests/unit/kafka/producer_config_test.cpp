@@ -9,7 +9,7 @@
 
 #include "velostream/kafka/producer.hpp"
 
-namespace velostream::kafka {
+namespace velostream::kafka::producer_config_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -93,4 +93,4 @@ TEST(ProducerConfig, TheClientGivesARecordUpALittleBeforeTheDeliveryTimeout) {
 }
 
 } // namespace
-} // namespace velostream::kafka
+} // namespace velostream::kafka::producer_config_test

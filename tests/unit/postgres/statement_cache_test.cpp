@@ -7,8 +7,8 @@
 namespace velostream::postgres {
 namespace {
 
-using testing::ElementsAre;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 TEST(StatementCache, KnowsAStatementByItsText) {
     StatementCache cache{2};

@@ -10,7 +10,7 @@
 #include "velostream/pipeline.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::answering_guard_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -132,4 +132,4 @@ TEST_F(AnsweringGuardTest, LetsATryProceedForWhichItHasNone) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::answering_guard_test

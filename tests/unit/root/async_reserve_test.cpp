@@ -18,7 +18,7 @@
 #include "support/run_coroutine.hpp"
 #include "velostream/testing/manual_time.hpp"
 
-namespace velostream {
+namespace velostream::async_reserve_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -336,4 +336,4 @@ TEST_F(AsyncReserveTest, ACoroutineThatIsDestroyedWithItsContextGivesBackWhatItH
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::async_reserve_test

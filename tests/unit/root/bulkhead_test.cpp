@@ -19,7 +19,7 @@
 #include "velostream/pipeline.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::bulkhead_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -390,4 +390,4 @@ TEST_F(BulkheadTest, APermitPassesWhoIsTooLateByThenAlsoIfTheAlarmIsLate) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::bulkhead_test

@@ -11,7 +11,7 @@
 #include "velostream/testing/manual_time.hpp"
 #include "velostream/testing/recording_observer.hpp"
 
-namespace velostream {
+namespace velostream::circuit_breaker_reconfigure_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -220,4 +220,4 @@ TEST_F(CircuitBreakerReconfigureTest, ANewWindowThatDoesNotFitChangesNothing) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::circuit_breaker_reconfigure_test

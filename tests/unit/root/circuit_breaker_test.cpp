@@ -11,7 +11,7 @@
 #include "velostream/testing/recording_observer.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::circuit_breaker_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -497,4 +497,4 @@ TEST_F(CircuitBreakerTest, ResetEmptiesTheWindowOfAClosedCircuitAndKeepsTheTotal
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::circuit_breaker_test

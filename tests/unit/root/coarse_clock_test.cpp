@@ -8,7 +8,7 @@
 
 #include "reclaim_fixture.hpp"
 
-namespace velostream {
+namespace velostream::coarse_clock_test {
 namespace {
 
 class LaggingTime {
@@ -78,4 +78,4 @@ TEST_F(CoarseClockTest, ALevelFallsWithOneAlarm) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::coarse_clock_test

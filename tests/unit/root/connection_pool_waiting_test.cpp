@@ -9,7 +9,7 @@
 
 #include "connection_pool_fixture.hpp"
 
-namespace velostream {
+namespace velostream::connection_pool_waiting_test {
 namespace {
 
 TEST_F(ConnectionPoolTest, ServesBorrowersInTheOrderOfArrival) {
@@ -279,4 +279,4 @@ TEST_F(ConnectionPoolTest, HowLongSomebodyWaitedIsExactThoughTheCoarseClockIsBeh
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::connection_pool_waiting_test

@@ -27,7 +27,7 @@
 #include "velostream/testing/manual_time.hpp"
 #include "velostream/timeout.hpp"
 
-namespace velostream {
+namespace velostream::guarded_call_allocations_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -269,6 +269,6 @@ TEST_F(GuardedCallAllocations, ADeadlineOfAPlainOperationIsOneFrameMore) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::guarded_call_allocations_test
 
 #endif

@@ -12,7 +12,7 @@
 #include "velostream/keyed_circuit_breakers.hpp"
 #include "velostream/testing/manual_time.hpp"
 
-namespace velostream {
+namespace velostream::keyed_circuit_breakers_limits_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -139,4 +139,4 @@ TEST(KeyedBreakersNames, AreThoseOfTextsAndNumbersOnly) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::keyed_circuit_breakers_limits_test

@@ -20,7 +20,7 @@
 #include "velostream/keyed_circuit_breakers.hpp"
 #include "velostream/testing/manual_time.hpp"
 
-namespace velostream {
+namespace velostream::keyed_circuit_breakers_ready_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -424,4 +424,4 @@ TEST_F(KeyedBreakersReadyTest, AHeldRecordIsSentAsSoonAsTheServiceIsBack) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::keyed_circuit_breakers_ready_test

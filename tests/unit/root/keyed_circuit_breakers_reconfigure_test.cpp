@@ -16,7 +16,7 @@
 #include "velostream/keyed_circuit_breakers.hpp"
 #include "velostream/testing/manual_time.hpp"
 
-namespace velostream {
+namespace velostream::keyed_circuit_breakers_reconfigure_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -356,4 +356,4 @@ TEST_F(KeyedBreakersReconfigureTest, WhyOpenCanBeAskedByACallback) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::keyed_circuit_breakers_reconfigure_test

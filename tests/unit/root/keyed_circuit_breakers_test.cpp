@@ -13,7 +13,7 @@
 #include "velostream/testing/recording_observer.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::keyed_circuit_breakers_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -432,4 +432,4 @@ TEST_F(KeyedCircuitBreakersTest, JudgesAsABreakerForEachKeyWouldThatForgetsAWind
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::keyed_circuit_breakers_test

@@ -16,7 +16,7 @@
 #include "velostream/testing/recording_observer.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::limiter_accounts_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -169,4 +169,4 @@ TYPED_TEST(LineAccountsTest, ADeadlineGivesAllBack) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::limiter_accounts_test

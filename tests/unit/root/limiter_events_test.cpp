@@ -17,7 +17,7 @@
 #include "velostream/testing/recording_observer.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::limiter_events_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -182,4 +182,4 @@ TEST_F(LimiterEventsTest, BothAreMadeWithAndWithoutANameAndAnObserver) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::limiter_events_test

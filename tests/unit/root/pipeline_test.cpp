@@ -14,7 +14,7 @@
 #include "velostream/testing/recording_observer.hpp"
 #include "velostream/testing/scripted_operation.hpp"
 
-namespace velostream {
+namespace velostream::pipeline_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -484,4 +484,4 @@ TEST_F(PipelineTest, WhatAGuardThrowsBecomesTheErrorOfTheTry) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::pipeline_test

@@ -13,7 +13,7 @@
 #include "velostream/bulkhead.hpp"
 #include "velostream/pipeline.hpp"
 
-namespace velostream {
+namespace velostream::retry_executor_options_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -319,4 +319,4 @@ TEST_F(OnAttemptTest, IsToldOfATryThatTheCallerCancels) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::retry_executor_options_test

@@ -20,7 +20,7 @@
 #include "velostream/async_reserve.hpp"
 #include "velostream/async_reserve_all.hpp"
 
-namespace velostream {
+namespace velostream::steady_memory_failures_test {
 namespace {
 
 using testing::with_each_request_failing;
@@ -224,5 +224,5 @@ TEST_F(SteadyMemoryFailuresTest, AReclaimAndTheFallOfALevelFindNoMemoryAndNobody
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::steady_memory_failures_test
 #endif

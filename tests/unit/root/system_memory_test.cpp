@@ -13,11 +13,11 @@
 namespace velostream {
 namespace {
 
-class SystemMemoryTest : public testing::Test {
+class SystemMemoryTest : public ::testing::Test {
   protected:
     SystemMemoryTest()
-        : folder_(std::filesystem::path{testing::TempDir()} /
-                  ("system_memory_" + std::string{testing::UnitTest::GetInstance()->current_test_info()->name()})) {
+        : folder_(std::filesystem::path{::testing::TempDir()} /
+                  ("system_memory_" + std::string{::testing::UnitTest::GetInstance()->current_test_info()->name()})) {
         std::filesystem::remove_all(folder_);
     }
     ~SystemMemoryTest() override { std::filesystem::remove_all(folder_); }

@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-namespace velostream::dlq {
+namespace velostream::dlq::options_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -210,4 +210,4 @@ TEST(OptionsTest, HelpIsThereForTheProgramAndForEachCommand) {
 }
 
 } // namespace
-} // namespace velostream::dlq
+} // namespace velostream::dlq::options_test

@@ -55,6 +55,11 @@ function(velostream_compile_settings target)
             target_compile_options(${target} PRIVATE -Werror)
         endif()
     endif()
+    # Compiled together, files see each other's names: these two say something about a file only where it is compiled alone, as it is
+    # in every other build.
+    if(CMAKE_UNITY_BUILD)
+        target_compile_options(${target} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+    endif()
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         target_compile_options(${target} PRIVATE
             -Wduplicated-cond -Wlogical-op

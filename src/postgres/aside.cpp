@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aside.hpp"
 
-#include <signal.h>
-
-#include <system_error>
+#include <atomic>
 #include <thread>
+#include <utility>
+
+#include "async/without_signals.hpp"
 
 namespace velostream::postgres {
 
@@ -12,22 +13,6 @@ namespace {
 
 // Constant initialisation and no destructor: a thread may outlast everything.
 constinit std::atomic<int> threads{0};
-
-// While it lives, this thread takes no signals, and threads that are started take none either.
-class WithoutSignals {
-  public:
-    WithoutSignals() noexcept {
-        sigset_t every{};
-        sigfillset(&every);
-        pthread_sigmask(SIG_SETMASK, &every, &before_);
-    }
-    WithoutSignals(const WithoutSignals&) = delete;
-    WithoutSignals& operator=(const WithoutSignals&) = delete;
-    ~WithoutSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-  private:
-    sigset_t before_{};
-};
 
 } // namespace
 

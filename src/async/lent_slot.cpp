@@ -6,36 +6,20 @@
 #include <memory>
 #include <new>
 
+#include "chain_members.hpp"
+
 namespace velostream::detail {
 
 namespace {
 
-// Asio gives a chain its slot when it is spawned, and not later; and what a state points to is made by a slot, in
-// memory that a slot takes. Neither is needed: both are reached by their members, to which no other way leads.
-template <class Of, auto Member>
-struct Reached {
-    friend constexpr auto member(Of) noexcept { return Member; }
-};
-struct OfState {
-    friend constexpr auto member(OfState) noexcept;
-};
 struct OfChain {
     friend constexpr auto member(OfChain) noexcept;
 };
 struct OfExecutor {
     friend constexpr auto member(OfExecutor) noexcept;
 };
-template struct Reached<OfState, &asio::cancellation_state::impl_>;
 template struct Reached<OfChain, &CoroutineChain::cancellation_state_>;
 template struct Reached<OfExecutor, &CoroutineChain::u_>;
-
-template <class Member>
-struct Pointed;
-template <class Class, class Type>
-struct Pointed<Type * Class::*> {
-    using type = Type;
-};
-using StateData = Pointed<decltype(member(OfState{}))>::type;
 
 asio::cancellation_state& state_of(CoroutineChain& chain) noexcept {
     return chain.*member(OfChain{});

@@ -11,6 +11,7 @@
 #include "velostream/adaptive_limit_line.hpp"
 #include "velostream/async/guarded_call.hpp"
 #include "velostream/config/validate.hpp"
+#include "velostream/core/accounted_memory.hpp"
 
 namespace velostream {
 
@@ -43,7 +44,10 @@ class AdaptiveLimit {
     class Permit;
     using Signature = void(Result<Permit>);
 
-    /// `account` is charged with what stands in the line, as by a `Bulkhead`.
+    /// `account` is charged with the limit itself, about 2 KiB and 8 more where `max_waiting` is above 0, and with what
+    /// stands in the line, as by a `Bulkhead`.
+    ///
+    /// Throws `MemoryRefusedException` if `account` has no room for the limit itself.
     explicit AdaptiveLimit(const AdaptiveLimitConfig& config, Time time = {}, MemoryAccount account = {})
         : AdaptiveLimit("adaptive-limit", config, nullptr, std::move(time), is_overload, std::move(account)) {}
     /// Tells `observer`, under this name, about every call that it refuses and every move of the limit, also down to
@@ -51,8 +55,9 @@ class AdaptiveLimit {
     /// that the service has too much to do; one that throws says yes.
     AdaptiveLimit(std::string name, const AdaptiveLimitConfig& config, std::shared_ptr<Observer> observer = nullptr,
                   Time time = {}, OverloadPredicate is_dropped = is_overload, MemoryAccount account = {})
-        : line_(std::make_shared<Line>(validated(config), detail::LimiterEvents{std::move(name), std::move(observer)},
-                                       std::move(time), std::move(is_dropped), std::move(account))) {}
+        : line_(std::allocate_shared<Line>(AccountedAllocator<Line>{account}, validated(config),
+                                           detail::LimiterEvents{std::move(name), std::move(observer)}, std::move(time),
+                                           std::move(is_dropped), std::move(account))) {}
     AdaptiveLimit(const AdaptiveLimit&) = delete;
     AdaptiveLimit& operator=(const AdaptiveLimit&) = delete;
     ~AdaptiveLimit() { line_->close(); }

@@ -12,6 +12,7 @@
 #include "velostream/async/guarded_call.hpp"
 #include "velostream/bulkhead_line.hpp"
 #include "velostream/config/validate.hpp"
+#include "velostream/core/accounted_memory.hpp"
 
 namespace velostream {
 
@@ -42,15 +43,19 @@ class Bulkhead {
     using Permit = BulkheadPermit;
     using Signature = void(Result<Permit>);
 
-    /// `account` is charged with what stands in the line: about 400 bytes for each call, and its `held_bytes`. Where it
-    /// has no room for them, the call is refused.
+    /// `account` is charged with the bulkhead itself, about 1 KiB and 8 more where `max_waiting` is above 0, and with
+    /// what stands in the line: about 400 bytes for each call, and its `held_bytes`. Where it has no room for them, the
+    /// call is refused.
+    ///
+    /// Throws `MemoryRefusedException` if `account` has no room for the bulkhead itself.
     explicit Bulkhead(const BulkheadConfig& config, Time time = {}, MemoryAccount account = {})
         : Bulkhead("bulkhead", config, nullptr, std::move(time), std::move(account)) {}
     /// Tells `observer`, under this name, about every call that it refuses.
     Bulkhead(std::string name, const BulkheadConfig& config, std::shared_ptr<Observer> observer = nullptr,
              Time time = {}, MemoryAccount account = {})
-        : line_(std::make_shared<Line>(validated(config), detail::LimiterEvents{std::move(name), std::move(observer)},
-                                       std::move(time), std::move(account))) {}
+        : line_(std::allocate_shared<Line>(AccountedAllocator<Line>{account}, validated(config),
+                                           detail::LimiterEvents{std::move(name), std::move(observer)}, std::move(time),
+                                           std::move(account))) {}
     Bulkhead(const Bulkhead&) = delete;
     Bulkhead& operator=(const Bulkhead&) = delete;
     ~Bulkhead() { line_->close(); }

@@ -14,6 +14,7 @@
 #include "velostream/async/turn_line.hpp"
 #include "velostream/base/result.hpp"
 #include "velostream/config/bulkhead_config.hpp"
+#include "velostream/core/accounted_memory.hpp"
 #include "velostream/core/bulkhead_control.hpp"
 #include "velostream/core/memory_account.hpp"
 #include "velostream/limiter_events.hpp"
@@ -126,7 +127,9 @@ class BulkheadLine : public TurnLine<BulkheadPermit, Time, MemoryReservation>, p
           max_waiting_(config.max_waiting),
           max_wait_(config.max_wait),
           why_full_(std::move(why_full)) {
-        if (max_waiting_ > 0) deadlines_ = std::make_unique<DeadlineWheel>(this->time().now());
+        if (max_waiting_ > 0)
+            deadlines_ =
+                std::allocate_shared<DeadlineWheel>(AccountedAllocator<DeadlineWheel>{account_}, this->time().now());
     }
 
     /// A permit that was just taken.
@@ -286,11 +289,11 @@ class BulkheadLine : public TurnLine<BulkheadPermit, Time, MemoryReservation>, p
     }
 
     const LimiterEvents events_;
-    const MemoryAccount account_; // of what those hold who wait
+    const MemoryAccount account_; // of this, and of what those hold who wait
     const std::size_t max_waiting_;
     const std::optional<Duration> max_wait_;
     // Guarded by the mutex.
-    std::unique_ptr<DeadlineWheel> deadlines_; // of those in the line; null where nobody may wait
+    std::shared_ptr<DeadlineWheel> deadlines_; // of those in the line; null where nobody may wait
     Ended* expiring_into_ = nullptr;           // while they expire
     Error::SharedText why_full_;
     std::uint64_t refused_ = 0, timed_out_ = 0, cancelled_ = 0;

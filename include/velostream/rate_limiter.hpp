@@ -10,6 +10,7 @@
 
 #include "velostream/async/guarded_call.hpp"
 #include "velostream/config/validate.hpp"
+#include "velostream/core/accounted_memory.hpp"
 #include "velostream/rate_limiter_line.hpp"
 
 namespace velostream {
@@ -42,15 +43,18 @@ class RateLimiter {
   public:
     using Signature = void(Result<void>);
 
-    /// `account` is charged with what stands in the line: about 400 bytes for each call, and its `held_bytes`. Where it
-    /// has no room for them, the call is refused.
+    /// `account` is charged with the limiter itself, about 1 KiB, and with what stands in the line: about 400 bytes for
+    /// each call, and its `held_bytes`. Where it has no room for them, the call is refused.
+    ///
+    /// Throws `MemoryRefusedException` if `account` has no room for the limiter itself.
     explicit RateLimiter(const RateLimiterConfig& config, Time time = {}, MemoryAccount account = {})
         : RateLimiter("rate-limiter", config, nullptr, std::move(time), std::move(account)) {}
     /// Tells `observer`, under this name, about every call that it refuses.
     RateLimiter(std::string name, const RateLimiterConfig& config, std::shared_ptr<Observer> observer = nullptr,
                 Time time = {}, MemoryAccount account = {})
-        : line_(std::make_shared<Line>(validated(config), detail::LimiterEvents{std::move(name), std::move(observer)},
-                                       std::move(time), std::move(account))) {}
+        : line_(std::allocate_shared<Line>(AccountedAllocator<Line>{account}, validated(config),
+                                           detail::LimiterEvents{std::move(name), std::move(observer)}, std::move(time),
+                                           std::move(account))) {}
     RateLimiter(const RateLimiter&) = delete;
     RateLimiter& operator=(const RateLimiter&) = delete;
     ~RateLimiter() { line_->close(); }

@@ -188,7 +188,7 @@ class RateLimiterLine final : public TurnLine<void, Time, MemoryReservation> {
     }
 
     const LimiterEvents events_;
-    const MemoryAccount account_; // of what those hold who wait
+    const MemoryAccount account_; // of this, and of what those hold who wait
     const std::size_t max_waiting_;
     const std::optional<Duration> max_wait_;
     // Guarded by the mutex.

@@ -75,7 +75,7 @@ class RetryExecutor {
           observer_(std::move(observer)),
           time_(std::move(time)) {
         if (seed) random_.seed(*seed);
-        if (!budget_ && config.budget) budget_.emplace(*config.budget);
+        if (!budget_ && config.budget) budget_.emplace(*config.budget, account_);
         times_tries_ = attempt_timeout_ || timeout_of_attempt_;
         prepares_tries_ = times_tries_ || budget_ || on_attempt_;
     }

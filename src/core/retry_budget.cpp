@@ -3,8 +3,11 @@
 
 #include <chrono>
 #include <cmath>
+#include <memory>
+#include <utility>
 
 #include "velostream/config/validate.hpp"
+#include "velostream/core/accounted_memory.hpp"
 #include "velostream/core/breaker_rules.hpp"
 
 namespace velostream {
@@ -49,7 +52,8 @@ std::uint64_t RetryBudget::Rule::allowed(std::uint64_t calls) const noexcept {
 RetryBudget::State::State(const RetryBudgetConfig& settings)
     : config(validated(settings)), allows(config), bucket_length(tenth_of(config.window)) {}
 
-RetryBudget::RetryBudget(const RetryBudgetConfig& config) : state_(std::make_shared<State>(config)) {}
+RetryBudget::RetryBudget(const RetryBudgetConfig& config, MemoryAccount account)
+    : state_(std::allocate_shared<State>(AccountedAllocator<State>{std::move(account)}, config)) {}
 
 std::optional<RetryBudget::Withdrawal> RetryBudget::try_withdraw(TimePoint now) const noexcept {
     auto& state = *state_;

@@ -10,6 +10,7 @@
 
 #include "velostream/base/units.hpp"
 #include "velostream/config/retry_budget_config.hpp"
+#include "velostream/core/memory_account.hpp"
 #include "velostream/core/retry_budget_window.hpp"
 #include "velostream/core/thread_seat.hpp"
 
@@ -47,7 +48,10 @@ class RetryBudget {
     struct State;
 
   public:
-    explicit RetryBudget(const RetryBudgetConfig& config = {});
+    /// `account` is charged with its window, about 1.5 KiB.
+    ///
+    /// Throws `MemoryRefusedException` if `account` has no room for that.
+    explicit RetryBudget(const RetryBudgetConfig& config = {}, MemoryAccount account = {});
 
     /// Leave for one retry. It is paid back unless the retry is made.
     ///

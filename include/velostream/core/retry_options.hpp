@@ -29,7 +29,8 @@ struct RetryOptions {
     /// one. Unset: only `max_retries` of each call limits them.
     std::optional<RetryBudget> budget = std::nullopt;
 
-    /// Charged with the `held_bytes` of every call while it waits for its next try. Unlimited unless given.
+    /// Charged with the `held_bytes` of every call while it waits for its next try, and with the budget of the config,
+    /// if that has one and none is given here. Unlimited unless given.
     MemoryAccount account = {};
 
     /// Asked about an error before `retry_on` is, and after `no_retry_on`: see `RetryPolicy::is_retryable`. What it

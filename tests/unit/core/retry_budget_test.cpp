@@ -7,10 +7,13 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <random>
 #include <stdexcept>
 #include <utility>
 #include <vector>
+
+#include "velostream/core/accounted_memory.hpp"
 
 namespace velostream {
 namespace {
@@ -34,6 +37,22 @@ void call(const RetryBudget& budget, TimePoint at, int times) {
 
 TEST(RetryBudget, RefusesAnUnusableConfig) {
     EXPECT_THROW(RetryBudget{RetryBudgetConfig{.ratio = 2}}, std::invalid_argument);
+}
+
+TEST(RetryBudget, IsChargedToItsAccountUntilTheLastHandleHasGone) {
+    const MemoryAccount account{"budgets", 4096}, full{"full", 1000};
+    {
+        std::optional<RetryBudget> other;
+        {
+            const RetryBudget budget{{}, account};
+            other = budget;
+        }
+        EXPECT_GE(account.used(), 1000U);
+        EXPECT_LE(account.used(), 2048U);
+    }
+    EXPECT_EQ(account.used(), 0U);
+    EXPECT_THROW((RetryBudget{{}, full}), MemoryRefusedException);
+    EXPECT_EQ(full.used(), 0U);
 }
 
 TEST(RetryBudget, GrantsATenthOfTheCallsAndTheReserveOfTheWindow) {

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What stands in the line of a bulkhead, a rate limiter and an adaptive limit is charged to their account.
+// A bulkhead, a rate limiter and an adaptive limit are charged to their account, and so is what stands in their line.
 #include <gtest/gtest.h>
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "support/run_coroutine.hpp"
 #include "velostream/adaptive_limit.hpp"
 #include "velostream/bulkhead.hpp"
+#include "velostream/core/accounted_memory.hpp"
 #include "velostream/rate_limiter.hpp"
 #include "velostream/testing/manual_time.hpp"
 #include "velostream/testing/recording_observer.hpp"
@@ -64,8 +66,8 @@ class LimiterAccountsTest : public ::testing::Test {
         io->poll();
     }
     void expect_charged(std::size_t waiting) const {
-        EXPECT_GE(account.used(), waiting * held);
-        EXPECT_LE(account.used(), waiting * (held + most_for_a_place));
+        EXPECT_GE(account.used(), empty + waiting * held);
+        EXPECT_LE(account.used(), empty + waiting * (held + most_for_a_place));
     }
 
     MemoryAccount account{"traffic", 100 * 1024 * 1024};
@@ -73,6 +75,7 @@ class LimiterAccountsTest : public ::testing::Test {
     std::shared_ptr<testing::RecordingObserver> observer = std::make_shared<testing::RecordingObserver>();
     testing::ScriptedOperation<int> operation{time};
     std::unique_ptr<typename Kind::Limiter> limiter = Kind::make(observer, time, account);
+    const Bytes empty = account.used();
     std::optional<asio::io_context> io{std::in_place};
 };
 using Kinds = ::testing::Types<OneAtATime, OneInAWhile, AsManyAsAreServed>;
@@ -87,7 +90,7 @@ TYPED_TEST(LimiterAccountsTest, AThousandCallsInTheLineShowUntilTheyAreCancelled
     for (const auto& call : waiting) call.cancel(asio::cancellation_type::total);
     this->poll();
 
-    EXPECT_EQ(this->account.used(), 0u);
+    EXPECT_EQ(this->account.used(), this->empty);
     for (const auto& call : waiting) EXPECT_EQ(call.value().error(), Errc::cancelled);
 }
 
@@ -125,7 +128,7 @@ TYPED_TEST(LimiterAccountsTest, WhoWouldHaveToWaitIsRefusedWhereTheAccountHasNoR
     EXPECT_EQ(this->limiter->get_stats().waiting, 0u);
     ASSERT_EQ(this->observer->refusals().size(), 1u);
     EXPECT_EQ(this->observer->refusals()[0].why, "no memory");
-    EXPECT_EQ(this->account.used(), most->bytes());
+    EXPECT_EQ(this->account.used(), this->empty + most->bytes());
 }
 
 TYPED_TEST(LimiterAccountsTest, AContextThatEndsGivesAllBack) {
@@ -135,7 +138,7 @@ TYPED_TEST(LimiterAccountsTest, AContextThatEndsGivesAllBack) {
 
     this->io.reset();
 
-    EXPECT_EQ(this->account.used(), 0u);
+    EXPECT_EQ(this->account.used(), this->empty);
 }
 
 TYPED_TEST(LimiterAccountsTest, TheEndOfTheLimiterGivesAllBack) {
@@ -143,13 +146,33 @@ TYPED_TEST(LimiterAccountsTest, TheEndOfTheLimiterGivesAllBack) {
         const auto used = this->limiter->try_acquire();
         const auto ignore = [](auto&&) {};
         this->limiter->async_acquire(asio::bind_executor(*this->io, ignore));
-        EXPECT_GT(this->account.used(), 0u);
-        EXPECT_LE(this->account.used(), most_for_a_place);
+        EXPECT_GT(this->account.used(), this->empty);
+        EXPECT_LE(this->account.used(), this->empty + most_for_a_place);
         this->limiter->async_acquire(asio::bind_executor(*this->io, ignore));
     }
     this->limiter.reset();
+    this->poll();
 
     EXPECT_EQ(this->account.used(), 0u);
+}
+
+TYPED_TEST(LimiterAccountsTest, IsChargedForItself) {
+    constexpr Bytes wheel = 7 * 1024; // of deadlines; a rate limiter has none
+    const bool has_wheel = !std::is_same_v<TypeParam, OneInAWhile>;
+
+    EXPECT_GE(this->empty, sizeof(typename TypeParam::Limiter) + (has_wheel ? wheel : 100));
+    EXPECT_LE(this->empty, 3 * 1024 + (has_wheel ? 8 * 1024 : 0));
+
+    this->limiter.reset();
+    EXPECT_EQ(this->account.used(), 0u);
+}
+
+TYPED_TEST(LimiterAccountsTest, AnAccountWithoutRoomForItRefusesIt) {
+    const MemoryAccount full{"full", 200};
+
+    EXPECT_THROW(TypeParam::make(this->observer, this->time, full), MemoryRefusedException);
+
+    EXPECT_EQ(full.used(), 0u);
 }
 
 template <class Kind>
@@ -165,7 +188,7 @@ TYPED_TEST(LineAccountsTest, ADeadlineGivesAllBack) {
     this->poll();
 
     EXPECT_EQ(waiting.value().error(), Errc::bulkhead_full);
-    EXPECT_EQ(this->account.used(), 0u);
+    EXPECT_EQ(this->account.used(), this->empty);
 }
 
 } // namespace

@@ -150,7 +150,7 @@ class BreakerControl {
     // who sees a state sees what its maker wrote before. tests/interleaving/core goes through every order of a few
     // callers.
     Atomic<std::uint64_t> word_;
-    std::atomic<std::uint16_t> limit_;
+    Atomic<std::uint16_t> limit_;
 };
 
 } // namespace velostream

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "interleaving/core/exploration_failure.hpp"
@@ -129,6 +130,92 @@ TEST(BreakerControlInEveryOrder, ASwapInTwoStepsIsNoticed) {
 
 TEST(BreakerControlInEveryOrder, ASwapThatOverlooksTheEpochIsNoticed) {
     EXPECT_TRUE(is_noticed(broken<EpochBlindSwap>(2, {End::by_hand, End::by_hand})));
+}
+
+enum class Order { limit_first, limit_last };
+
+// Half-open in epoch 2 with the limit `before`; one thread ends that and begins epoch 4, half-open with the limit
+// `after` and a probe of its own; one for each of `ends` takes a probe permit in whichever of them it finds, and says
+// how the call went.
+template <template <class> class Atomic>
+std::string broken_by_limits(std::uint16_t before, std::uint16_t after, const std::vector<End>& ends,
+                             MemoryModel memory, Order order = Order::limit_first) {
+    struct Probes {
+        int out = 0, succeeded = 0;
+    };
+    struct Seen {
+        std::uint32_t epoch = 2; // as those know who changed it
+        Probes first, second;    // of epoch 2, of epoch 4
+        Probes& of(std::uint32_t in) { return in == 2 ? first : second; }
+    };
+    const auto report = explore(
+        [&](Interleaving& run) {
+            auto control = std::make_shared<BreakerControl<Atomic>>(before);
+            control->change(0, CircuitState::open);
+            control->change(1, CircuitState::half_open);
+            auto seen = std::make_shared<Seen>();
+            const auto limit_of = [=](std::uint32_t epoch) { return int{epoch == 2 ? before : after}; };
+            const auto judge = [=, &run](std::uint32_t epoch, End end) {
+                const auto verdict = end == End::succeed ? control->succeed_probe(epoch) : control->return_probe(epoch);
+                auto& probes = seen->of(epoch);
+                if (verdict != ProbeVerdict::late) {
+                    --probes.out;
+                    if (end == End::succeed) ++probes.succeeded;
+                }
+                if (verdict == ProbeVerdict::decided) {
+                    ++seen->epoch;
+                    if (probes.succeeded != limit_of(epoch)) run.fail("closed by another number of successes");
+                }
+                run.event(epoch * 8 + static_cast<std::uint64_t>(verdict));
+            };
+            run.begin([seen] { *seen = {}; });
+            run.thread([=, &run] {
+                if (!control->change(2, CircuitState::open)) return run.event(1); // it has closed
+                ++seen->epoch;
+                run.event(2);
+                if (order == Order::limit_first) control->set_probe_limit(after);
+                if (!control->change(3, CircuitState::half_open, 1)) return run.fail("somebody else has changed it");
+                ++seen->epoch;
+                seen->second.out = 1;
+                run.event(3);
+                if (order == Order::limit_last) control->set_probe_limit(after);
+                judge(4, End::succeed);
+            });
+            for (const auto end : ends)
+                run.thread([=, &run] {
+                    const auto epoch = control->load().epoch;
+                    if (!control->admit_probe(epoch)) return run.event(4);
+                    ++seen->of(epoch).out;
+                    run.event(5 + epoch);
+                    judge(epoch, end);
+                });
+            run.always([=, &run] {
+                const auto word = control->load();
+                if (word.epoch != seen->epoch) return run.fail("the epoch is not that which somebody has made");
+                if (word.state != CircuitState::half_open) return;
+                const auto probes = seen->of(word.epoch);
+                if (probes.out + probes.succeeded > limit_of(word.epoch)) run.fail("more probes than the limit");
+                if (word.in_flight != probes.out || word.succeeded != probes.succeeded)
+                    run.fail("the word counts other probes than there are");
+            });
+        },
+        {.memory = memory});
+    return failure_of(report);
+}
+
+TEST(BreakerControlInEveryOrder, AnotherProbeLimitIsThatOfTheNextHalfOpenStateAlone) {
+    for (const auto memory : {MemoryModel::sequential, MemoryModel::weak})
+        for (const auto& ends : {std::vector{End::succeed, End::succeed}, std::vector{End::succeed, End::give_up}})
+            for (const auto& [before, after] : {std::pair{1, 2}, std::pair{2, 1}, std::pair{2, 3}})
+                EXPECT_EQ(broken_by_limits<ScheduledAtomic>(static_cast<std::uint16_t>(before),
+                                                            static_cast<std::uint16_t>(after), ends, memory),
+                          "");
+}
+
+TEST(BreakerControlInEveryOrder, AProbeLimitThatComesAfterItsStateIsNoticed) {
+    const std::vector both{End::succeed, End::succeed};
+    EXPECT_TRUE(is_noticed(broken_by_limits<ScheduledAtomic>(3, 1, both, MemoryModel::sequential, Order::limit_last)));
+    EXPECT_TRUE(is_noticed(broken_by_limits<UnpublishedSwap>(3, 1, both, MemoryModel::weak))) << "or is not published";
 }
 
 // Whoever sees a state sees what its maker wrote before.

@@ -23,9 +23,7 @@ void tell(const std::function<void(const CircuitStateChanged&)>& callback, const
 
 CircuitBreakerEvents::CircuitBreakerEvents(std::string name, const CircuitBreakerConfig& config,
                                            std::shared_ptr<Observer> observer)
-    : name_(std::move(name)), refusals_(refusals_of(name_)), config_(config), observer_(observer.get()) {
-    observers_.push_back(std::move(observer));
-}
+    : name_(std::move(name)), refusals_(refusals_of(name_)), config_(config), observer_(std::move(observer)) {}
 
 CircuitBreakerConfig CircuitBreakerEvents::config() const {
     const std::lock_guard lock{mutex_};
@@ -38,10 +36,9 @@ void CircuitBreakerEvents::set_config(const CircuitBreakerConfig& config) {
 }
 
 void CircuitBreakerEvents::set_observer(std::shared_ptr<Observer> observer) {
+    std::vector<std::shared_ptr<Observer>> replaced; // end without the lock
     const std::lock_guard lock{mutex_};
-    // release, acquired by its users: the observer was made before it was told anything.
-    observer_.store(observer.get(), std::memory_order_release);
-    observers_.push_back(std::move(observer));
+    replaced = observer_.locked_set(std::move(observer));
 }
 
 void CircuitBreakerEvents::on_state_change(Callback callback) {
@@ -50,7 +47,7 @@ void CircuitBreakerEvents::on_state_change(Callback callback) {
 }
 
 Error CircuitBreakerEvents::refuse(std::optional<Duration> retry_after) const {
-    if (auto* observer = observer_.load(std::memory_order_acquire)) observer->on_call_rejected({name_, retry_after});
+    observer_.tell([&](Observer& observer) { observer.on_call_rejected({name_, retry_after}); });
     Error error{Errc::circuit_open, refusals_[thread_seat() % refusals_.size()]};
     return retry_after ? std::move(error).with_retry_after(*retry_after) : error;
 }
@@ -70,7 +67,7 @@ void CircuitBreakerEvents::publish(const BreakerTransition& transition, std::str
         }
     }
     const CircuitStateChanged change{name, transition.from, transition.to, why, transition.at};
-    if (auto* observer = observer_.load(std::memory_order_acquire)) observer->on_circuit_state_changed(change);
+    observer_.tell([&](Observer& observer) { observer.on_circuit_state_changed(change); });
     for (const auto& callback : callbacks) tell(*callback, change);
 }
 

@@ -171,7 +171,8 @@ class CircuitBreaker {
     /// Closes the circuit with an empty window, also if it is closed, and forgets `why_open`. Totals go on counting.
     void reset() { state_->reset(); }
 
-    /// Tells `observer`, instead of the one before, about changes of state and refusals.
+    /// Tells `observer`, instead of the one before, about changes of state and refusals. That one is let go of now, or,
+    /// if it is just being told something, when another one is set or the breaker ends.
     void set_observer(std::shared_ptr<Observer> observer) { state_->events.set_observer(std::move(observer)); }
 
     /// Also calls `callback` for every change of state: in their order, once, after it took effect, under no lock.

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +13,7 @@
 
 #include "velostream/base/observer.hpp"
 #include "velostream/core/breaker_report.hpp"
+#include "velostream/core/current_observer.hpp"
 
 namespace velostream::detail {
 
@@ -53,8 +53,7 @@ class CircuitBreakerEvents {
 
     mutable std::mutex mutex_;
     CircuitBreakerConfig config_;
-    std::atomic<Observer*> observer_;                  // the last of those below
-    std::vector<std::shared_ptr<Observer>> observers_; // kept, since a call may still be using an earlier one
+    CurrentObserver observer_;
     std::vector<std::shared_ptr<const Callback>> callbacks_;
     std::optional<OpenReason> reason_;
     std::uint64_t resets_ = 0; // before what `reason_` tells of, or told of

@@ -92,7 +92,7 @@ class RetryExecutor {
     ///                 retry further out waits as long. Each of them says the `attempts`, and all but the last one how
     ///                 much time has `elapsed` since the first try began; where the clock was not needed then (no
     ///                 deadline, no budget, no timeouts, no `on_attempt`), since its failure, as time that it took
-    ///                 longer than.
+    ///                 longer than. (By which clock: see `Error::elapsed`.)
     /// Cancellation:   all kinds go to the operation, and end the wait before the next try; the call is then over, and
     ///                 has given back what it took from the budget for a try that it did not make. A coroutine that was
     ///                 cancelled before stays so: a call that it makes then is over after its first try.

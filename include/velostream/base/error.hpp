@@ -64,7 +64,10 @@ class Error {
     /// How many calls were made; 0 where nothing counted them.
     std::uint32_t attempts() const noexcept { return attempts_; }
 
-    /// How long the calls took, with the waits between them, where somebody measured it.
+    /// How long the calls took, with the waits between them, where somebody measured it: from when the first of them
+    /// began to when the last one had failed. A retry executor reads the coarse clock at the beginning unless its tries
+    /// have timeouts: then this may be more than it was, by what that clock was behind, 20 ms as a rule at most; by a
+    /// `ManualTime` it is exact.
     std::optional<Duration> elapsed() const noexcept {
         if (elapsed_ == no_duration) return std::nullopt;
         return elapsed_ < Duration::zero() ? -elapsed_ : elapsed_;

@@ -71,7 +71,10 @@ struct CircuitBreakerConfig {
     std::optional<Duration> sliding_window_duration = std::nullopt;
 
     /// Buckets into which that time is divided, all of one length: the window begins with the oldest, and so covers
-    /// between (buckets − 1) / buckets and the whole of `sliding_window_duration`. Legal: 1 to 1000. Default 10.
+    /// between (buckets − 1) / buckets and the whole of `sliding_window_duration`. Buckets of 100 ms and more begin and
+    /// end by the coarse clock: late by a tick of the kernel or two, 20 ms as a rule at most (see
+    /// `SteadyTime::coarse_step`). Shorter ones do so by the exact clock, at 20 ns more for each outcome. Legal: 1 to
+    /// 1000. Default 10.
     std::size_t sliding_window_buckets = 10;
 };
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "retry_executor_fixture.hpp"
+#include "support/stepping_time.hpp"
 #include "velostream/pipeline.hpp"
 #include "velostream/timeout.hpp"
 
@@ -30,6 +31,28 @@ TEST_F(RetryElapsedTest, CountsFromTheFirstTryWhereTheClockIsReadThen) {
     expect_whole(with({.max_retries = 1, .budget = RetryBudgetConfig{}}));
     expect_whole(with({.max_retries = 1}, {.on_attempt = [](const RetryAttempt&) {}}));
     expect_whole(with({.max_retries = 1}), {.deadline = time.now() + 1h});
+}
+
+TEST_F(RetryElapsedTest, BeginsByTheCoarseClockUnlessTriesHaveTimeouts) {
+    testing::SteppingTime stepping;
+    const auto behind = 10ms;
+    const auto elapsed = [&](const RetryConfig& config, RetryOptions settings, bool has_deadline) {
+        RetryExecutor<testing::SteppingTime> retry{config, std::move(settings), nullptr, stepping};
+        testing::ScriptedOperation<int> failing{stepping};
+        failing.takes(1s).fails(network);
+        stepping.advance(testing::SteppingTime::step - stepping.now().time_since_epoch() % testing::SteppingTime::step +
+                         behind);
+        const CallOptions options = has_deadline ? CallOptions{.deadline = stepping.now() + 1h} : CallOptions{};
+        return run(io, stepping, retry.execute_with_retry(failing, options)).error().elapsed();
+    };
+    const RetryConfig once{.max_retries = 1};
+
+    EXPECT_EQ(elapsed({.max_retries = 1, .attempt_timeout = 1min}, {}, true), 2100ms);
+    EXPECT_EQ(elapsed(once, {.attempt_timeout = [](auto, Duration left) { return left; }}, false), 2100ms);
+    EXPECT_EQ(elapsed(once, {}, true), 2100ms + behind);
+    EXPECT_EQ(elapsed(once, {.budget = RetryBudget{}}, false), 2100ms + behind);
+    EXPECT_EQ(elapsed(once, {.on_attempt = [](const RetryAttempt&) {}}, false), 2100ms + behind);
+    EXPECT_EQ(elapsed(once, {}, false), 1100ms) << "from the first failure, by the exact clock";
 }
 
 TEST_F(RetryElapsedTest, CountsFromTheFirstFailureElse) {

@@ -44,7 +44,7 @@ class AdaptiveLimit {
     class Permit;
     using Signature = void(Result<Permit>);
 
-    /// `account` is charged with the limit itself, about 2 KiB and 8 more where `max_waiting` is above 0, and with what
+    /// `account` is charged with the limit itself, about 1 KiB and 8 more where `max_waiting` is above 0, and with what
     /// stands in the line, as by a `Bulkhead`.
     ///
     /// Throws `MemoryRefusedException` if `account` has no room for the limit itself.

@@ -43,9 +43,9 @@ class Bulkhead {
     using Permit = BulkheadPermit;
     using Signature = void(Result<Permit>);
 
-    /// `account` is charged with the bulkhead itself, about 1 KiB and 8 more where `max_waiting` is above 0, and with
-    /// what stands in the line: about 400 bytes for each call, and its `held_bytes`. Where it has no room for them, the
-    /// call is refused.
+    /// `account` is charged with the bulkhead itself, about 400 bytes and 8 KiB more where `max_waiting` is above 0,
+    /// and with what stands in the line: about 400 bytes for each call, and its `held_bytes`. Where it has no room for
+    /// them, the call is refused.
     ///
     /// Throws `MemoryRefusedException` if `account` has no room for the bulkhead itself.
     explicit Bulkhead(const BulkheadConfig& config, Time time = {}, MemoryAccount account = {})

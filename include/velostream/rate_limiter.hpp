@@ -43,8 +43,8 @@ class RateLimiter {
   public:
     using Signature = void(Result<void>);
 
-    /// `account` is charged with the limiter itself, about 1 KiB, and with what stands in the line: about 400 bytes for
-    /// each call, and its `held_bytes`. Where it has no room for them, the call is refused.
+    /// `account` is charged with the limiter itself, about 400 bytes, and with what stands in the line: about 400 bytes
+    /// for each call, and its `held_bytes`. Where it has no room for them, the call is refused.
     ///
     /// Throws `MemoryRefusedException` if `account` has no room for the limiter itself.
     explicit RateLimiter(const RateLimiterConfig& config, Time time = {}, MemoryAccount account = {})

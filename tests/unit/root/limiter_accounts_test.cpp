@@ -161,7 +161,7 @@ TYPED_TEST(LimiterAccountsTest, IsChargedForItself) {
     const bool has_wheel = !std::is_same_v<TypeParam, OneInAWhile>;
 
     EXPECT_GE(this->empty, sizeof(typename TypeParam::Limiter) + (has_wheel ? wheel : 100));
-    EXPECT_LE(this->empty, 3 * 1024 + (has_wheel ? 8 * 1024 : 0));
+    EXPECT_LE(this->empty, has_wheel ? 10 * 1024 : 512);
 
     this->limiter.reset();
     EXPECT_EQ(this->account.used(), 0u);

@@ -2,17 +2,21 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/deferred.hpp>
-#include <boost/asio/recycling_allocator.hpp>
-#include <boost/asio/this_coro.hpp>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
+#include "velostream/async/frame_memory.hpp"
 #include "velostream/async/guarded_call.hpp"
 #include "velostream/async/hedge_race.hpp"
+#include "velostream/async/operation.hpp"
+#include "velostream/async/strand_work.hpp"
 #include "velostream/config/hedge_config.hpp"
 #include "velostream/config/validate.hpp"
 #include "velostream/core/retry_budget.hpp"
@@ -37,6 +41,11 @@ struct HedgeStats {
 /// auto read = idempotent([&] { return replica.read(key); });
 /// auto row = co_await guarded.execute(read);
 /// ```
+///
+/// Each attempt runs in one coroutine frame of its own, with the policies inside of the hedge. Neither a call whose
+/// first attempt answers nor one that is hedged takes anything from the heap, once there have been a few, on a strand
+/// or a context for one thread and without a deadline; else see `Pipeline`. The answer goes to the caller's frame at
+/// once: nothing of it stays with attempts that are still to end, and what these come to is dropped.
 ///
 /// The next attempt starts after `delay`, or at once when one fails in a way that is retried by default (network,
 /// timeout, service unavailable), but none after the deadline of the call. Policies inside of the hedge guard each
@@ -82,43 +91,16 @@ class Hedge final : private detail::HedgeJudge {
         Verdict after_failure(CallContext&, const Error&) noexcept { return Verdict::pass_on(); }
     };
 
-    /// For pipelines: runs attempts, each of which `start()` makes, and begins none after `deadline`. `is_counted` by
-    /// somebody else in the budget.
-    template <class Success, class Start>
-    asio::awaitable<Success> race(detail::OwnFrame, Start start, TimePoint deadline, bool is_counted) {
-        using Race = detail::HedgeRace<Success, Time, Start>;
+    /// For pipelines: a call begins, which is counted in the budget unless somebody else has counted it.
+    detail::HedgeJudge& begin_call(bool is_counted) {
         calls_.fetch_add(1, std::memory_order_relaxed);
         if (budget_ && !is_counted) budget_->record_call(time_.now());
-        const auto executor = co_await asio::this_coro::executor;
-        const auto state = co_await asio::this_coro::cancellation_state;
-        auto race = std::allocate_shared<Race>(asio::recycling_allocator<Race>{}, executor, time_, deadline,
-                                               state.cancelled() != asio::cancellation_type::none, judge(), start);
-        // Until this coroutine resumes, its own slot has no other use.
-        if (auto own = state.slot(); own.is_connected()) {
-            own.assign([weak = std::weak_ptr{race}](asio::cancellation_type kind) {
-                if (const auto alive = weak.lock()) alive->cancel(kind);
-            });
-        }
-        // The race has the handler, and with it this frame: from here on the frame must not have the race.
-        auto begin = [&race](auto handler) {
-            const auto begun = std::exchange(race, nullptr);
-            begun->begin(std::move(handler));
-        };
-        asio::deferred_t token;
-        auto ended = asio::async_initiate<asio::deferred_t, void(typename Race::Outcome)>(begin, token);
-        auto outcome = co_await std::move(ended);
-        if (outcome.is_callers_end) { // whatever the first attempt had failed with before
-            auto error = outcome.result.error();
-            detail::blame_caller(error, false);
-            co_return error;
-        }
-        if (outcome.winner.value_or(0) > 0) won_.fetch_add(1, std::memory_order_relaxed);
-        co_return std::move(outcome.result);
+        return *this;
     }
+    /// For pipelines: a hedge has decided a call.
+    void record_won() noexcept { won_.fetch_add(1, std::memory_order_relaxed); }
 
   private:
-    detail::HedgeJudge& judge() noexcept { return *this; }
-
     std::optional<Duration> delay_before(std::uint32_t number) const override {
         return number <= config_.max_hedges ? std::optional{config_.delay} : std::nullopt;
     }
@@ -147,6 +129,80 @@ class Hedge final : private detail::HedgeJudge {
 
 namespace detail {
 
+template <class Operation, class Hedge, class... Inner>
+struct HedgedOperation;
+
+// One call of it, awaited in the frame of the policies outside. Each attempt is the coroutine in which its chain
+// begins.
+template <class Operation, class Hedge, class... Inner>
+class HedgedCall;
+
+template <class Operation, class Hedge, class... Inner>
+struct HedgeTypes {
+    using Call = HedgedCall<Operation, Hedge, Inner...>;
+    using Success = OperationResult<Operation>;
+    using Time = std::remove_cvref_t<decltype(std::declval<const Hedge&>().time())>;
+    using Race = HedgeRace<Success, Time, Call>;
+    using Base = AwaitedOnStrand<Call, Race>;
+};
+
+template <class Operation, class Hedge, class... Inner>
+class HedgedCall : public HedgeTypes<Operation, Hedge, Inner...>::Base {
+    using Types = HedgeTypes<Operation, Hedge, Inner...>;
+    using Race = typename Types::Race;
+    friend typename Types::Base;
+
+  public:
+    HedgedCall(HedgedOperation<Operation, Hedge, Inner...>& hedged, const CallContext& call)
+        : hedged_(hedged),
+          attempt_(CallOptions{.deadline = call.deadline(), .held_bytes = call.held_bytes()}),
+          is_counted_(hedged.shares_budget || call.attempt() > 1) {
+        attempt_.begin_attempt(call.attempt(), CallContext::no_deadline);
+    }
+
+    typename Types::Success&& end() {
+        if (failure_) std::rethrow_exception(failure_);
+        // Whatever the first attempt had failed with before.
+        if (outcome_.is_callers_end) outcome_.result.emplace(blamed_on_caller(outcome_.result->error()));
+        if (outcome_.winner.value_or(0) > 0) hedged_.hedge.record_won();
+        return std::move(*outcome_.result);
+    }
+
+    // For the race: begins an attempt.
+    template <class End>
+    asio::awaitable<ChainEntry> operator()(End end) {
+        return std::apply(
+            [&](Inner&... policies) {
+                return guarded_call_to(own_frame, std::move(end), Idempotent<Operation&>{hedged_.operation}, attempt_,
+                                       hedged_.hedge, policies...);
+            },
+            hedged_.inner);
+    }
+
+  private:
+    static Error blamed_on_caller(Error error) noexcept {
+        blame_caller(error, false);
+        return error;
+    }
+
+    std::shared_ptr<Race> make(const asio::any_io_executor& executor, bool is_callers, bool is_cancelled) {
+        auto& judge = hedged_.hedge.begin_call(is_counted_);
+        const typename Race::Course course{hedged_.hedge.time(), attempt_.deadline(), judge, *this, outcome_};
+        return std::allocate_shared<Race>(FrameAllocator<Race>{}, executor, is_callers, is_cancelled, course);
+    }
+    void launch(Race& race) { race.begin(); }
+    auto launcher(const std::shared_ptr<Race>& race) {
+        return [race] { race->begin(); };
+    }
+    void fail(std::exception_ptr exception) noexcept { failure_ = std::move(exception); }
+
+    HedgedOperation<Operation, Hedge, Inner...>& hedged_;
+    CallContext attempt_; // of which each attempt has a copy
+    const bool is_counted_;
+    HedgeOutcome<typename Types::Success> outcome_;
+    std::exception_ptr failure_;
+};
+
 // A hedge and all that is inside of it, as the operation of the policies outside of it.
 template <class Operation, class Hedge, class... Inner>
 struct HedgedOperation {
@@ -158,18 +214,8 @@ struct HedgedOperation {
     bool shares_budget; // with a retry around it
     std::tuple<Inner&...> inner;
 
-    asio::awaitable<OperationResult<Operation>> operator()(CallContext& call) {
-        CallContext attempt{CallOptions{.deadline = call.deadline(), .held_bytes = call.held_bytes()}};
-        attempt.begin_attempt(call.attempt(), CallContext::no_deadline);
-        auto start = [this, attempt] {
-            return std::apply(
-                [&](Inner&... policies) {
-                    return guarded_call(own_frame, Idempotent<Operation&>{operation}, attempt, hedge, policies...);
-                },
-                inner);
-        };
-        return hedge.template race<OperationResult<Operation>>(own_frame, std::move(start), call.deadline(),
-                                                               shares_budget || call.attempt() > 1);
+    HedgedCall<Operation, Hedge, Inner...> operator()(CallContext& call) {
+        return HedgedCall<Operation, Hedge, Inner...>{*this, call};
     }
 };
 

@@ -58,9 +58,15 @@ constexpr bool is_outside(const std::array<bool, Count>& outer, const std::array
 
 /// Several policies around a call, written outermost first: `Pipeline{retry, breaker}` is retry(breaker(call)).
 ///
-/// It runs in one coroutine frame, whatever the number of policies, and allocates nothing of its own. Policies are
-/// referred to: any object that fits `CallPolicy` will do (see `async/policy.hpp`), shared by as many pipelines as you
-/// like.
+/// It runs in one coroutine frame, whatever the number of policies. An operation that does not take the `CallContext`
+/// runs in one more under a deadline, and each attempt of a `Hedge` in one of its own, so that it can be cancelled by
+/// itself. Frames are used again: once there have been a few calls, one takes nothing from the heap on a strand or on a
+/// context for one thread, unless it waits in a line, is hedged under a deadline, or waits with three cancellation
+/// slots at once (its caller's, a hedge's and a deadline's), of which Asio keeps memory for two; on other contexts a
+/// deadline or a hedge takes two or three allocations for a strand. The guide has a table.
+///
+/// Policies are referred to: any object that fits `CallPolicy` will do (see `async/policy.hpp`), shared by as many
+/// pipelines as you like.
 ///
 /// Which order? Retry outside the breaker: each try is judged, and a try that finds the circuit open ends the call. The
 /// breaker outside of retry judges the call after all its tries, and holds a probe permit through their backoff. A

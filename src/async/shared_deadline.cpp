@@ -38,7 +38,7 @@ class SharedDeadline::Home : public std::enable_shared_from_this<Home> {
     void disarm(SharedDeadline& deadline) noexcept {
         const std::lock_guard lock{mutex_};
         wheel_.disarm(deadline);
-        if (const auto number = std::exchange(deadline.ringing_, 0); number != 0) ringing_.erase(number);
+        if (const auto number = std::exchange(deadline.ringing_, 0); number != 0) locked_forget(ringing_.find(number));
     }
 
     // The context ends.
@@ -53,17 +53,25 @@ class SharedDeadline::Home : public std::enable_shared_from_this<Home> {
     void locked_post(SharedDeadline& deadline) {
         const auto number = ++last_number_;
         try {
-            ringing_.emplace(number, &deadline);
+            if (spare_.empty()) {
+                ringing_.emplace(number, &deadline);
+            } else {
+                spare_.key() = number;
+                spare_.mapped() = &deadline;
+                ringing_.insert(std::move(spare_));
+            }
             deadline.ringing_ = number;
             asio::post(deadline.executor_, [self = shared_from_this(), number] { self->ring(number); });
         } catch (...) { // no memory: it has another try at the next tick
-            ringing_.erase(number);
+            if (const auto found = ringing_.find(number); found != ringing_.end()) locked_forget(found);
             deadline.ringing_ = 0;
             wheel_.arm(deadline, now());
         }
     }
 
   private:
+    using Ringing = std::unordered_map<std::uint64_t, SharedDeadline*>;
+
     static TimePoint now() noexcept { return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()); }
 
     // Wakes soon even if the next deadline is far: a timer keeps its context running, and deadlines are disarmed
@@ -80,6 +88,8 @@ class SharedDeadline::Home : public std::enable_shared_from_this<Home> {
         });
         wake_at_ = at;
     }
+
+    void locked_forget(Ringing::const_iterator rung) noexcept { spare_ = ringing_.extract(rung); }
 
     // One that was to be set to an earlier time, and found no memory for that.
     bool has_lost_timer() const noexcept {
@@ -103,7 +113,7 @@ class SharedDeadline::Home : public std::enable_shared_from_this<Home> {
             if (found == ringing_.end()) return; // disarmed
             deadline = found->second;
             deadline->ringing_ = 0;
-            ringing_.erase(found);
+            locked_forget(found);
         }
         const auto keep = std::move(deadline->home_); // this: it may have been the last
         deadline->executor_ = {};
@@ -112,7 +122,8 @@ class SharedDeadline::Home : public std::enable_shared_from_this<Home> {
 
     mutable std::mutex mutex_; // guards what follows, and the deadlines' links and numbers
     DeadlineWheel wheel_{now()};
-    std::unordered_map<std::uint64_t, SharedDeadline*> ringing_;
+    Ringing ringing_;
+    Ringing::node_type spare_; // the place of the one that has rung last, so that the next takes no memory
     std::uint64_t last_number_ = 0;
     std::optional<asio::steady_timer> timer_;
     std::optional<TimePoint> wake_at_;

@@ -11,6 +11,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <new>
 #include <utility>
 
@@ -74,6 +75,25 @@ class FrameMemory {
     static inline constinit thread_local bool has_ended_ = false;
 };
 
+/// Lets `std::allocate_shared` take `FrameMemory`: for what a call needs beside its frames.
+template <class T>
+struct FrameAllocator {
+    using value_type = T;
+    static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
+
+    FrameAllocator() = default;
+    template <class U>
+    FrameAllocator(const FrameAllocator<U>&) noexcept {}
+
+    T* allocate(std::size_t count) { return static_cast<T*>(FrameMemory::allocate(count * sizeof(T))); }
+    void deallocate(T* memory, std::size_t count) noexcept { FrameMemory::deallocate(memory, count * sizeof(T)); }
+
+    template <class U>
+    bool operator==(const FrameAllocator<U>&) const noexcept {
+        return true;
+    }
+};
+
 /// The first parameter of a coroutine, which may be a member, whose frame is to come from `FrameMemory`.
 struct OwnFrame {};
 inline constexpr OwnFrame own_frame{};
@@ -104,6 +124,17 @@ concept AwaitedInFrame = requires(T& awaited, RunningChain& chain, WaitingChain 
 struct ThisChain {};
 inline constexpr ThisChain this_chain{};
 
+/// The second parameter of a coroutine in which a chain begins, after `OwnFrame`, where it is to hear of its end.
+///
+/// `threw(exception)`   instead of a value.
+/// `ended(has_waited)`  when nothing of it is left but its parameters; it `has_waited`: not since it was launched, in
+///                      this thread. What this throws comes out of what has resumed the chain.
+template <class T>
+concept HearsOfItsEnd = requires(T& end, std::exception_ptr exception, bool has_waited) {
+    { end.threw(exception) } noexcept;
+    end.ended(has_waited);
+};
+
 template <class T>
 class OwnFramePromise : public asio::detail::awaitable_frame<T, asio::any_io_executor> {
     using Frame = asio::detail::awaitable_frame<T, asio::any_io_executor>;
@@ -112,8 +143,9 @@ class OwnFramePromise : public asio::detail::awaitable_frame<T, asio::any_io_exe
     template <class U>
     struct Awaiter {
         bool await_ready() const noexcept { return awaited.await_ready(); }
-        void await_suspend(std::coroutine_handle<OwnFramePromise> waits) {
-            static_assert(sizeof(OwnFramePromise) == sizeof(Frame) && alignof(OwnFramePromise) == alignof(Frame));
+        template <class Promise>
+        void await_suspend(std::coroutine_handle<Promise> waits) {
+            static_assert(alignof(Promise) == alignof(Frame)); // which is all that its place depends on
             awaited.await_suspend(std::coroutine_handle<Frame>::from_promise(waits.promise()));
         }
         U await_resume() { return awaited.await_resume(); }
@@ -169,6 +201,40 @@ class OwnFramePromise : public asio::detail::awaitable_frame<T, asio::any_io_exe
     }
 };
 
+template <HearsOfItsEnd End>
+class EntryPromise : public OwnFramePromise<ChainEntry> {
+  public:
+    template <class... Parameters>
+    EntryPromise(const OwnFrame&, End& end, Parameters&...) noexcept : end_(end) {}
+
+    void unhandled_exception() noexcept { end_.threw(std::current_exception()); }
+    auto final_suspend() noexcept {
+        struct Last {
+            bool await_ready() const noexcept { return false; }
+            void await_suspend(std::coroutine_handle<>) const noexcept { frame.leave(); }
+            void await_resume() const noexcept {}
+
+            EntryPromise& frame;
+        };
+        return Last{*this};
+    }
+
+  private:
+    void leave() noexcept {
+        has_waited_ = await_transform(asio::detail::awaitable_thread_has_context_switched{}).await_resume();
+        pop_frame();
+        after_suspend(
+            [](void* self) {
+                auto& frame = *static_cast<EntryPromise*>(self);
+                frame.end_.ended(frame.has_waited_);
+            },
+            this);
+    }
+
+    End& end_; // among the parameters
+    bool has_waited_ = false;
+};
+
 } // namespace detail
 
 } // namespace velostream
@@ -180,4 +246,9 @@ struct std::coroutine_traits<boost::asio::awaitable<T>, velostream::detail::OwnF
 template <class T, class Object, class... Parameters>
 struct std::coroutine_traits<boost::asio::awaitable<T>, Object, velostream::detail::OwnFrame, Parameters...> {
     using promise_type = velostream::detail::OwnFramePromise<T>;
+};
+template <velostream::detail::HearsOfItsEnd End, class... Parameters>
+struct std::coroutine_traits<boost::asio::awaitable<velostream::detail::ChainEntry>, velostream::detail::OwnFrame, End,
+                             Parameters...> {
+    using promise_type = velostream::detail::EntryPromise<End>;
 };

@@ -162,13 +162,35 @@ asio::awaitable<bool> recover_or_try_again(OwnFrame, Chain& guards, CallContext&
     co_return false;
 }
 
+// What `co_await` takes of what an operation has returned.
+template <class Running>
+decltype(auto) awaited(Running& running) noexcept {
+    if constexpr (AwaitedInFrame<Running>)
+        return (running);
+    else
+        return std::move(running);
+}
+
+// The end of a call that somebody awaits.
+struct ReturnsAnswer {
+    template <class Success>
+    using Returned = Success;
+
+    template <class Answer>
+    Answer&& operator()(Answer&& answer) const noexcept {
+        return std::forward<Answer>(answer);
+    }
+};
+
 // One call under its policies, in this one frame: forward through the guards, the operation, back through the guards;
-// a guard that wants another try makes it start again from there.
+// a guard that wants another try makes it start again from there. `end` is called with what it came to.
 //
 // Cancellation: whoever holds something holds it in a guard, in this frame. However the frame ends, it is given back.
-template <class Operation, class... Policies>
-asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation operation, CallContext call,
-                                                         Policies&... policies) {
+template <class End, class Operation, class... Policies>
+asio::awaitable<typename End::template Returned<OperationResult<Operation>>> guarded_call_to(OwnFrame, End end,
+                                                                                             Operation operation,
+                                                                                             CallContext call,
+                                                                                             Policies&... policies) {
     using Value = OperationValue<Operation>;
     using Success = OperationResult<Operation>;
     using Chain = GuardChain<Policies...>;
@@ -187,7 +209,7 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
     // Later tries come from `recover_or_try_again`, which has looked: if the time ran out between two looks, the error
     // of the try before would be lost.
     if (!is_in_time(call, time_of(policies...))) [[unlikely]]
-        co_return Error{Errc::deadline_exceeded};
+        co_return end(Error{Errc::deadline_exceeded});
     std::size_t next = 0;       // the guard from which the next try starts
     std::optional<Error> error; // of the last try
     for (;;) {
@@ -208,7 +230,7 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
                     if (answer.has_value()) {
                         told = true;
                         guards.leave_with_success(call, reached);
-                        co_return std::move(answer);
+                        co_return end(std::move(answer));
                     }
                     error = answer.error();
                 }
@@ -224,9 +246,9 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
                         told = true;
                         guards.leave_with_success(call);
                         if constexpr (std::is_void_v<Value>)
-                            co_return Success{};
+                            co_return end(Success{});
                         else
-                            co_return std::move(*outcome.value);
+                            co_return end(std::move(*outcome.value));
                     }
                     is_run = false;
                 }
@@ -241,16 +263,16 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
                 }
                 if constexpr (std::is_void_v<Value>) {
                     auto running = start_operation(operation, call);
-                    co_await std::move(running);
+                    co_await awaited(running);
                     guards.leave_with_success(call);
-                    co_return Success{};
+                    co_return end(Success{});
                 } else {
                     auto running = start_operation(operation, call);
-                    Value value = co_await std::move(running);
+                    Value value = co_await awaited(running);
                     if (!is_failure(value)) [[likely]] {
                         told = true;
                         guards.leave_with_success(call);
-                        co_return std::move(value);
+                        co_return end(std::move(value));
                     }
                     if constexpr (is_result<Value>) error = value.error();
                 }
@@ -271,7 +293,7 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
         guards.note_failure(reached);
         auto verdict = Verdict::pass_on();
         next = guards.leave_with_failure(call, reached, *error, verdict);
-        if (verdict.passes_on()) co_return std::move(*error);
+        if (verdict.passes_on()) co_return end(std::move(*error));
 
         std::conditional_t<Chain::template may_recover<Success>, std::optional<Success>, std::monostate> recovered;
         bool is_again = false;
@@ -283,9 +305,14 @@ asio::awaitable<OperationResult<Operation>> guarded_call(OwnFrame, Operation ope
             give_up_cancelled(guards, call, next, error);
         }
         if constexpr (Chain::template may_recover<Success>)
-            if (recovered) co_return std::move(*recovered);
-        if (!is_again) co_return std::move(*error);
+            if (recovered) co_return end(std::move(*recovered));
+        if (!is_again) co_return end(std::move(*error));
     }
+}
+
+template <class Operation, class... Policies>
+auto guarded_call(OwnFrame, Operation&& operation, const CallContext& call, Policies&... policies) {
+    return guarded_call_to(own_frame, ReturnsAnswer{}, std::forward<Operation>(operation), call, policies...);
 }
 
 } // namespace detail

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "velostream/async/call_context.hpp"
+#include "velostream/async/frame_memory.hpp"
 #include "velostream/base/result.hpp"
 
 namespace velostream {
@@ -19,9 +20,10 @@ template <class T, class Executor>
 inline constexpr bool is_awaitable<asio::awaitable<T, Executor>> = true;
 
 /// An `awaitable`, or what an asynchronous function of Asio returns for `asio::deferred`, which saves the coroutine
-/// around it. That one gives what `co_await` makes of it: an `error_code` in front becomes an exception.
+/// around it. That one gives what `co_await` makes of it: an `error_code` in front becomes an exception. (Or what our
+/// own coroutines await in their frames.)
 template <class T>
-concept Awaitable = is_awaitable<T> || asio::is_async_operation<T>::value;
+concept Awaitable = is_awaitable<T> || asio::is_async_operation<T>::value || detail::AwaitedInFrame<T>;
 
 /// `(CallContext&) -> Awaitable`
 template <class Operation>
@@ -47,6 +49,11 @@ struct AwaitableValue {
 template <class T, class Executor>
 struct AwaitableValue<asio::awaitable<T, Executor>> {
     using type = T;
+};
+
+template <AwaitedInFrame T>
+struct AwaitableValue<T> {
+    using type = std::remove_cvref_t<decltype(std::declval<T&>().end())>;
 };
 
 template <class Operation>

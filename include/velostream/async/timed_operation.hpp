@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/dispatch.hpp>
-#include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/recycling_allocator.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/system/system_error.hpp>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -19,9 +16,11 @@
 #include <variant>
 
 #include "velostream/async/call_cancellation.hpp"
+#include "velostream/async/chain_signal.hpp"
 #include "velostream/async/frame_memory.hpp"
 #include "velostream/async/operation.hpp"
 #include "velostream/async/serial_executor.hpp"
+#include "velostream/async/strand_work.hpp"
 #include "velostream/async/time_source.hpp"
 
 namespace velostream {
@@ -55,35 +54,28 @@ struct TimedOutcome {
 
 namespace detail {
 
-// Cancels one operation, for its caller and at its deadline, and resumes the caller when it has ended. Operation, alarm
-// and every access to the members run on the strand, so that a cancellation never meets an operation that is just
-// completing elsewhere.
+// Cancels one operation, for its caller and at its deadline, and resumes the caller when it has ended.
 template <TimeSource Time>
-class DeadlineCancellation : public std::enable_shared_from_this<DeadlineCancellation<Time>> {
+class DeadlineCancellation : public StrandWork, public std::enable_shared_from_this<DeadlineCancellation<Time>> {
   public:
-    // `is_callers`: the caller's executor runs one thing after the other, and runs the caller at this moment.
-    // `cancelled`: he has cancelled before, and goes on.
+    // `cancelled`: the caller has cancelled before, and goes on.
     DeadlineCancellation(const asio::any_io_executor& executor, bool is_callers, bool cancelled)
-        : strand_(is_callers ? executor : serial_executor(executor)), is_callers_(is_callers), cancelled_(cancelled) {}
-    DeadlineCancellation(const DeadlineCancellation&) = delete;
-    DeadlineCancellation& operator=(const DeadlineCancellation&) = delete;
+        : StrandWork(executor, is_callers), cancelled_(cancelled) {}
 
-    const asio::any_io_executor& strand() const noexcept { return strand_; }
-    // Whether who awaits the operation runs on the strand, too, at this moment.
-    bool is_callers() const noexcept { return is_callers_; }
-    asio::cancellation_slot slot() noexcept { return operation_.slot(); }
+    // For the chain of the operation.
+    ChainSignal& signal() noexcept { return operation_; }
     bool timed_out() const noexcept { return timed_out_; }
 
     // On the strand, unless the operation has ended. Where there is no memory for it the operation is cancelled, and
     // has failed for that.
     void arm(Time time, TimePoint at) noexcept {
-        if (done_) return;
+        if (has_ended()) return;
         try {
-            alarm_.arm(std::move(time), strand_, at);
+            alarm_.arm(std::move(time), strand(), at);
         } catch (...) {
             failure_ = std::current_exception();
         }
-        if (!failure_ || !is_callers_) return; // else it has not begun
+        if (!failure_ || !is_callers()) return; // else it has not begun
         try {
             operation_.emit(asio::cancellation_type::terminal);
         } catch (...) { // by what the operation awaits: it goes on
@@ -93,31 +85,18 @@ class DeadlineCancellation : public std::enable_shared_from_this<DeadlineCancell
 
     // From anywhere: the caller cancels.
     void cancel(asio::cancellation_type kind) {
-        asio::dispatch(strand_, [self = this->shared_from_this(), kind] {
-            if (self->done_) return;
+        asio::dispatch(strand(), [self = this->shared_from_this(), kind] {
+            if (self->has_ended()) return;
             self->cancelled_ = true;
             self->operation_.emit(kind);
         });
     }
 
-    // Before the operation has ended. From now on the caller belongs to whoever has this: not to himself.
-    void wait(WaitingChain caller) { caller_.emplace(std::move(caller)); }
-    // On the strand, when the operation has ended; it `has_waited`: not since the caller began it, in this thread. A
-    // caller who does not wait yet sees by himself that it has.
+    // On the strand, when the operation has ended.
     void finish(bool has_waited) {
-        done_ = true;
         alarm_.disarm();
-        if (!caller_) return;
-        WaitingChain caller{std::move(*caller_)};
-        caller_.reset();
-        if (is_callers_)
-            caller();
-        else if (has_waited)
-            asio::dispatch(std::move(caller));
-        else
-            asio::post(std::move(caller)); // each call would take more of the stack
+        StrandWork::finish(has_waited);
     }
-    bool has_ended() const noexcept { return done_; }
 
   private:
     void expire() {
@@ -126,13 +105,9 @@ class DeadlineCancellation : public std::enable_shared_from_this<DeadlineCancell
         operation_.emit(asio::cancellation_type::terminal);
     }
 
-    const asio::any_io_executor strand_; // runs one thing after the other
-    const bool is_callers_;
-    asio::cancellation_signal operation_;
+    ChainSignal operation_;
     std::exception_ptr failure_;
-    std::optional<WaitingChain> caller_;
     CallAlarm<Time> alarm_{[](void* self) { static_cast<DeadlineCancellation*>(self)->expire(); }, this};
-    bool done_ = false;
     bool cancelled_; // by the caller
     bool timed_out_ = false;
 };
@@ -166,88 +141,38 @@ bool has_failed(const std::optional<Value>& value) noexcept {
 // own, because a chain has one cancellation slot for all that it awaits: one more frame, that in which the chain
 // begins.
 template <class Value, TimeSource Time, class Operation>
-class TimedOperation {
+class TimedOperation : public AwaitedOnStrand<TimedOperation<Value, Time, Operation>, DeadlineCancellation<Time>> {
     using Cancellation = DeadlineCancellation<Time>;
+    friend AwaitedOnStrand<TimedOperation, Cancellation>;
 
   public:
     TimedOperation(Time time, TimePoint deadline, Operation& operation, CallContext& call)
         : time_(std::move(time)), deadline_(deadline), operation_(operation), call_(call) {}
-    TimedOperation(const TimedOperation&) = delete;
-    TimedOperation& operator=(const TimedOperation&) = delete;
 
-    bool begin(RunningChain& caller) {
-        const auto executor = caller.get_executor();
-        const bool is_callers = is_serial(executor);
-        is_away_ = is_callers && !runs_here(executor); // its cancellation could come before the operation's start
-        return !is_away_ && start(caller, executor, is_callers);
-    }
-    template <class Detach>
-    void wait(Detach detach) {
-        if (is_away_)
-            go_home(detach());
-        else
-            leave(detach());
-    }
     TimedOutcome<Value>& end() noexcept { return outcome_; }
 
   private:
-    // True if the caller may go on: the operation has ended.
-    bool start(RunningChain& caller, const asio::any_io_executor& executor, bool is_callers) {
-        const auto state = caller.get_cancellation_state();
-        const auto before = state.cancelled();
-        cancellation_ = std::allocate_shared<Cancellation>(asio::recycling_allocator<Cancellation>{}, executor,
-                                                           is_callers, before != asio::cancellation_type::none);
+    std::shared_ptr<Cancellation> make(const asio::any_io_executor& executor, bool is_callers, bool is_cancelled) {
+        auto cancellation = std::allocate_shared<Cancellation>(asio::recycling_allocator<Cancellation>{}, executor,
+                                                               is_callers, is_cancelled);
         // It passes every kind of cancellation on, as the caller's own would have done.
-        const auto slot = cancellation_->slot();
-        chain_.emplace(run(own_frame, cancellation_, operation_, call_, outcome_), cancellation_->strand(), slot,
-                       asio::cancellation_state{slot, asio::enable_total_cancellation()});
-        // Until the caller goes on, his own slot has no other use: what he awaits is bound to the operation's.
-        // Weak: whoever may cancel may also live longer than the execution context, and the strand must not.
-        auto own = state.slot();
-        if (own.is_connected())
-            own.assign([weak = std::weak_ptr{cancellation_}](asio::cancellation_type kind) {
-                if (const auto alive = weak.lock()) alive->cancel(kind);
-            });
-        if (!is_callers) return false; // to be launched when he waits
+        auto& signal = cancellation->signal();
+        chain_.emplace(run(own_frame, cancellation, operation_, call_, outcome_), cancellation->strand(), signal.slot(),
+                       signal.state());
+        return cancellation;
+    }
+    void launch(Cancellation& cancellation) {
         chain_->launch();
         // Only now: most operations that are ready at once have ended.
-        cancellation_->arm(time_, deadline_);
-        if (!cancellation_->has_ended()) return false;
-        cancellation_.reset();
-        own.clear();
-        // Asio's entry point throws at the end of one who was cancelled and has never waited.
-        return state.cancelled() == before;
+        cancellation.arm(time_, deadline_);
     }
-    void go_home(WaitingChain away) {
-        const auto executor = away.get_executor();
-        const auto before = away.get_cancellation_state().cancelled();
-        asio::dispatch(executor, [this, before, executor, caller = std::move(away)]() mutable {
-            bool goes_on = true;
-            try {
-                if (caller.get_cancellation_state().cancelled() != before)
-                    throw boost::system::system_error{asio::error::operation_aborted};
-                goes_on = start(caller, executor, true);
-            } catch (...) {
-                outcome_.exception = std::current_exception();
-            }
-            if (goes_on)
-                caller();
-            else
-                leave(std::move(caller));
-        });
-    }
-    // To the cancellation, which the caller must not have then: this is in his frame.
-    void leave(WaitingChain caller) {
-        const auto cancellation = std::exchange(cancellation_, nullptr);
-        if (!cancellation) return asio::post(std::move(caller)); // it has ended
-        cancellation->wait(std::move(caller));
-        if (cancellation->is_callers()) return;
-        auto launch = [cancellation, chain = std::move(*chain_), time = std::move(time_), at = deadline_]() mutable {
+    auto launcher(const std::shared_ptr<Cancellation>& cancellation) {
+        return [cancellation, chain = std::move(*chain_), time = std::move(time_), at = deadline_]() mutable {
             cancellation->arm(std::move(time), at);
             chain.launch();
         };
-        asio::dispatch(cancellation->strand(), std::move(launch));
     }
+    void fail(std::exception_ptr exception) noexcept { outcome_.exception = std::move(exception); }
 
     static asio::awaitable<ChainEntry> run(OwnFrame, std::shared_ptr<Cancellation> cancellation, Operation& operation,
                                            CallContext& call, TimedOutcome<Value>& outcome) {
@@ -283,9 +208,7 @@ class TimedOperation {
     Operation& operation_;
     CallContext& call_;
     TimedOutcome<Value> outcome_;
-    std::shared_ptr<Cancellation> cancellation_; // until the caller waits
-    std::optional<RunningChain> chain_;          // until it runs
-    bool is_away_ = false;                       // the caller, from his executor, when he began
+    std::optional<RunningChain> chain_; // until it runs
 };
 
 } // namespace detail

@@ -6,21 +6,16 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "support/allocations_of_calls.hpp"
 #include "support/failing_malloc.hpp"
-#include "velostream/async/frame_memory.hpp"
 #include "velostream/bulkhead.hpp"
 #include "velostream/memory_limit.hpp"
 #include "velostream/pipeline.hpp"
@@ -45,23 +40,6 @@ class GuardedCallAllocations : public ::testing::Test {
     template <class Call>
     std::uint64_t of(Call call) {
         return testing::allocations_of_calls(io, time, std::move(call));
-    }
-
-    template <class Call>
-    static std::uint64_t by_the_machines_clock(asio::io_context& context, Call call,
-                                               asio::cancellation_slot slot = {}) {
-        std::uint64_t taken = 0;
-        auto counted = [&]() -> asio::awaitable<void> {
-            for (int i = 0; i < 1020; ++i) {
-                if (i == 20) taken = allocations;
-                auto called = call();
-                co_await std::move(called);
-            }
-            taken = allocations - taken;
-        };
-        asio::co_spawn(context, counted(), asio::bind_cancellation_slot(slot, asio::detached));
-        context.run();
-        return taken;
     }
 
     asio::io_context io;
@@ -155,14 +133,14 @@ TEST_F(GuardedCallAllocations, TheSlotOfACallThatNobodyCanCancelTakesNone) {
         co_return 1;
     };
 
-    EXPECT_EQ(by_the_machines_clock(io, [&] { return timeout.execute(waits); }), 0u);
+    EXPECT_EQ(testing::allocations_by_the_machines_clock(io, [&] { return timeout.execute(waits); }), 0u);
 }
 
 TEST_F(GuardedCallAllocations, ADeadlineOfAPlainOperationTakesNoneOnAContextForOneThread) {
     asio::io_context one_thread{1};
     Timeout<> timeout{1h};
 
-    EXPECT_EQ(by_the_machines_clock(one_thread, [&] { return timeout.execute(plain); }), 0u);
+    EXPECT_EQ(testing::allocations_by_the_machines_clock(one_thread, [&] { return timeout.execute(plain); }), 0u);
 }
 
 TEST_F(GuardedCallAllocations, NorDoesItWhereItsCallerCanBeCancelled) {
@@ -170,7 +148,9 @@ TEST_F(GuardedCallAllocations, NorDoesItWhereItsCallerCanBeCancelled) {
     asio::cancellation_signal signal;
     Timeout<> timeout{1h};
 
-    EXPECT_EQ(by_the_machines_clock(one_thread, [&] { return timeout.execute(plain); }, signal.slot()), 0u);
+    EXPECT_EQ(testing::allocations_by_the_machines_clock(
+                  one_thread, [&] { return timeout.execute(plain); }, signal.slot()),
+              0u);
 }
 
 TEST_F(GuardedCallAllocations, FivePoliciesTakeNone) {
@@ -182,7 +162,7 @@ TEST_F(GuardedCallAllocations, FivePoliciesTakeNone) {
     MemoryLimit<> memory{account, 100};
     Pipeline guarded{with_budget, breaker, bulkhead, timeout, memory};
 
-    EXPECT_EQ(by_the_machines_clock(io, [&] { return guarded.execute(with_context); }), 0u);
+    EXPECT_EQ(testing::allocations_by_the_machines_clock(io, [&] { return guarded.execute(with_context); }), 0u);
 }
 
 TEST_F(GuardedCallAllocations, APipelineIsOneFrameWhateverTheNumberOfPolicies) {
@@ -199,62 +179,6 @@ TEST_F(GuardedCallAllocations, APipelineIsOneFrameWhateverTheNumberOfPolicies) {
     }}.join();
 }
 
-// While it lives, each frame that this thread begins comes from the heap.
-class NoFrameKept {
-  public:
-    NoFrameKept() {
-        for (std::size_t size = FrameMemory::step; size <= FrameMemory::largest; size += FrameMemory::step) {
-            std::uint64_t before = 0;
-            do {
-                before = allocations;
-                taken_.emplace_back(size, FrameMemory::allocate(size));
-            } while (allocations == before);
-        }
-    }
-    NoFrameKept(const NoFrameKept&) = delete;
-    NoFrameKept& operator=(const NoFrameKept&) = delete;
-    ~NoFrameKept() {
-        for (const auto& [size, memory] : taken_) FrameMemory::deallocate(memory, size);
-    }
-
-  private:
-    using FrameMemory = detail::FrameMemory;
-    using Taken = std::vector<std::pair<std::size_t, void*>>;
-
-    static Taken with_room() { // whose growth is no frame
-        Taken taken;
-        taken.reserve(FrameMemory::largest / FrameMemory::step * (FrameMemory::most_of_a_size + 1u));
-        return taken;
-    }
-    Taken taken_ = with_room();
-};
-
-// How many frames of ours there are while an operation runs that `execute` has around it.
-template <class Execute>
-std::uint64_t frames_of_a_call(Execute execute) {
-    asio::io_context one_thread{1};
-    std::uint64_t frames = 0;
-    auto calls = [&]() -> asio::awaitable<void> {
-        std::uint64_t taken = 0;
-        auto operation = [&taken]() -> asio::awaitable<int> {
-            taken = allocations;
-            co_return 1;
-        };
-        for (int i = 0; i < 20; ++i) { // after which there is all else that a call takes
-            auto call = execute(operation);
-            co_await std::move(call);
-        }
-        const NoFrameKept none;
-        const auto before = allocations;
-        auto call = execute(operation);
-        co_await std::move(call);
-        frames = taken - before;
-    };
-    asio::co_spawn(one_thread, calls(), asio::detached);
-    one_thread.run();
-    return frames;
-}
-
 TEST_F(GuardedCallAllocations, ADeadlineOfAPlainOperationIsOneFrameMore) {
     Timeout<> whole{1h}, each{1h};
     RetryExecutor<> retries{RetryConfig{}};
@@ -263,9 +187,9 @@ TEST_F(GuardedCallAllocations, ADeadlineOfAPlainOperationIsOneFrameMore) {
     Pipeline one{whole, retries, breaker};
     Pipeline two{whole, retries, each, breaker};
 
-    EXPECT_EQ(frames_of_a_call([&](auto operation) { return none.execute(operation); }), 1u);
-    EXPECT_EQ(frames_of_a_call([&](auto operation) { return one.execute(operation); }), 2u);
-    EXPECT_EQ(frames_of_a_call([&](auto operation) { return two.execute(operation); }), 2u);
+    EXPECT_EQ(testing::frames_of_a_call([&](auto operation) { return none.execute(operation); }), 1u);
+    EXPECT_EQ(testing::frames_of_a_call([&](auto operation) { return one.execute(operation); }), 2u);
+    EXPECT_EQ(testing::frames_of_a_call([&](auto operation) { return two.execute(operation); }), 2u);
 }
 
 } // namespace

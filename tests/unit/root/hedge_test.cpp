@@ -7,6 +7,8 @@
 #include <boost/asio/use_future.hpp>
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -72,12 +74,9 @@ TEST_F(HedgeTest, WithoutMemoryForItsAlarmMakesNoFurtherCall) {
     testing::ScriptedOperation<int> failing{poor};
     failing.takes(1s).fails(Errc::connect_failed).returns(2);
     poor.set_has_no_memory(true);
-    const auto failed = testing::start(io, guarded.execute(idempotent([&]() -> asio::awaitable<Result<int>> {
-        poor.set_has_no_memory(false); // for the sleep of the operation
-        auto running = failing();
-        co_return co_await std::move(running);
-    })));
-    poor.run_for(io, 10s);
+    const auto failed = testing::start(io, guarded.execute(idempotent(failing)));
+    poor.set_has_no_memory(false);
+    poor.run_for(io, 1s);
     EXPECT_EQ(failed.value().error(), Errc::connect_failed);
     EXPECT_EQ(failing.calls(), 1u);
 
@@ -128,6 +127,59 @@ TEST_F(HedgeTest, AnAttemptThatIgnoresItsCancellationDoesNotReplaceTheFirstAnswe
 
     EXPECT_EQ(time.now(), start + 2500ms) << "it was waited for";
     EXPECT_EQ(hedge.get_stats().won, 1u);
+    expect_nothing_left();
+}
+
+TEST_F(HedgeTest, OneThatFailsAtOnceIsFollowedAtOnceWithoutAnyAlarm) {
+    operation.fails(Errc::connect_failed).fails(Errc::connect_failed).returns(3);
+
+    EXPECT_EQ(call(Pipeline{hedge}, operation).value(), 3);
+
+    EXPECT_EQ(operation.started_at(), (std::vector{start, start, start}));
+    EXPECT_EQ(time.now(), start);
+    expect_nothing_left();
+}
+
+// An answer that can be watched: how many of them there are.
+class Answer {
+  public:
+    Answer() = default;
+    Answer(int number, std::shared_ptr<int> alive) : number_(number), alive_(std::move(alive)) { ++*alive_; }
+    Answer(Answer&& other) noexcept : number_(other.number_), alive_(std::exchange(other.alive_, nullptr)) {}
+    Answer& operator=(Answer&&) = delete;
+    ~Answer() {
+        if (alive_) --*alive_;
+    }
+    int number() const noexcept { return number_; }
+
+  private:
+    int number_ = 0;
+    std::shared_ptr<int> alive_; // null once it was moved
+};
+
+TEST_F(HedgeTest, TheAnswerGoesToTheCallerAndNoneStaysWithThoseThatLost) {
+    const auto answers = std::make_shared<int>(0);
+    int attempts = 0;
+    const auto deaf = [&]() -> asio::awaitable<Answer> {
+        const int number = ++attempts;
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        const auto executor = co_await asio::this_coro::executor;
+        // The first takes 10 s, the second answers in 2, the third in 6.
+        auto sleep =
+            async_sleep_until(time, executor, start + Duration{4s} * (number == 1 ? 3 : number) - 2s, asio::deferred);
+        co_await std::move(sleep);
+        co_return Answer{number, answers};
+    };
+    Pipeline guarded{hedge};
+    const auto started = testing::start(io, guarded.execute(idempotent(deaf)));
+    time.run_for(io, 7s);
+    ASSERT_FALSE(started.ended());
+    EXPECT_EQ(*answers, 1) << "that of the winner";
+    time.run_for(io, 3s);
+
+    ASSERT_TRUE(started.ended());
+    EXPECT_EQ(started.value().value().number(), 2);
+    EXPECT_EQ(*answers, 1);
     expect_nothing_left();
 }
 

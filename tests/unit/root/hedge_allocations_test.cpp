@@ -7,15 +7,21 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/errc.hpp>
 #include <chrono>
 #include <cstdint>
+#include <new>
+#include <optional>
 #include <utility>
 
+#include "support/allocation_count.hpp"
 #include "support/allocations_of_calls.hpp"
 #include "velostream/bulkhead.hpp"
 #include "velostream/circuit_breaker.hpp"
@@ -161,6 +167,37 @@ TEST_F(HedgeAllocations, AnAttemptIsOneFrame) {
         return Pipeline{hedge}.execute(idempotent(std::move(second_counts)));
     };
     EXPECT_EQ(testing::frames_of_a_call(with_two_attempts), 4u);
+}
+
+TEST_F(HedgeAllocations, WhereThereIsNoMemoryForItTheCallFailsForThatAndLeavesNothingBehind) {
+    const auto no_memory = boost::system::errc::make_error_code(boost::system::errc::not_enough_memory);
+    Pipeline guarded{bulkhead, hedge, inside};
+    int failures = 0, refused = 0;
+    auto calls = [&]() -> asio::awaitable<void> {
+        for (bool has_failed = true; has_failed; ++failures) {
+            const testing::NoFrameKept none;
+            std::optional<Result<int>> result;
+            testing::allocations_until_failure = failures;
+            try {
+                auto call = guarded.execute(idempotent(plain));
+                result = co_await std::move(call);
+            } catch (const std::bad_alloc&) {
+                ++refused; // for its own frame
+            }
+            has_failed = std::exchange(testing::allocations_until_failure, -1) < 0;
+            EXPECT_EQ(bulkhead.get_stats().in_use, 0u);
+            if (!has_failed) {
+                EXPECT_EQ(result.value().value(), 1);
+            } else if (result) {
+                EXPECT_EQ(result->error(), no_memory);
+            }
+        }
+    };
+    asio::co_spawn(one_thread, calls(), asio::detached);
+    one_thread.run();
+
+    EXPECT_EQ(refused, 1);
+    EXPECT_GE(failures, 4) << "of these, of what its attempts share, of its attempt, and then one that succeeds";
 }
 
 } // namespace

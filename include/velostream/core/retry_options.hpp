@@ -30,7 +30,8 @@ struct RetryOptions {
     std::optional<RetryBudget> budget = std::nullopt;
 
     /// Charged with the `held_bytes` of every call while it waits for its next try, and with the budget of the config,
-    /// if that has one and none is given here. Unlimited unless given.
+    /// if that has one and none is given here: one without room for that, about 1.5 KiB, lets the constructor throw
+    /// `MemoryRefusedException`. Unlimited unless given.
     MemoryAccount account = {};
 
     /// Asked about an error before `retry_on` is, and after `no_retry_on`: see `RetryPolicy::is_retryable`. What it

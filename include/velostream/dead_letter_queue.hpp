@@ -293,77 +293,107 @@ class DeadLetterQueue {
     asio::awaitable<Receipt> deliver(Held record, Error error, FailureDetails failure, StackTrace trace) {
         InFlight in_flight{counts_};
         if (const auto held = why_held(error)) {
-            auto holding = hold(*held);
-            const auto interrupted = co_await std::move(holding);
-            if (interrupted == Errc::cancelled) co_return interrupted;
-            in_flight.on_refused();
-            co_return interrupted.code() ? interrupted : detail::not_to_blame(error);
+            auto holding = refuse_after(*held, error, in_flight);
+            co_return co_await std::move(holding);
         }
-        const auto made = letter_of(record, error, failure, trace);
-        if (!made) {
+        const auto letter = letter_of(record, error, failure, trace);
+        if (!letter) {
             in_flight.on_lost();
             co_return detail::own_dead_letter(config_);
         }
-        const auto& letter = *made;
-        auto reserved = options_.account.try_reserve(letter.size_bytes());
-        if (!reserved) {
+        MemoryReservation reserved;
+        if (!reserve(letter->size_bytes(), reserved, error)) {
             in_flight.on_refused();
-            co_return reserved.error();
+            co_return error;
         }
 
-        const auto executor = co_await asio::this_coro::executor;
-        const auto cancellation = co_await asio::this_coro::cancellation_state;
-        for (std::uint32_t delivery = 1;; ++delivery) {
+        OnItsWay way{*letter, error, reserved, in_flight};
+        for (;; ++way.delivery) {
+            const auto cancellation = co_await asio::this_coro::cancellation_state;
             CallContext call{saturating_add(time_.now(), config_.delivery_timeout)};
-            call.begin_attempt(delivery, CallContext::no_deadline);
+            call.begin_attempt(way.delivery, CallContext::no_deadline);
             call.set_cancellation_slot(cancellation.slot());
             call.set_idempotent(true);
-            bool goes_to_sink = true;
+            way.goes_to_sink = true;
             Receipt stored = DeadLetterReceipt{};
             try {
                 if (relay_) {
                     auto asking = relay_->is_open();
-                    goes_to_sink = co_await std::move(asking);
+                    way.goes_to_sink = co_await std::move(asking);
                 }
-                if (goes_to_sink) {
-                    auto storing = sink_->store(letter, call);
+                if (way.goes_to_sink) {
+                    auto storing = sink_->store(*letter, call);
                     stored = co_await std::move(storing);
                 }
             } catch (...) {
                 stored = Error::from_exception(std::current_exception());
             }
-            if (goes_to_sink && stored) {
-                stored->deliveries = delivery;
+            if (way.goes_to_sink && stored) {
+                stored->deliveries = way.delivery;
                 in_flight.on_sent(error.type());
                 if (options_.observer) options_.observer->on_dead_letter_stored({config_.topic, error});
                 co_return stored;
             }
             if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled};
-            if (goes_to_sink) in_flight.on_delivery_failed();
-
-            if (relay_) {
-                const auto delivery_error = stored ? std::optional<Error>{} : stored.error();
-                auto spooling = spool(letter, *reserved, delivery_error);
-                stored = co_await std::move(spooling);
-                if (stored) {
-                    stored->deliveries = delivery - (goes_to_sink ? 0 : 1);
-                    in_flight.on_spooled(error.type());
-                    if (options_.observer)
-                        options_.observer->on_dead_letter_spooled({config_.topic, error, relay_->spool().waiting()});
-                    co_return stored;
-                }
-                if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled};
-            }
-            auto why = stored.error();
-            if (delivery > config_.max_retries) {
-                in_flight.on_lost();
-                co_return detail::dead_letter_lost(config_, delivery, std::move(why));
-            }
-            if (options_.observer) options_.observer->on_dead_letter_delayed({config_.topic, delivery, why});
-            const auto [interrupted] = co_await async_sleep_until(
-                time_, executor, saturating_add(time_.now(), config_.retry_delay), asio::as_tuple(asio::use_awaitable));
-            if (interrupted) co_return Error{Errc::cancelled};
+            auto going_on = go_on(way, stored);
+            if (co_await std::move(going_on)) co_return stored;
         }
+    }
+
+    // What the coroutine of a dead letter has.
+    struct OnItsWay {
+        const DeadLetter& letter;
+        const Error& error;
+        MemoryReservation& reserved;
+        InFlight& in_flight;
+        std::uint32_t delivery = 1;
+        bool goes_to_sink = true; // not past those who wait in the spool
+    };
+
+    // Or `refusal` is why not.
+    bool reserve(Bytes bytes, MemoryReservation& reserved, Error& refusal) {
+        auto granted = options_.account.try_reserve(bytes);
+        if (granted)
+            reserved = std::move(*granted);
+        else
+            refusal = granted.error();
+        return granted.has_value();
+    }
+
+    // After a delivery that failed or was not tried: into the spool, or a pause. True if `stored` is the answer, else
+    // the next delivery's turn has come. Its frame is apart, since few letters need it: that of each letter on its way
+    // has to stay below the size from which on the C library's allocator tidies up at every request.
+    asio::awaitable<bool> go_on(OnItsWay& way, Receipt& stored) {
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        const auto end_with = [&stored](Error error) {
+            stored = std::move(error);
+            return true;
+        };
+        if (way.goes_to_sink) way.in_flight.on_delivery_failed();
+
+        if (relay_) {
+            const auto delivery_error = stored ? std::optional<Error>{} : stored.error();
+            auto spooling = spool(way.letter, way.reserved, delivery_error);
+            stored = co_await std::move(spooling);
+            if (stored) {
+                stored->deliveries = way.delivery - (way.goes_to_sink ? 0 : 1);
+                way.in_flight.on_spooled(way.error.type());
+                if (options_.observer)
+                    options_.observer->on_dead_letter_spooled({config_.topic, way.error, relay_->spool().waiting()});
+                co_return true;
+            }
+            if (cancellation.cancelled() != asio::cancellation_type::none) co_return end_with(Errc::cancelled);
+        }
+        auto why = stored.error();
+        if (way.delivery > config_.max_retries) {
+            way.in_flight.on_lost();
+            co_return end_with(detail::dead_letter_lost(config_, way.delivery, std::move(why)));
+        }
+        if (options_.observer) options_.observer->on_dead_letter_delayed({config_.topic, way.delivery, why});
+        const auto executor = co_await asio::this_coro::executor;
+        const auto [interrupted] = co_await async_sleep_until(
+            time_, executor, saturating_add(time_.now(), config_.retry_delay), asio::as_tuple(asio::use_awaitable));
+        co_return interrupted&& end_with(Errc::cancelled);
     }
 
     // The source must stand still until then; or, without a time, until the circuit is not open.
@@ -379,10 +409,10 @@ class DeadLetterQueue {
         return Standstill{hold->until};
     }
 
-    // Why it did not wait until then: `cancelled`, or no memory to wait.
-    asio::awaitable<Error> hold(Standstill held) {
+    // Waits until then, and refuses the record: it is tried again, and may go well. In a frame of its own, as `go_on`.
+    asio::awaitable<Receipt> refuse_after(Standstill held, const Error& error, InFlight& in_flight) {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
-        Error refusal;
+        Error refusal; // no memory to wait
         if (held.until) {
             const auto executor = co_await asio::this_coro::executor;
             auto sleeping = async_sleep_until(time_, executor, *held.until, asio::as_tuple(asio::use_awaitable));
@@ -392,7 +422,9 @@ class DeadLetterQueue {
             const auto ready = co_await std::move(waiting);
             if (!ready && ready.error() != Errc::cancelled) refusal = ready.error(); // the breaker may have ended
         }
-        co_return cancellation.cancelled() == asio::cancellation_type::none ? refusal : Error{Errc::cancelled};
+        if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled};
+        in_flight.on_refused();
+        co_return refusal.code() ? refusal : detail::not_to_blame(error);
     }
 
     // Waits for room there as long as a delivery may take.

@@ -11,6 +11,8 @@
 
 #include "kafka_support.hpp"
 #include "support/counting_new.hpp"
+#include "velostream/dead_letter_queue.hpp"
+#include "velostream/kafka/dead_letter_topic.hpp"
 
 namespace velostream::kafka {
 namespace {
@@ -150,6 +152,36 @@ TEST_F(AllocationsTest, ASendForWhichThereIsNoMemoryEndsOnce) {
     EXPECT_EQ(producer.get_stats().in_flight, 0U);
     EXPECT_EQ(producer.get_stats().waiting, 0U);
 }
+
+#ifdef __OPTIMIZE__ // else frames hold whatever they ever named
+// From 1 KiB on a request makes glibc merge everything that was freed, and so does giving it back.
+TEST_F(AllocationsTest, ADeadLetterOnItsWayAsksForNoLargePieceOfMemory) {
+    Producer producer{io.get_executor(), {.bootstrap_servers = cluster.bootstrap_servers()}};
+    DeadLetterQueue letters{{.topic = "dead"}, DeadLetterTopic{producer}};
+    const Error failure{Errc::operation_failed, "CustomerID: empty"};
+    std::vector<Result<DeadLetterReceipt>> ends;
+    const auto begin = [&] {
+        asio::co_spawn(io, letters.send_to_dlq(record, failure),
+                       [&](const std::exception_ptr& thrown, Result<DeadLetterReceipt> stored) {
+                           ends.push_back(thrown ? Error::from_exception(thrown) : std::move(stored));
+                       });
+        io.restart();
+        io.poll();
+    };
+    begin(); // what all later ones use again
+
+    testing::smallest_that_fails = 1000;
+    testing::allocations_until_failure = 0;
+    for (int i = 0; i < 10; ++i) begin();
+    testing::allocations_until_failure = -1;
+    testing::smallest_that_fails = 0;
+    io.restart();
+    io.run();
+
+    EXPECT_EQ(ends.size(), 11U);
+    for (const auto& stored : ends) EXPECT_TRUE(stored) << stored.error();
+}
+#endif
 
 } // namespace
 } // namespace velostream::kafka

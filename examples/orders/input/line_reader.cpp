@@ -26,12 +26,15 @@ void LineReader::stop() {
 }
 
 void LineReader::run() {
+    std::size_t usual_bytes = 0;
     for (bool more = true; more;) {
         LineBatch batch;
+        batch.reserve(LineBatch::usual_size, usual_bytes);
         std::optional<velostream::Error> failure;
         const auto read = lines_->read_some(batch, LineBatch::usual_size);
         if (!read) failure = read.error();
         more = read.has_value() && *read;
+        usual_bytes = batch.size_bytes();
         {
             std::unique_lock lock{mutex_};
             room_.wait(lock,

@@ -20,6 +20,11 @@ class LineBatch {
   public:
     static constexpr std::size_t usual_size = 256;
 
+    /// Makes room for as much, instead of growing into it.
+    void reserve(std::size_t lines, std::size_t bytes) {
+        text_.reserve(bytes);
+        ends_.reserve(lines);
+    }
     void append(std::string_view line) {
         text_.append(line);
         ends_.push_back(text_.size());

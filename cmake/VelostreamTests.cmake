@@ -105,6 +105,34 @@ function(velostream_test_executable name files)
     if(arg_SERIAL)
         list(APPEND properties RUN_SERIAL TRUE)
     endif()
-    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES TEST_PREFIX "${name}."
-        PROPERTIES ${properties})
+    velostream_test_cases(${name} PROPERTIES ${properties})
+endfunction()
+
+# velostream_test_cases(<executable> [FILTER <filter>] [LIST <name>] PROPERTIES <name> <value>...)
+#
+# Makes the executable's cases tests of ctest, each in a process of its own. Where several such lists are made of one executable, each
+# has a FILTER and a LIST. Under a sanitizer, where a process takes far longer to begin than most cases of the labels unit and
+# cancellation to run, those share four: the last one that an output says RUN of is the one that ended it.
+function(velostream_test_cases executable)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "FILTER;LIST" "PROPERTIES")
+    cmake_parse_arguments(property "" "LABELS" "" ${arg_PROPERTIES})
+    if(NOT arg_FILTER)
+        set(arg_FILTER "*")
+    endif()
+    if(CMAKE_CXX_FLAGS MATCHES "-fsanitize" AND property_LABELS MATCHES "^(unit|cancellation)$")
+        foreach(share RANGE 3)
+            set(test ${executable}.share_${share})
+            add_test(NAME ${test} COMMAND ${executable} "--gtest_filter=${arg_FILTER}")
+            set_tests_properties(${test} PROPERTIES ${arg_PROPERTIES} TIMEOUT 600
+                ENVIRONMENT "GTEST_TOTAL_SHARDS=4;GTEST_SHARD_INDEX=${share}")
+        endforeach()
+        return()
+    endif()
+
+    set(list ${executable}_TESTS)
+    if(arg_LIST)
+        set(list ${arg_LIST})
+    endif()
+    gtest_discover_tests(${executable} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES TEST_PREFIX "${executable}."
+        TEST_FILTER "${arg_FILTER}" TEST_LIST ${list} PROPERTIES ${arg_PROPERTIES})
 endfunction()

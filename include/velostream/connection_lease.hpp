@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <source_location>
 #include <utility>
 
@@ -26,7 +28,22 @@ struct PooledConnection {
     ConnectionRoom room; // free again when the connection has gone
     Connection connection;
     const PoolSlot slot;
-    std::source_location borrowed_at{};
+    std::source_location borrowed_at{}; // the last time that the plan was told
+
+    // Of whoever has it: its borrower, or who took it from the warm place. What the plan is not told before it is asked
+    // again.
+    TimePoint seen_well{};                    // by a borrower, or as the plan says
+    TimePoint warm_until{};                   // who gives it back later tells the plan
+    bool was_used = false;                    // since it was lent by the plan
+    std::atomic<std::uint64_t> lent_warm = 0; // how often without the plan: written by whoever has it, read by anyone
+
+    void is_used_at(TimePoint now) noexcept {
+        seen_well = now;
+        was_used = true;
+    }
+    void count_warm_loan() noexcept {
+        lent_warm.store(lent_warm.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); // counts only
+    }
 };
 
 template <class Connection>

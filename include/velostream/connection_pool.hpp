@@ -18,6 +18,7 @@
 #include "velostream/config/validate.hpp"
 #include "velostream/connection_factory.hpp"
 #include "velostream/connection_lease.hpp"
+#include "velostream/connection_pool_lending.hpp"
 #include "velostream/connection_pool_options.hpp"
 #include "velostream/connection_pool_report.hpp"
 #include "velostream/connection_pool_state.hpp"
@@ -40,6 +41,9 @@ namespace velostream {
 /// waits takes whichever comes first, a returned connection or a new one. Where none is left that could come back, a
 /// connect that fails tells all who wait at once. How a pool behaves in an outage, and when connections are checked and
 /// replaced, says `PoolPlan`. Never more than `max_size` connections exist, those being opened or closed included.
+///
+/// Where nobody waits, the connection that came back last is lent again without a lock (see `WarmPlace`), by the same
+/// rules: if it needs no reset, is fresh and not too old. Not with a `leak_threshold`.
 ///
 /// Threads:  safe to share; with `ConfinedMemory` one thread at a time, leases included, for pools that live on a
 ///           strand or in a context of one thread. What takes time goes on in coroutines of the pool's executor.

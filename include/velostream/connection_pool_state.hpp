@@ -38,6 +38,7 @@
 #include "velostream/connection_pool_report.hpp"
 #include "velostream/connection_pool_stats.hpp"
 #include "velostream/core/pool_plan.hpp"
+#include "velostream/core/warm_place.hpp"
 
 namespace velostream::detail {
 
@@ -55,8 +56,8 @@ using FactoryCall = std::function<asio::awaitable<void>(CallContext&)>;
 /// It keeps itself until the pool is closed and the last connection has gone.
 template <ConnectionFactory Factory, TimeSource Time, class Memory>
 class ConnectionPoolState final
-    : public TurnLine<ConnectionLease<typename Factory::Connection>, Time, MemoryReservation, typename Memory::Mutex>,
-      public LendingPool<typename Factory::Connection>,
+    : public LendingPool<typename Factory::Connection>, // first: it is called most often
+      public TurnLine<ConnectionLease<typename Factory::Connection>, Time, MemoryReservation, typename Memory::Mutex>,
       public ConnectionNeighbour {
     using Base =
         TurnLine<ConnectionLease<typename Factory::Connection>, Time, MemoryReservation, typename Memory::Mutex>;
@@ -93,12 +94,11 @@ class ConnectionPoolState final
     // ---- borrowers
 
     std::optional<Lease> try_borrow(const std::source_location& where) noexcept {
-        const std::scoped_lock lock{mutex()};
-        const auto slot = plan_.try_borrow(time().coarse_now());
-        if (!slot) return std::nullopt;
-        ++counted_.lent_at_once;
-        if (plan_.due() < alarm_at_) locked_set_alarm();
-        return locked_lend(*slot, where);
+        auto* const warm = warm_.take();
+        if (!warm || time().coarse_now() - warm->seen_well > config_.validation_window) [[unlikely]]
+            return try_borrow_of_plan(warm, where);
+        warm->count_warm_loan();
+        return Lease{*this, *warm};
     }
 
     static asio::awaitable<Result<Lease>> get_connection(OwnFrame, std::shared_ptr<ConnectionPoolState> self,
@@ -116,20 +116,14 @@ class ConnectionPoolState final
 
     void give_back(Pooled& pooled, Return how) noexcept override {
         if (how == Return::used && is_clean(pooled.connection)) how = Return::clean;
-        Unlocked after;
-        Ended ended;
-        const std::scoped_lock lock{mutex()};
-        now_ = locked_line().empty() ? time().coarse_now() : time().now(); // which says how long somebody waited
-        if (how == Return::detached) {
-            ++counted_.detached;
-            orphans_.push_back(std::move(seats_[pooled.slot - 1].pooled));
+        if (how == Return::clean || how == Return::as_it_was) [[likely]] {
+            const auto now = time().coarse_now();
+            if (how == Return::clean) pooled.is_used_at(now);
+            // The last look at anything of the pool, which ends as soon as somebody takes what lies there.
+            if (now < pooled.warm_until && !quota_.places.anyone_waits() && warm_.put(pooled)) [[likely]]
+                return;
         }
-        plan_.give_back(pooled.slot, how, now_, actions_);
-        locked_yield();
-        if (!actions_.empty() || how == Return::detached) [[unlikely]]
-            locked_finish(ended, after);
-        else if (plan_.due() < alarm_at_)
-            locked_set_alarm();
+        give_back_to_plan(pooled, how);
     }
 
     // ---- the owner
@@ -152,14 +146,17 @@ class ConnectionPoolState final
         const std::scoped_lock lock{mutex()};
         auto stats = counted_;
         const auto figures = plan_.figures();
-        stats.active = figures.active;
-        stats.idle = figures.idle;
+        const std::size_t warm = warm_.has_one(); // which the plan takes for lent
+        stats.active = figures.active - warm;
+        stats.idle = figures.idle + warm;
         stats.connecting = figures.connecting;
         stats.total = figures.total;
         stats.waiting = figures.waiting;
         stats.max_size = plan_.rules().max_size;
         stats.is_misconfigured = plan_.is_misconfigured();
         stats.last_connect_error = last_connect_error_;
+        for (const auto& seat : seats_)
+            if (seat.pooled) stats.lent_at_once += seat.pooled->lent_warm.load(std::memory_order_relaxed);
         return stats;
     }
 
@@ -194,6 +191,7 @@ class ConnectionPoolState final
         Ended ended;
         const std::scoped_lock lock{mutex()};
         now_ = time().now();
+        locked_shut();
         event(now_);
         locked_finish(ended, after);
     }
@@ -205,10 +203,24 @@ class ConnectionPoolState final
         after.self.swap(self_);
     }
 
+    // ---- lending
+
+    [[gnu::noinline]] std::optional<Lease> try_borrow_of_plan(Pooled* stale,
+                                                              const std::source_location& where) noexcept;
+    [[gnu::noinline]] void give_back_to_plan(Pooled& pooled, Return how) noexcept;
+    void locked_tell_of_return(Pooled& pooled) noexcept;
+    void locked_begin() noexcept;
+    void locked_end_lightly(Ended& ended, Unlocked& after) noexcept;
+    void locked_shut() noexcept;
+    void locked_open() noexcept;
+    std::unique_ptr<Pooled> locked_take_out(PoolSlot slot) noexcept;
+    Lease locked_lend(PoolSlot slot, const std::source_location& where) noexcept;
+
     // ---- the line
 
     Answer locked_answer(const TurnRequest& request, bool joins, Ended& ended) noexcept override {
         now_ = time().now();
+        locked_shut();
         if (!joins) {
             if (const auto slot = plan_.try_borrow(now_)) {
                 ++counted_.lent_at_once;
@@ -229,6 +241,7 @@ class ConnectionPoolState final
     void locked_on_left(Waiter& waiter) noexcept override {
         deadlines_.disarm(waiter);
         now_ = std::max(now_, time().coarse_now());
+        locked_shut();
         plan_.leave(waiter.ticket, now_, actions_); // unless it was the plan's doing
     }
     void locked_on_cancelled() noexcept override { ++counted_.cancelled; }
@@ -243,10 +256,12 @@ class ConnectionPoolState final
         locked_end(waiter, locked_report(waiter.request.since).as(Errc::pool_timeout), *expiring_into_);
     }
     void locked_on_changed(Ended& ended) noexcept override {
+        locked_shut();
         locked_yield();
         locked_perform(ended);
         locked_look_for_room();
         if (plan_.due() < alarm_at_) locked_set_alarm();
+        locked_open();
     }
     Result<MemoryReservation> make_room(Bytes bytes) noexcept override { return options_.memory.try_reserve(bytes); }
     void on_no_room(const Error&) noexcept override {
@@ -323,11 +338,6 @@ class ConnectionPoolState final
         else
             locked_end_first(locked_report(locked_line().front()->request.since).as(code), ended);
     }
-    Lease locked_lend(PoolSlot slot, const std::source_location& where) noexcept {
-        auto& pooled = *seats_[slot - 1].pooled;
-        pooled.borrowed_at = where;
-        return Lease{*this, pooled};
-    }
     void locked_give_up(PoolSlot slot) noexcept {
         auto& seat = seats_[slot - 1];
         seat.is_given_up = true;
@@ -367,7 +377,7 @@ class ConnectionPoolState final
             case PoolAction::Kind::reset:
                 return plan_.was_reset(action.slot, false, now_, actions_);
             default:
-                orphans_.push_back(std::move(seats_[action.slot - 1].pooled));
+                orphans_.push_back(locked_take_out(action.slot));
                 return plan_.was_closed(action.slot, now_, actions_);
         }
     }
@@ -394,31 +404,9 @@ class ConnectionPoolState final
     void locked_yield() noexcept {
         if (quota_.places.anyone_waits()) plan_.yield_room(now_, actions_);
     }
-    void on_neighbour_waits() noexcept override {
-        post([](ConnectionPoolState& self) { self.update([](TimePoint) {}); }); // looks
-    }
-    void locked_look_for_room() noexcept {
-        const bool wants = plan_.wants_room();
-        if (wants == (claim_ != nullptr)) return;
-        if (wants) {
-            claim_ = std::make_shared<Claim>(quota_, *this);
-            ConnectionClaim::wait(claim_);
-            post([](ConnectionPoolState& self) { ConnectionNeighbour::tell(self.quota_.places, self); }); // may end one
-        } else {
-            std::exchange(claim_, nullptr)->leave();
-        }
-    }
-    void room_came(const Claim& claim, Result<ConnectionRoom> room) noexcept {
-        std::optional<ConnectionRoom> unused; // ends without the mutex
-        update([&](TimePoint now) {
-            if (claim_.get() != &claim) return;
-            claim_.reset();
-            if (room) room_.emplace(std::move(*room));
-            plan_.room_came(now, actions_);
-        });
-        const std::scoped_lock lock{mutex()};
-        unused.swap(room_);
-    }
+    void on_neighbour_waits() noexcept override;
+    void locked_look_for_room() noexcept;
+    void room_came(const Claim& claim, Result<ConnectionRoom> room) noexcept;
 
     // ---- time
 
@@ -476,7 +464,13 @@ class ConnectionPoolState final
     ContextTie tie_;
     WaitQueue drained_;
 
+    // The connection that was given back last, where that is lent again without the mutex. The plan takes it for lent,
+    // and is told that it is not before it is told or asked anything else: the place is open only while nobody holds
+    // the mutex, the plan is calm (so nobody waits), and something is lent. On a line of its own: others are only read.
+    alignas(Memory::alignment) WarmPlace<Pooled, Memory> warm_;
+
     // Guarded by the mutex of the line.
+    alignas(Memory::alignment) bool is_open_ = false; // the warm place
     PoolPlan plan_;
     PoolPlan::Actions actions_; // that are still to be done; empty without the mutex
     TimePoint now_{};           // of the event that goes on

@@ -97,7 +97,7 @@ class ConnectionPoolState<Factory, Time, Memory>::Task {
     void end_connection() noexcept {
         std::unique_ptr<Pooled> gone; // ends without the mutex
         const std::scoped_lock lock{state_->mutex()};
-        gone = std::move(state_->seats_[slot() - 1].pooled);
+        gone = state_->locked_take_out(slot());
     }
 
     std::shared_ptr<ConnectionPoolState> state_; // null once it has ended
@@ -223,5 +223,36 @@ class ConnectionPoolState<Factory, Time, Memory>::Claim final : public Connectio
 
     const std::weak_ptr<Base> owner_;
 };
+
+template <ConnectionFactory Factory, TimeSource Time, class Memory>
+void ConnectionPoolState<Factory, Time, Memory>::on_neighbour_waits() noexcept {
+    post([](ConnectionPoolState& self) { self.update([](TimePoint) {}); }); // looks
+}
+
+template <ConnectionFactory Factory, TimeSource Time, class Memory>
+void ConnectionPoolState<Factory, Time, Memory>::locked_look_for_room() noexcept {
+    const bool wants = plan_.wants_room();
+    if (wants == (claim_ != nullptr)) return;
+    if (wants) {
+        claim_ = std::make_shared<Claim>(quota_, *this);
+        ConnectionClaim::wait(claim_);
+        post([](ConnectionPoolState& self) { ConnectionNeighbour::tell(self.quota_.places, self); }); // may end one
+    } else {
+        std::exchange(claim_, nullptr)->leave();
+    }
+}
+
+template <ConnectionFactory Factory, TimeSource Time, class Memory>
+void ConnectionPoolState<Factory, Time, Memory>::room_came(const Claim& claim, Result<ConnectionRoom> room) noexcept {
+    std::optional<ConnectionRoom> unused; // ends without the mutex
+    update([&](TimePoint now) {
+        if (claim_.get() != &claim) return;
+        claim_.reset();
+        if (room) room_.emplace(std::move(*room));
+        plan_.room_came(now, actions_);
+    });
+    const std::scoped_lock lock{mutex()};
+    unused.swap(room_);
+}
 
 } // namespace velostream::detail

@@ -15,7 +15,6 @@ using Kind = PoolAction::Kind;
 constexpr Duration least_between_probes = 200ms, most_between_probes = 250ms;
 constexpr Duration most_between_uncared_probes = 30s;
 constexpr int misconfigured_factor = 10;
-constexpr Duration between_idle_closings = 100ms;
 constexpr std::size_t failed_checks_of_an_outage = 2;
 constexpr Duration between_looks_for_room = 1s;
 
@@ -76,12 +75,12 @@ bool PoolPlan::leave(PoolTicket ticket, TimePoint now, Actions& actions) {
     return true;
 }
 
-void PoolPlan::give_back(PoolSlot slot, Return how, TimePoint now, Actions& actions) {
+void PoolPlan::give_back(PoolSlot slot, Return how, TimePoint used_at, TimePoint now, Actions& actions) {
     assert(at(slot).stand == Stand::lent);
-    if (how != Return::as_it_was) at(slot).used_at = now;
-    if (how == Return::clean) at(slot).seen_well = now;
+    if (how != Return::as_it_was) at(slot).used_at = used_at;
+    if (how == Return::clean) at(slot).seen_well = used_at;
     if (how == Return::clean && waiting_ == 0 && checks_failed_ == 0 && !reason_to_close(slot, now)) [[likely]]
-        return change(slot, Stand::idle, now); // nothing else is to be done for one more
+        return change(slot, Stand::idle, used_at); // nothing else is to be done for one more
     if (how == Return::detached)
         change(slot, Stand::none, now);
     else if (how == Return::broken)
@@ -91,6 +90,11 @@ void PoolPlan::give_back(PoolSlot slot, Return how, TimePoint now, Actions& acti
     else
         make_available(slot, now, actions);
     settle(now, actions);
+}
+
+bool PoolPlan::is_calm() const noexcept {
+    return waiting_ == 0 && checks_failed_ < failed_checks_of_an_outage && !is_closed_ &&
+           total() - count(Stand::closing) <= rules_.max_size;
 }
 
 // ---- what became of actions
@@ -179,16 +183,7 @@ void PoolPlan::was_closed(PoolSlot slot, TimePoint now, Actions& actions) {
     settle(now, actions);
 }
 
-// ---- time, and what the owner wants
-
-void PoolPlan::tick(TimePoint now, Actions& actions) {
-    due_ = idle_since_ = TimePoint::max();
-    warn_of_leaks(now, actions);
-    look_after_idle(now, actions);
-    settle(now, actions);
-    for (const auto slot : idle_) idle_since_ = std::min(idle_since_, at(slot).used_at);
-    for (const auto& connection : connections_) be_due_for(connection);
-}
+// ---- what the owner wants
 
 void PoolPlan::resize(std::size_t max_size, TimePoint now, Actions& actions) {
     rules_.max_size = max_size;
@@ -233,7 +228,26 @@ void PoolPlan::change(PoolSlot slot, Stand stand, TimePoint now) {
         connection = {};
         unused_.push_back(slot);
     }
-    be_due_for(connection);
+    be_due_for(connection, now);
+}
+
+void PoolPlan::be_due_for(const Connection& connection, TimePoint now) noexcept {
+    const auto not_before = [this](TimePoint at, TimePoint least) { be_due(std::max(at, least)); };
+    if (connection.stand == Stand::lent) return be_due_for_lent(connection, now);
+    if (connection.stand != Stand::idle) return;
+    if (rules_.max_lifetime && !is_probing_) not_before(connection.retire_at, next_retirement_);
+    if (rules_.keepalive) be_due(connection.keep_alive_at);
+    if (rules_.idle_timeout && idle_.size() > rules_.min_idle)
+        not_before(saturating_add(idle_since_, *rules_.idle_timeout), next_idle_closing_);
+}
+
+// It may come back right now and be told of when something is due for it: not before that.
+void PoolPlan::be_due_for_lent(const Connection& connection, TimePoint now) noexcept {
+    if (rules_.leak_threshold && !connection.is_warned)
+        be_due(saturating_add(connection.since, *rules_.leak_threshold));
+    if (rules_.max_lifetime && now < connection.retire_at) be_due(connection.retire_at);
+    if (rules_.keepalive) be_due(saturating_add(now, *rules_.keepalive - *rules_.keepalive / 10));
+    if (rules_.idle_timeout && total() > rules_.min_idle) be_due(saturating_add(now, *rules_.idle_timeout));
 }
 
 void PoolPlan::begin(PoolSlot slot, Stand stand, PoolAction action, TimePoint now, Actions& actions) {
@@ -368,61 +382,6 @@ Duration PoolPlan::until_next_probe(TimePoint now) {
         wait = between(uncared_ - uncared_ / 5, uncared_);
     }
     return is_misconfigured_ ? misconfigured_factor * wait : wait;
-}
-
-// ---- as time goes by
-
-void PoolPlan::warn_of_leaks(TimePoint now, Actions& actions) {
-    if (!rules_.leak_threshold || count(Stand::lent) == 0) return;
-    for (PoolSlot slot = 1; slot <= connections_.size(); ++slot) {
-        auto& connection = at(slot);
-        if (connection.stand != Stand::lent || connection.is_warned) continue;
-        if (now < saturating_add(connection.since, *rules_.leak_threshold)) continue;
-        connection.is_warned = true;
-        actions.push_back({.kind = Kind::warn, .slot = slot});
-    }
-}
-
-void PoolPlan::look_after_idle(TimePoint now, Actions& actions) {
-    const auto idle = idle_; // it changes meanwhile
-    for (const auto slot : idle) {
-        auto& connection = at(slot);
-        if (may_retire(connection, now))
-            retire(slot, now, actions);
-        else if (rules_.keepalive && now >= connection.keep_alive_at)
-            begin(slot, Stand::checking, {.kind = Kind::check}, now, actions);
-    }
-    if (!rules_.idle_timeout || now < next_idle_closing_ || idle_.size() <= rules_.min_idle) return;
-    const auto longest = *std::ranges::min_element(idle_, {}, [this](PoolSlot slot) { return at(slot).used_at; });
-    if (now < saturating_add(at(longest).used_at, *rules_.idle_timeout)) return;
-    begin_close(longest, PoolClosing::idle, now, actions);
-    next_idle_closing_ = saturating_add(now, between_idle_closings);
-}
-
-// The new one first, where there is room for both.
-void PoolPlan::retire(PoolSlot slot, TimePoint now, Actions& actions) {
-    space_retirements(now);
-    const auto replaces_it = [slot](const Connection& other) { return other.replaces == slot; };
-    if (std::ranges::any_of(connections_, replaces_it)) return;
-    if (total() >= rules_.max_size || withheld_until_)
-        begin_close(slot, PoolClosing::lifetime, now, actions);
-    else if (has_room())
-        open(now, actions, slot);
-}
-
-void PoolPlan::space_retirements(TimePoint now) noexcept {
-    next_retirement_ = saturating_add(now, *rules_.max_lifetime / static_cast<Duration::rep>(2 * rules_.max_size));
-}
-
-void PoolPlan::be_due_for(const Connection& connection) noexcept {
-    const auto not_before = [this](TimePoint at, TimePoint least) { be_due(std::max(at, least)); };
-    if (connection.stand == Stand::lent && rules_.leak_threshold && !connection.is_warned)
-        be_due(saturating_add(connection.since, *rules_.leak_threshold));
-    if (connection.stand != Stand::idle) return;
-    if (rules_.max_lifetime && !is_probing_) not_before(connection.retire_at, next_retirement_);
-    if (rules_.keepalive) be_due(connection.keep_alive_at);
-    if (rules_.idle_timeout && idle_.size() > rules_.min_idle)
-        not_before(saturating_add(idle_since_, *rules_.idle_timeout), next_idle_closing_);
 }
 
 // ---- what is so

@@ -55,8 +55,8 @@ struct ConnectionPoolConfig {
     /// what is silent. Legal: > 0, or unset for never. Default: unset.
     std::optional<Duration> keepalive = std::nullopt;
 
-    /// The observer is told, once, of a connection that has been lent out for so long, and who borrowed it. Legal: > 0,
-    /// or unset for never. Default: unset.
+    /// The observer is told, once, of a connection that has been lent out for so long, and who borrowed it. Every loan
+    /// takes the lock of the pool then. Legal: > 0, or unset for never. Default: unset.
     std::optional<Duration> leak_threshold = std::nullopt;
 
     /// What each connection is charged to the pool's memory account for as long as it exists. Legal: ≥ 0. Default 0.

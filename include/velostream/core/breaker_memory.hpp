@@ -34,6 +34,11 @@ class ConfinedAtomic {
 
     T load(std::memory_order = std::memory_order_seq_cst) const noexcept { return value_; }
     void store(T value, std::memory_order = std::memory_order_seq_cst) noexcept { value_ = value; }
+    T exchange(T value, std::memory_order = std::memory_order_seq_cst) noexcept {
+        const auto before = value_;
+        value_ = value;
+        return before;
+    }
     T fetch_add(T by, std::memory_order = std::memory_order_seq_cst) noexcept {
         const auto before = value_;
         value_ = before + by;

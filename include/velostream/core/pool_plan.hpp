@@ -32,6 +32,7 @@ namespace velostream {
 ///   after.
 /// * A connection is replaced after `max_lifetime`, less up to `max_lifetime_jitter` of it by chance; no two are within
 ///   `max_lifetime / (2 max_size)`. The new one is opened first where there is room. None is cut while it is lent out.
+/// * The plan may be told late of one that has come back: `tick` is due as if all that are lent had.
 /// * Where there is no room outside of the pool, as where other pools have all the connections that may be, nothing is
 ///   opened until there is. Who waits stands in line for it; `min_idle` does not, and asks again every second.
 ///
@@ -61,7 +62,18 @@ class PoolPlan {
         broken,
         detached, ///< it is the borrower's own from now on
     };
-    void give_back(PoolSlot slot, Return how, TimePoint now, Actions& actions);
+    void give_back(PoolSlot slot, Return how, TimePoint now, Actions& actions) {
+        give_back(slot, how, now, now, actions);
+    }
+    /// The same for one that was last used at `used_at`, and of which the plan is told only now.
+    void give_back(PoolSlot slot, Return how, TimePoint used_at, TimePoint now, Actions& actions);
+    /// Nobody waits, and nothing else is to be done with what comes back: as long as no event says otherwise the plan
+    /// need not be told of one that is given back clean and lent again, if it is still fresh and not too old then.
+    bool is_calm() const noexcept;
+    bool has_lent() const noexcept { return count(Stand::lent) != 0; }
+    /// When an idle or lent connection was seen to work, as far as the plan was told, and is to be replaced.
+    TimePoint seen_well(PoolSlot slot) const noexcept { return at(slot).seen_well; }
+    TimePoint retire_at(PoolSlot slot) const noexcept { return at(slot).retire_at; }
 
     // ---- what became of actions
 
@@ -142,7 +154,8 @@ class PoolPlan {
     void retire(PoolSlot slot, TimePoint now, Actions& actions);
     void space_retirements(TimePoint now) noexcept;
     void be_due(TimePoint at) noexcept { due_ = at < due_ ? at : due_; }
-    void be_due_for(const Connection& connection) noexcept;
+    void be_due_for(const Connection& connection, TimePoint now) noexcept;
+    void be_due_for_lent(const Connection& connection, TimePoint now) noexcept;
 
     std::size_t wanted() const noexcept;
     std::size_t coming() const noexcept {

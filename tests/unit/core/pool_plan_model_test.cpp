@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "velostream/core/pool_plan.hpp"
@@ -28,7 +30,11 @@ class World {
     }
 
     void step() {
-        switch (pick(12)) {
+        const auto what = pick(12);
+        if (what == 10) return let_time_pass();
+        if (what < 3 && borrow_warm()) return;
+        if (warm_) tell_of_return();
+        switch (what) {
             case 0:
             case 1:
             case 2:
@@ -45,8 +51,6 @@ class World {
                 return end_check_or_reset();
             case 9:
                 return end_close();
-            case 10:
-                return let_time_pass();
             default:
                 return turn_something();
         }
@@ -56,7 +60,8 @@ class World {
     void come_to_rest() {
         is_server_up_ = true;
         for (int rounds = 0; rounds < 20'000; ++rounds) {
-            while (!lent_.empty()) give_back();
+            if (warm_) tell_of_return();
+            while (!lent_.empty()) give_back_some();
             while (!opening_.empty()) end_open();
             while (!checking_.empty() || !resetting_.empty()) end_check_or_reset();
             while (!closing_.empty()) end_close();
@@ -73,6 +78,7 @@ class World {
         FAIL() << "never comes to rest";
     }
     void close() {
+        if (warm_) tell_of_return();
         is_closed_ = true;
         after([this](auto& actions) { plan_.close(now_, actions); });
     }
@@ -211,7 +217,47 @@ class World {
         after([&](auto& actions) { EXPECT_FALSE(plan_.leave(ticket, now_, actions)); });
     }
     void give_back() {
-        if (lent_.empty()) return;
+        if (!lent_.empty() && !keep_warm()) give_back_some();
+    }
+    // What comes back clean lies ready for the next, and the plan is told later.
+    bool keep_warm() {
+        if (rules_.leak_threshold || !plan_.is_calm() || chance(50)) return false;
+        const auto slot = some_of(lent_);
+        if (now_ >= plan_.retire_at(slot)) return false;
+        warm_ = slot;
+        used_at_ = now_;
+        move_to(warm_ones_, slot);
+        return true;
+    }
+    bool borrow_warm() {
+        if (!warm_ || now_ - used_at_ > rules_.validation_window) return false;
+        move_to(lent_, *std::exchange(warm_, std::nullopt));
+        return true;
+    }
+    void tell_of_return() {
+        const auto slot = *std::exchange(warm_, std::nullopt);
+        EXPECT_TRUE(plan_.is_calm());
+        EXPECT_TRUE(line_.empty()) << "somebody waits beside it";
+        PoolPlan::Actions actions;
+        plan_.give_back(slot, Return::clean, used_at_, now_, actions);
+        if (!says_where(actions, slot)) move_to(idle_, slot);
+        for (const auto& action : actions) obey(action);
+        check();
+    }
+    void expect_no_neglect() {
+        if (!warm_) return;
+        const auto lain = now_ - used_at_;
+        if (rules_.keepalive) {
+            EXPECT_LT(lain, *rules_.keepalive) << "it was to be checked";
+        }
+        if (rules_.idle_timeout && plan_.figures().total > rules_.min_idle) {
+            EXPECT_LT(lain, *rules_.idle_timeout) << "nobody wanted it";
+        }
+        if (rules_.max_lifetime) {
+            EXPECT_LT(now_, plan_.retire_at(*warm_)) << "it was to be replaced";
+        }
+    }
+    void give_back_some() {
         const auto slot = some_of(lent_);
         constexpr Return ways[] = {Return::as_it_was, Return::clean, Return::used, Return::broken, Return::detached};
         const auto how = ways[pick(std::size(ways))];
@@ -271,9 +317,11 @@ class World {
             ASSERT_GT(plan_.due(), due) << "ticks for ever";
         }
         now_ = std::max(now_, until);
+        expect_no_neglect();
     }
     void tick_at(TimePoint at) {
         now_ = std::max(now_, at);
+        if (warm_) tell_of_return();
         after([this](auto& actions) { plan_.tick(now_, actions); });
     }
     void turn_something() {
@@ -292,7 +340,9 @@ class World {
     std::size_t most_allowed_ = 0;
     std::deque<PoolTicket> line_;
     PoolTicket coming_ = 0;
-    Slots lent_, idle_, opening_, given_up_, checking_, resetting_, closing_;
+    std::optional<PoolSlot> warm_; // given back at `used_at_`, and the plan takes it for lent
+    TimePoint used_at_{};
+    Slots lent_, warm_ones_, idle_, opening_, given_up_, checking_, resetting_, closing_;
     std::map<PoolSlot, Slots*> where_;
 };
 

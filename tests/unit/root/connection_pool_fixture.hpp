@@ -57,7 +57,8 @@ class ConnectionPoolTest : public ::testing::Test {
         pool.emplace(io.get_executor(), config, factory, std::move(options), time);
     }
     Borrower& borrow() { return borrow(*pool); }
-    Borrower& borrow(Pool& from) {
+    template <class From>
+    Borrower& borrow(From& from) {
         auto& borrower = *borrowers.emplace_back(std::make_unique<Borrower>());
         auto completed = [&borrower](std::exception_ptr thrown, Result<Lease> answer) {
             borrower.thrown = thrown;

@@ -12,7 +12,7 @@ usage: sh cmake/quickstart.sh [run|test|bench] [--no-install] [-- ARGUMENTS]
   test   builds libraries, tools, examples and tests, fetches a Kafka broker and a PostgreSQL server for some of them and runs every
          test; ARGUMENTS go to ctest (for example -- -L unit)
   bench  builds the benchmarks and prints their table; ARGUMENTS: --filter REGEX, --json FILE, --repetitions N, --smoke (shows only that
-         all of them run), --brokers HOST:PORT (for the rows that need a real cluster)
+         all of them run), --brokers HOST:PORT and --database FOLDER (for the rows that need a real cluster, or a database)
 
   --no-install   install and fetch nothing: say what is missing and stop; only tests on a broker or a database are skipped instead
 

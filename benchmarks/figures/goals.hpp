@@ -12,10 +12,11 @@ namespace velostream::bench {
 struct Promise {
     enum class Figure { wall, cpu, allocations };
     enum class Kind {
-        times,   // figure <= limit * floor
-        plus,    // figure <= floor + limit (ns)
-        rate,    // floor's wall time >= limit * figure
-        at_most, // figure <= limit (ns, or a count)
+        times,    // figure <= limit * floor
+        plus,     // figure <= floor + limit (ns)
+        rate,     // floor's wall time >= limit * figure
+        at_most,  // figure <= limit (ns, or a count)
+        at_least, // figure >= limit (ns)
     };
 
     Figure figure = Figure::wall;
@@ -40,6 +41,10 @@ constexpr Promise cpu_plus(std::chrono::nanoseconds extra) {
 }
 constexpr Promise wall_at_most(std::chrono::nanoseconds limit) {
     return {Promise::Figure::wall, Promise::Kind::at_most, static_cast<double>(limit.count())};
+}
+
+constexpr Promise wall_at_least(std::chrono::nanoseconds limit) {
+    return {Promise::Figure::wall, Promise::Kind::at_least, static_cast<double>(limit.count())};
 }
 
 /// The goal of one row. All promises must hold.

@@ -52,6 +52,8 @@ Verdict judge(const Promise& promise, const Row& row, const Row* floor) {
             return {measured - base <= promise.limit, (measured - base) / promise.limit, 1, base, figure_name};
         case Promise::Kind::rate:
             return {base >= promise.limit * measured, promise.limit * measured / base, 1, base, "rate"};
+        case Promise::Kind::at_least:
+            return {measured >= promise.limit, promise.limit / measured, 1, promise.limit, figure_name};
         case Promise::Kind::at_most:
             break;
     }

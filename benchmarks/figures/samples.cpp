@@ -17,7 +17,8 @@ std::string to_json(const ProgramResult& result) {
                            {"threads", row.threads},
                            {"wall_ns", row.wall_ns},
                            {"cpu_ns", row.cpu_ns},
-                           {"allocations", row.allocations}});
+                           {"allocations", row.allocations},
+                           {"remark", row.remark}});
     }
     auto left_out = json::array();
     for (const auto& row : result.left_out) left_out.push_back({{"name", row.name}, {"reason", row.reason}});
@@ -41,7 +42,8 @@ ProgramResult program_result_from_json(std::string_view text) try {
                         .threads = row.at("threads"),
                         .wall_ns = row.at("wall_ns"),
                         .cpu_ns = row.at("cpu_ns"),
-                        .allocations = row.at("allocations")};
+                        .allocations = row.at("allocations"),
+                        .remark = row.at("remark")};
         if (samples.wall_ns.empty() || samples.cpu_ns.empty() || samples.allocations.empty())
             throw std::runtime_error{samples.name + " has no samples"};
         result.samples.push_back(std::move(samples));

@@ -15,6 +15,8 @@ struct Samples {
     std::vector<double> wall_ns;
     std::vector<double> cpu_ns;
     std::vector<double> allocations;
+    /// What the last repetition had to say besides, such as a count; empty for most rows.
+    std::string remark = {};
 };
 
 /// A row that could not run here, and why.

@@ -31,6 +31,7 @@ struct Options {
     std::string filter;
     std::string json_file;
     std::string brokers;
+    std::string database;
     int repetitions = 0; // 0: as many as the programs like
     bool smoke = false;
 };
@@ -76,6 +77,9 @@ void print(const std::vector<ProgramResult>& results, const std::vector<Row>& ro
 
     std::cout << '\n';
     for (const auto& result : results)
+        for (const auto& row : result.samples)
+            if (!row.remark.empty()) std::cout << row.name << ": " << row.remark << '\n';
+    for (const auto& result : results)
         for (const auto& row : result.left_out) std::cout << "left out: " << row.name << ": " << row.reason << '\n';
     std::cout << "load average:";
     for (const auto& result : results)
@@ -93,6 +97,8 @@ int main(int argc, char** argv) {
     app.add_option("--filter", options.filter, "only benchmarks in whose name this regular expression is found");
     app.add_option("--json", options.json_file, "also write the table to this file, as JSON");
     app.add_option("--brokers", options.brokers, "HOST:PORT of a Kafka cluster for the rows that need a real one");
+    app.add_option("--database", options.database,
+                   "folder of a PostgreSQL server that cmake/test_database.sh has started, for the rows that need one");
     app.add_option("--repetitions", options.repetitions, "rounds in which every row is measured once (default 7)")
         ->check(CLI::PositiveNumber);
     app.add_flag("--smoke", options.smoke, "show only that everything runs: one short round, worthless figures");
@@ -114,6 +120,7 @@ int main(int argc, char** argv) {
         }
     }
     if (!options.brokers.empty()) ::setenv("VELOSTREAM_BROKERS", options.brokers.c_str(), 1);
+    if (!options.database.empty()) ::setenv("VELOSTREAM_TEST_DATABASE", options.database.c_str(), 1);
 
     try {
         const auto [results, complete] = measure(options);

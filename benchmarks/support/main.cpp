@@ -25,6 +25,8 @@ constexpr int bad_option = 2;
 void print(const ProgramResult& result) {
     const auto rows = make_rows({result}, project_goals());
     std::cout << to_table(rows) << to_table(growth_of(rows));
+    for (const auto& row : result.samples)
+        if (!row.remark.empty()) std::cout << row.name << ": " << row.remark << '\n';
     for (const auto& row : result.left_out) std::cout << "left out: " << row.name << ": " << row.reason << '\n';
     std::cout << "load average " << result.load_before << " before, " << result.load_after << " after\n";
 }
@@ -66,8 +68,11 @@ int main(int argc, char** argv) {
     }
 
     try {
-        const char* brokers = std::getenv("VELOSTREAM_BROKERS");
-        Suite suite{smoke, brokers != nullptr ? brokers : ""};
+        const auto from_environment = [](const char* name) {
+            const char* value = std::getenv(name);
+            return std::string{value != nullptr ? value : ""};
+        };
+        Suite suite{smoke, from_environment("VELOSTREAM_BROKERS"), from_environment("VELOSTREAM_TEST_DATABASE")};
         declare(suite);
         const auto result = run(suite, std::filesystem::path{argv[0]}.filename(), options);
         if (samples_file.empty()) {

@@ -43,6 +43,7 @@ class Collector : public benchmark::BenchmarkReporter {
             samples_.wall_ns.push_back(value_or(run, "wall_ns", wall));
             samples_.cpu_ns.push_back(value_or(run, "cpu_ns", cpu));
             samples_.allocations.push_back(allocations->second.value);
+            samples_.remark = run.report_label;
             ++count_;
         }
     }

@@ -42,13 +42,18 @@ class Suite {
     /// `HOST:PORT` of a real Kafka cluster (the environment's VELOSTREAM_BROKERS), or empty.
     const std::string& brokers() const { return brokers_; }
 
+    /// The folder of a PostgreSQL server that cmake/test_database.sh has started (the environment's
+    /// VELOSTREAM_TEST_DATABASE), or empty.
+    const std::string& database() const { return database_; }
+
     // For the runner.
     struct Benchmark {
         std::string name;
         Function function;
         Measure measure;
     };
-    Suite(bool smoke, std::string brokers) : smoke_(smoke), brokers_(std::move(brokers)) {}
+    Suite(bool smoke, std::string brokers, std::string database = {})
+        : smoke_(smoke), brokers_(std::move(brokers)), database_(std::move(database)) {}
     const std::vector<Benchmark>& benchmarks() const { return benchmarks_; }
     const std::vector<LeftOut>& left_out() const { return left_out_; }
 
@@ -57,6 +62,7 @@ class Suite {
 
     bool smoke_;
     std::string brokers_;
+    std::string database_;
     std::vector<Benchmark> benchmarks_;
     std::vector<LeftOut> left_out_;
 };
@@ -68,6 +74,9 @@ class Suite {
 ///         suite.add("pool/borrow_return", borrow_return);
 ///     }
 void declare(Suite& suite);
+
+/// What a row has to say that is no time, such as a count, is set as the state's label
+/// (`state.SetLabel("4 connects")`); it stands under the table.
 
 /// For a benchmark that measured something else than its own loop, such as a child process: takes the place of what
 /// Google Benchmark saw. Per operation. The row shows no allocations then: nobody counts those of a child. Call it

@@ -13,7 +13,7 @@ TEST(BenchGoals, EveryGoalPromisesSomethingAndKnowsWhatItComparesWith) {
         SCOPED_TRACE(goal.name);
         EXPECT_FALSE(goal.promises.empty());
         for (const auto& promise : goal.promises) {
-            const bool is_absolute = promise.kind == Promise::Kind::at_most;
+            const bool is_absolute = promise.kind == Promise::Kind::at_most || promise.kind == Promise::Kind::at_least;
             EXPECT_TRUE(is_absolute || !goal.floor.empty());
             EXPECT_GE(promise.limit, 0);
         }

@@ -102,6 +102,25 @@ TEST_F(BenchReport, EveryProgramRunsWithTheOptionsThatAreItsBusiness) {
                     HasSubstr("--filter x|pool --repetitions 3 --smoke --samples "));
 }
 
+TEST_F(BenchReport, WhatARowHasToSayBesidesStandsUnderTheTable) {
+    auto row = samples("pool/spike", 1, 10, 10);
+    row.remark = "4 connects";
+    add_program({.program = "pool_bench", .samples = {row}});
+
+    const auto [exit_code, output] = run();
+
+    EXPECT_EQ(exit_code, 0) << output;
+    EXPECT_THAT(output, HasSubstr("\npool/spike: 4 connects\n"));
+}
+
+TEST_F(BenchReport, ProgramsAreToldWhereTheDatabaseIs) {
+    add_program("database_bench", "echo \"$VELOSTREAM_TEST_DATABASE\" > \"$0.database\"\n");
+
+    run("--database /some/folder");
+
+    EXPECT_EQ(text_of("database_bench.database"), "/some/folder\n");
+}
+
 TEST_F(BenchReport, WhatIsLeftOutIsSaidWithItsReason) {
     add_program({.program = "job_bench", .left_out = {{.name = "job/orders_broker", .reason = "needs a cluster"}}});
 

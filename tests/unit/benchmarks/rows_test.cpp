@@ -99,6 +99,18 @@ TEST(BenchRows, AnAbsoluteGoalIsInPartsOfWhatIsAllowed) {
     EXPECT_FALSE(rows[0].met);
 }
 
+TEST(BenchRows, WhatMustTakeSoLongIsNotMetByLess) {
+    const std::vector<Goal> goals{{.name = "x/subject", .promises = {wall_at_least(1us)}}};
+    const auto judged_at = [&](double wall) {
+        return make_rows({{.program = "x_bench", .samples = {samples("x/subject", 1, wall, 0)}}}, goals).at(0);
+    };
+
+    EXPECT_FALSE(judged_at(500).met);
+    EXPECT_THAT(judged_at(500).ratio, Optional(2.0));
+    EXPECT_TRUE(judged_at(1000).met);
+    EXPECT_TRUE(judged_at(2000).met);
+}
+
 TEST(BenchRows, OfSeveralPromisesTheWorstIsShownAndAllMustHold) {
     const auto wall_is_worse = judged({wall_times(0.5), cpu_times(1.1)}, 100, 50);
     EXPECT_THAT(wall_is_worse.ratio, Optional(1.0));

@@ -92,6 +92,22 @@ TEST(BenchRunner, CpuTimeIsPerOperationAtAnyNumberOfThreads) {
     }
 }
 
+TEST(BenchRunner, TheLabelOfTheLastRepetitionIsTheRowsRemark) {
+    int connects = 0;
+    Suite suite{false, ""};
+    suite.add(
+        "x/spike",
+        [&connects](benchmark::State& state) {
+            for (auto _ : counted(state)) ++connects;
+            state.SetLabel(std::to_string(connects) + " connects");
+        },
+        one_call);
+
+    const auto result = run(suite, "x_bench", {.filter = {}, .repetitions = 2});
+
+    EXPECT_EQ(result.samples[0].remark, "2 connects");
+}
+
 TEST(BenchRunner, AllocationsAreCountedPerOperation) {
     Suite suite{false, ""};
     suite.add("x/three",

@@ -8,12 +8,16 @@
 using namespace velostream::bench;
 
 TEST(BenchSamples, WhatAProgramWritesIsWhatTheReportReads) {
-    const ProgramResult written{
-        .program = "pool_bench",
-        .load_before = 0.5,
-        .load_after = 1.25,
-        .samples = {{.name = "pool/x", .threads = 2, .wall_ns = {1.5, 2}, .cpu_ns = {3, 4}, .allocations = {0, 1}}},
-        .left_out = {{.name = "pool/y", .reason = "no \"server\""}}};
+    const ProgramResult written{.program = "pool_bench",
+                                .load_before = 0.5,
+                                .load_after = 1.25,
+                                .samples = {{.name = "pool/x",
+                                             .threads = 2,
+                                             .wall_ns = {1.5, 2},
+                                             .cpu_ns = {3, 4},
+                                             .allocations = {0, 1},
+                                             .remark = "4 connects"}},
+                                .left_out = {{.name = "pool/y", .reason = "no \"server\""}}};
 
     const auto read = program_result_from_json(to_json(written));
 
@@ -26,6 +30,7 @@ TEST(BenchSamples, WhatAProgramWritesIsWhatTheReportReads) {
     EXPECT_EQ(read.samples[0].wall_ns, (std::vector<double>{1.5, 2}));
     EXPECT_EQ(read.samples[0].cpu_ns, (std::vector<double>{3, 4}));
     EXPECT_EQ(read.samples[0].allocations, (std::vector<double>{0, 1}));
+    EXPECT_EQ(read.samples[0].remark, "4 connects");
     ASSERT_EQ(read.left_out.size(), 1U);
     EXPECT_EQ(read.left_out[0].name, "pool/y");
     EXPECT_EQ(read.left_out[0].reason, "no \"server\"");

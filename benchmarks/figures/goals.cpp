@@ -49,6 +49,24 @@ std::span<const Goal> project_goals() {
         {.name = "pool/spike_warm", .promises = {wall_at_most(24ms)}},
         {.name = "pool/spike_by_a_simulated_clock", .promises = {wall_at_most(24ms)}},
 
+        // A server goes away, and comes back.
+        {.name = "pool/outage_cause_refused", .promises = {wall_at_most(50ms)}},
+        {.name = "pool/outage_between_connects_refused", .promises = {wall_at_least(200ms)}},
+        {.name = "pool/outage_first_served_refused", .promises = {wall_at_most(300ms)}},
+        {.name = "pool/outage_all_served_refused", .promises = {wall_at_most(100ms)}},
+        {.name = "pool/outage_cause_hung", .promises = {wall_at_most(50ms)}},
+        {.name = "pool/outage_between_connects_hung", .promises = {wall_at_least(200ms)}},
+        {.name = "pool/outage_first_served_hung", .promises = {wall_at_most(300ms)}},
+        {.name = "pool/outage_all_served_hung", .promises = {wall_at_most(100ms)}},
+        {.name = "pool/simulated_outage_cause_refused", .promises = {wall_at_most(50ms)}},
+        {.name = "pool/simulated_outage_between_connects_refused", .promises = {wall_at_least(200ms)}},
+        {.name = "pool/simulated_outage_first_served_refused", .promises = {wall_at_most(300ms)}},
+        {.name = "pool/simulated_outage_all_served_refused", .promises = {wall_at_most(100ms)}},
+        {.name = "pool/simulated_outage_cause_hung", .promises = {wall_at_most(50ms)}},
+        {.name = "pool/simulated_outage_between_connects_hung", .promises = {wall_at_least(200ms)}},
+        {.name = "pool/simulated_outage_first_served_hung", .promises = {wall_at_most(300ms)}},
+        {.name = "pool/simulated_outage_all_served_hung", .promises = {wall_at_most(100ms)}},
+
         // Kafka: what the wrapper adds to a send.
         {.name = "kafka/send_callback",
          .floor = "floor/librdkafka_bare",

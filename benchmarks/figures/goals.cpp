@@ -49,6 +49,10 @@ std::span<const Goal> project_goals() {
         {.name = "pool/spike_warm", .promises = {wall_at_most(24ms)}},
         {.name = "pool/spike_by_a_simulated_clock", .promises = {wall_at_most(24ms)}},
 
+        // Eight connections, 64 borrowers.
+        {.name = "pool/fair", .floor = "floor/unfair_pool", .promises = {rate_at_least(0.9)}},
+        {.name = "pool/fair_longest_wait", .floor = "pool/fair_median_wait", .promises = {wall_times(5)}},
+
         // A server goes away, and comes back.
         {.name = "pool/outage_cause_refused", .promises = {wall_at_most(50ms)}},
         {.name = "pool/outage_between_connects_refused", .promises = {wall_at_least(200ms)}},

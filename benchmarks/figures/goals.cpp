@@ -71,6 +71,15 @@ std::span<const Goal> project_goals() {
         {.name = "pool/simulated_outage_first_served_hung", .promises = {wall_at_most(300ms)}},
         {.name = "pool/simulated_outage_all_served_hung", .promises = {wall_at_most(100ms)}},
 
+        // A borrower who gets no connection hears of it at his deadline, however the server fails.
+        {.name = "pool/lateness_refused", .promises = {wall_at_most(20ms)}},
+        {.name = "pool/lateness_unknown_host", .promises = {wall_at_most(20ms)}},
+        {.name = "pool/lateness_hung", .promises = {wall_at_most(20ms)}},
+        {.name = "pool/lateness_busy", .promises = {wall_at_most(20ms)}},
+        {.name = "pool/lateness_slow", .promises = {wall_at_most(20ms)}},
+        {.name = "pool/lateness_black_hole", .promises = {wall_at_most(20ms)}},
+        {.name = "pool/lateness_down", .promises = {wall_at_most(20ms)}},
+
         // Kafka: what the wrapper adds to a send.
         {.name = "kafka/send_callback",
          .floor = "floor/librdkafka_bare",

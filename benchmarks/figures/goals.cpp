@@ -80,6 +80,11 @@ std::span<const Goal> project_goals() {
         {.name = "pool/lateness_black_hole", .promises = {wall_at_most(20ms)}},
         {.name = "pool/lateness_down", .promises = {wall_at_most(20ms)}},
 
+        // Databases: what pool and coroutines add to the client library.
+        {.name = "postgres/query_eight", .floor = "floor/libpq_eight", .promises = {rate_at_least(0.95)}},
+        {.name = "postgres/query_one", .floor = "floor/libpq_one", .promises = {rate_at_least(0.8)}},
+        {.name = "postgres/pipeline", .floor = "floor/libpq_pipeline", .promises = {rate_at_least(0.8)}},
+
         // Kafka: what the wrapper adds to a send.
         {.name = "kafka/send_callback",
          .floor = "floor/librdkafka_bare",

@@ -84,6 +84,8 @@ std::span<const Goal> project_goals() {
         {.name = "postgres/query_eight", .floor = "floor/libpq_eight", .promises = {rate_at_least(0.95)}},
         {.name = "postgres/query_one", .floor = "floor/libpq_one", .promises = {rate_at_least(0.8)}},
         {.name = "postgres/pipeline", .floor = "floor/libpq_pipeline", .promises = {rate_at_least(0.8)}},
+        {.name = "sqlite/query_one", .floor = "floor/sqlite_on_a_thread", .promises = {wall_times(2)}},
+        {.name = "sqlite/query_eight", .floor = "floor/sqlite_on_a_thread", .promises = {wall_times(1.25)}},
 
         // Kafka: what the wrapper adds to a send.
         {.name = "kafka/send_callback",

@@ -94,8 +94,9 @@ class ConnectionPoolState final
     // ---- borrowers
 
     std::optional<Lease> try_borrow(const std::source_location& where) noexcept {
+        const auto now = time().coarse_now(); // before `take`: so it costs half a nanosecond less
         auto* const warm = warm_.take();
-        if (!warm || time().coarse_now() - warm->seen_well > config_.validation_window) [[unlikely]]
+        if (!warm || now - warm->seen_well > config_.validation_window) [[unlikely]]
             return try_borrow_of_plan(warm, where);
         warm->count_warm_loan();
         return Lease{*this, *warm};

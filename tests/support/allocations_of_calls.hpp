@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -36,23 +37,27 @@ std::uint64_t allocations_of_calls(asio::io_context& context, ManualTime time, C
     return run(context, std::move(time), counted());
 }
 
-// The same by the machine's clock, of `count` calls; `slot` cancels who makes them.
+// The same by the machine's clock, of `count` calls; `slot` cancels who makes them. The fewest of three times: the
+// clock goes on, and an alarm that rings meanwhile on a busy machine is not the calls'.
 template <class Call>
 std::uint64_t allocations_by_the_machines_clock(asio::io_context& context, Call call, asio::cancellation_slot slot = {},
                                                 int count = 1000) {
-    std::uint64_t taken = ~std::uint64_t{0}; // unless they run
+    std::uint64_t fewest = ~std::uint64_t{0}; // unless they run
     auto counted = [&]() -> asio::awaitable<void> {
+        std::uint64_t before = 0;
         for (int i = 0; i < count + 20; ++i) {
-            if (i == 20) taken = allocations;
+            if (i == 20) before = allocations;
             auto called = call();
             co_await std::move(called);
         }
-        taken = allocations - taken;
+        fewest = std::min<std::uint64_t>(fewest, allocations - before);
     };
-    asio::co_spawn(context, counted(), asio::bind_cancellation_slot(slot, asio::detached));
-    context.restart();
-    context.run();
-    return taken;
+    for (int time = 0; time < 3; ++time) {
+        asio::co_spawn(context, counted(), asio::bind_cancellation_slot(slot, asio::detached));
+        context.restart();
+        context.run();
+    }
+    return fewest;
 }
 
 // While it lives, each frame that this thread begins comes from the heap.

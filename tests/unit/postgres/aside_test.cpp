@@ -73,10 +73,12 @@ TEST(Aside, OneTooManyIsRefusedAtOnceAndThereIsRoomAgainAfterwards) {
     for (int i = 0; i < most_threads_aside; ++i) {
         const auto over = std::make_shared<std::promise<void>>();
         ended.push_back(over->get_future());
-        ASSERT_TRUE(run_aside([gate, over] {
+        const auto work = [gate, over] {
             gate.wait();
             over->set_value();
-        }));
+        };
+        while (!run_aside(work)) {
+        } // those of other tests are counted a moment longer than their work lasts
     }
     EXPECT_FALSE(run_aside([] {}));
     asio::io_context io;
@@ -85,7 +87,7 @@ TEST(Aside, OneTooManyIsRefusedAtOnceAndThereIsRoomAgainAfterwards) {
     go_on.set_value();
     for (auto& each : ended) each.wait();
     bool is_there_room = false;
-    while (!is_there_room) is_there_room = run_aside([] {}); // a thread is counted a moment longer than its work lasts
+    while (!is_there_room) is_there_room = run_aside([] {}); // as above
 }
 
 } // namespace

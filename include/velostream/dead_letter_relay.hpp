@@ -14,11 +14,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +31,7 @@
 #include "velostream/base/result.hpp"
 #include "velostream/config/dead_letter_queue_config.hpp"
 #include "velostream/core/dead_letter_envelope.hpp"
+#include "velostream/core/letters_aside.hpp"
 #include "velostream/core/spool_frame.hpp"
 #include "velostream/spool.hpp"
 
@@ -41,8 +40,11 @@ namespace velostream::detail {
 /// Brings dead letters from a spool to their sink, in the order in which they were spooled, and never gives up.
 ///
 /// Some hundred letters at once, each begun in its turn. When one fails it comes again after `retry_delay`, with those
-/// that failed behind it, and alone until one has arrived. A letter that is itself to blame (too large for the topic)
-/// holds up nobody: it is put aside, and tried again every `retry_delay`.
+/// that failed behind it, and alone until one has arrived. A letter that is to blame, itself (too large for the topic)
+/// or with its topic (there is none), holds up nobody: it is put aside, and tried again every `retry_delay`.
+///
+/// The observer is told of each pause after a failure, and of each failure of a letter that is put aside; and that
+/// letters are stuck after 1 + `max_retries` failures in a row, of those aside as `LettersAside` counts them.
 ///
 /// While letters wait here, new ones of the queue must come behind them, into the spool; but when the last ones are on
 /// their way already, new ones wait until these have arrived, and need no disk.
@@ -59,7 +61,8 @@ class DeadLetterRelay : public std::enable_shared_from_this<DeadLetterRelay<Sink
           time_(time),
           config_(config),
           observer_(std::move(observer)),
-          tie_(serial_executor(executor)) {}
+          tie_(serial_executor(executor)),
+          aside_(saturating_increment(config.max_retries)) {}
 
     /// Begins with what the spool holds.
     void start() {
@@ -223,7 +226,7 @@ class DeadLetterRelay : public std::enable_shared_from_this<DeadLetterRelay<Sink
             co_await std::move(waiting);
             if (is_closed_) co_return; // what has arrived by then is done
 
-            const auto first_error = settle_window();
+            const auto first_error = settle_window(failures);
             if (!first_error) {
                 failures = 0;
                 continue;
@@ -248,19 +251,20 @@ class DeadLetterRelay : public std::enable_shared_from_this<DeadLetterRelay<Sink
             }
         }
     }
-    /// Leaves those in `entries_` that have failed and must come again, and says why the first one did.
-    std::optional<Error> settle_window() {
-        const auto is_to_blame = [](const Error& error) { return error.type() == ErrorType::bad_request; };
+    /// Leaves those in `entries_` that have failed and must come again, and says why the first one did. Before this it
+    /// had failed `failures` times in a row: if any, it was alone in the window.
+    std::optional<Error> settle_window(std::uint32_t failures) {
         const auto& errors = window_->errors;
         for (std::size_t index = 0; index < errors.size(); ++index)
-            if (errors[index] && is_to_blame(*errors[index])) put_aside(entries_[index].sequence);
+            if (errors[index] && LettersAside::is_to_blame(*errors[index]))
+                put_aside(entries_[index].sequence, failures, *errors[index]);
 
         std::optional<Error> first_error;
         std::size_t index = 0;
         std::erase_if(entries_, [&](const auto&) {
             const auto at = index++;
             if (at >= errors.size()) return false;
-            if (!errors[at] || is_to_blame(*errors[at])) return true;
+            if (!errors[at] || LettersAside::is_to_blame(*errors[at])) return true;
             if (!first_error) first_error = errors[at];
             return false;
         });
@@ -297,15 +301,16 @@ class DeadLetterRelay : public std::enable_shared_from_this<DeadLetterRelay<Sink
         auto storing = self->sink_->store(letter, call);
         const auto stored = co_await std::move(storing);
         if (!stored) co_return stored.error();
-        auto aside = self->aside_.extract(entry.sequence); // first: see held_up()
+        auto aside = self->aside_.take(entry.sequence); // first: see held_up()
         self->aside_count_ = self->aside_.size();
         try {
             self->spool_.done(entry.sequence);
         } catch (...) {
-            if (aside) self->aside_.insert(std::move(aside));
+            self->aside_.put_back(std::move(aside));
             self->aside_count_ = self->aside_.size();
             throw;
         }
+        self->aside_.on_arrived(aside);
         self->relayed_.fetch_add(1, std::memory_order_relaxed);
         co_return std::nullopt;
     }
@@ -328,10 +333,18 @@ class DeadLetterRelay : public std::enable_shared_from_this<DeadLetterRelay<Sink
         return value == std::numeric_limits<std::uint32_t>::max() ? value : value + 1;
     }
 
-    void put_aside(std::uint64_t sequence) {
-        aside_.insert(sequence);
+    void put_aside(std::uint64_t sequence, std::uint32_t failures, const Error& error) {
+        const bool is_new = aside_.put(sequence, failures); // else there was no memory for those behind it
         aside_count_ = aside_.size();
         spawn(is_aside_running_, &DeadLetterRelay::try_aside);
+        if (is_new) on_aside_failed(sequence, error);
+    }
+    void on_aside_failed(std::uint64_t sequence, const Error& error) {
+        const auto failed = aside_.on_failed(sequence, error);
+        if (!failed || !observer_) return;
+        observer_->on_dead_letter_delayed({config_.topic, failed->in_a_row, error});
+        if (failed->is_alert)
+            observer_->on_dead_letters_stuck({config_.topic, spool_.waiting(), failed->in_a_row, error});
     }
 
     static asio::awaitable<void> try_aside(std::shared_ptr<DeadLetterRelay> self) {
@@ -350,12 +363,13 @@ class DeadLetterRelay : public std::enable_shared_from_this<DeadLetterRelay<Sink
     }
 
     asio::awaitable<void> go_through_aside(std::uint32_t round) {
-        SpoolCursor cursor{aside_.empty() ? 0 : *aside_.begin() - 1};
-        while (!is_closed_ && !aside_.empty() && *aside_.rbegin() > cursor.after()) {
+        SpoolCursor cursor{aside_.empty() ? 0 : aside_.first() - 1};
+        while (!is_closed_ && !aside_.empty() && aside_.last() > cursor.after()) {
             auto reading = spool_.async_read(cursor, most_at_once, asio::use_awaitable);
             const auto batch = co_await std::move(reading);
             if (!batch) co_return;
-            forget_missing(cursor.after(), batch->entries);
+            aside_.forget_missing(cursor.after(), batch->entries);
+            aside_count_ = aside_.size();
             if (batch->entries.empty()) co_return;
             cursor = batch->next;
             for (const auto& entry : batch->entries) {
@@ -366,19 +380,10 @@ class DeadLetterRelay : public std::enable_shared_from_this<DeadLetterRelay<Sink
                 const auto has_ended = [window]() noexcept { return window->left == 0; };
                 auto waiting = window->ended.async_wait_unless(has_ended, asio::as_tuple(asio::use_awaitable));
                 co_await std::move(waiting);
+                if (is_closed_) co_return;
+                if (const auto& error = window->errors[0]) on_aside_failed(entry.sequence, *error);
             }
         }
-    }
-
-    /// Those aside that should be among `read`, which come behind `after`, and can be read no more.
-    void forget_missing(std::uint64_t after, const Entries& read) {
-        auto entry = read.begin();
-        for (auto aside = aside_.upper_bound(after); aside != aside_.end();) {
-            if (!read.empty() && *aside > read.back().sequence) break;
-            while (entry != read.end() && entry->sequence < *aside) ++entry;
-            aside = entry != read.end() && entry->sequence == *aside ? std::next(aside) : aside_.erase(aside);
-        }
-        aside_count_ = aside_.size();
     }
 
     const Spool spool_;
@@ -403,7 +408,7 @@ class DeadLetterRelay : public std::enable_shared_from_this<DeadLetterRelay<Sink
     std::shared_ptr<Window> window_; // of the first of them, if they are on their way
     bool has_news_ = false;          // since the spool was last read to its end
     bool is_running_ = false;
-    std::set<std::uint64_t> aside_; // letters that are to blame themselves
+    LettersAside aside_;
     bool is_aside_running_ = false;
 };
 

@@ -112,7 +112,7 @@ struct DeadLettersStuck {
     std::string_view topic;
     std::uint64_t waiting; ///< dead letters in the spool
     std::uint32_t failed_deliveries;
-    const Error& delivery_error; ///< of the first of them
+    const Error& delivery_error; ///< of the first of them, or of the one that was put aside
 };
 struct DeadLetterTopicDiffers {
     std::string_view topic;
@@ -146,7 +146,8 @@ class Observer {
     virtual void on_dead_letter_delayed(const DeadLetterDelayed&) noexcept {}
     virtual void on_dead_letter_spooled(const DeadLetterSpooled&) noexcept {}
     virtual void on_dead_letter_flood(const DeadLetterFlood&) noexcept {}
-    /// Delivery from the spool has failed 1 + `max_retries` times, and goes on. Once, until one has arrived.
+    /// Delivery from the spool has failed 1 + `max_retries` times, and goes on. Once, until one has arrived. Of letters
+    /// that were put aside, since they or their topic are to blame, once for each cause.
     virtual void on_dead_letters_stuck(const DeadLettersStuck&) noexcept {}
     /// The topic was there already, with another setting than its queue's config wants. It is left as it is.
     virtual void on_dead_letter_topic_differs(const DeadLetterTopicDiffers&) noexcept {}

@@ -7,6 +7,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,7 +37,11 @@ struct SpoolObserver : Observer {
     void on_dead_letters_stuck(const DeadLettersStuck& event) noexcept override {
         events.push_back(std::to_string(event.waiting) + " stuck after " + std::to_string(event.failed_deliveries));
     }
+    void on_dead_letter_delayed(const DeadLetterDelayed& event) noexcept override {
+        delayed.push_back(event.failed_deliveries);
+    }
     std::vector<std::string> events;
+    std::vector<std::uint32_t> delayed;
 };
 
 /// A queue with a spool whose disk, sink and clock are what the test says.

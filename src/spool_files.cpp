@@ -157,16 +157,51 @@ std::string owner_of(const Descriptor& lock) {
     return owner.empty() ? "another process" : "process " + owner;
 }
 
+// That `folder` is where it is is on the disk when this has returned. Whoever `made` it must know that. If it was
+// there, it may be of somebody who was killed before he knew; but nobody has made it where its parent cannot be
+// changed, which may then refuse to be read or synced.
+Result<void> sync_entry(const Descriptor& folder, const std::filesystem::path& path, bool made) {
+    const auto refused = [&](std::string_view what) -> Result<void> {
+        if (!made && (errno == EACCES || errno == EROFS || errno == EINVAL)) return {};
+        return failed(what, path.string());
+    };
+    const Descriptor parent{
+        uninterrupted([&] { return ::openat(folder.number(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC); })};
+    if (!parent) return refused("open the parent of");
+    if (uninterrupted([&] { return ::fsync(parent.number()); }) < 0) return refused("fsync of the parent of");
+    return {};
+}
+
+// Opened, and made where there is none, with those above it. Each is on the disk before one is made in it, so that only
+// the lowest that a killed process has left may be lost again.
+Result<Descriptor> make_folder(const std::filesystem::path& path, mode_t mode) {
+    const auto make = [&] { return ::mkdir(path.c_str(), mode) == 0 ? 0 : errno; };
+    const auto parent = path.parent_path();
+    auto code = make();
+    if (code == ENOENT && !parent.empty() && parent != path) {
+        if (const auto above = make_folder(parent, 0777); !above) return above.error();
+        code = make();
+    }
+    const bool made = code == 0;
+    if (!made && code != EEXIST) {
+        errno = code;
+        return failed("make", path.string());
+    }
+    Descriptor folder{uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); })};
+    if (!folder) return failed("open", path.string());
+    if (const auto synced = sync_entry(folder, path, made); !synced) {
+        if (made) ::rmdir(path.c_str()); // a later sync might succeed and mean nothing: the next one makes it again
+        return synced.error();
+    }
+    return folder;
+}
+
 } // namespace
 
 Result<std::unique_ptr<SpoolFiles>> open_spool_folder(const std::filesystem::path& path) {
-    std::error_code code;
-    const auto parent = std::filesystem::absolute(path, code).parent_path();
-    if (!code) std::filesystem::create_directories(parent, code);
-    if (code) return Error{code}.with_detail("make " + parent.string());
-    if (::mkdir(path.c_str(), 0700) < 0 && errno != EEXIST) return failed("make", path.string());
-    Descriptor folder{uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); })};
-    if (!folder) return failed("open", path.string());
+    auto made = make_folder(path.has_filename() ? path : path.parent_path(), 0700);
+    if (!made) return made.error();
+    auto folder = std::move(*made);
 
     const auto lock_path = (path / lock_name).string();
     Descriptor lock{uninterrupted(

@@ -56,7 +56,8 @@ class SpoolFiles {
 };
 
 /// The folder at `path`, which is made where there is none (mode 0700), for this process alone as long as the object
-/// lives: an error if another one has it, which is named.
+/// lives: an error if another one has it, which is named. That it is there is on the disk then, and those above it that
+/// had to be made: an error that names the folder if its parent cannot be synced.
 Result<std::unique_ptr<SpoolFiles>> open_spool_folder(const std::filesystem::path& path);
 
 } // namespace velostream

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -33,15 +34,17 @@ struct Fault {
     std::size_t at = 0;    // its number
     std::size_t calls = 0; // so far
     std::string failed;    // the kind of the one that did
+    int error = EIO;
 };
 Fault fault;
+std::set<std::string> synced; // folders, by path
 
 // Whether this call fails, with the error set.
 bool fails(const char* kind) {
     if (!fault.is_on || (!fault.only.empty() && fault.only != kind)) return false;
     if (fault.calls++ != fault.at) return false;
     fault.failed = kind;
-    errno = EIO;
+    errno = fault.error;
     return true;
 }
 
@@ -57,7 +60,7 @@ __attribute__((visibility("default"))) int openat(int folder, const char* name, 
     va_start(rest, flags);
     const auto mode = (flags & O_CREAT) != 0 ? va_arg(rest, mode_t) : mode_t{0};
     va_end(rest);
-    if (velostream::fails("open")) return -1;
+    if (velostream::fails(std::strcmp(name, "..") == 0 ? "open parent" : "open")) return -1;
     return static_cast<int>(::syscall(SYS_openat, folder, name, flags, mode));
 }
 
@@ -77,8 +80,17 @@ __attribute__((visibility("default"))) int fdatasync(int descriptor) {
 }
 
 __attribute__((visibility("default"))) int fsync(int descriptor) {
-    static_cast<void>(descriptor);
-    return velostream::fails("fsync") ? -1 : 0;
+    if (velostream::fails("fsync")) return -1;
+    std::string path(4096, '\0');
+    const auto link = "/proc/self/fd/" + std::to_string(descriptor);
+    const auto size = ::readlink(link.c_str(), path.data(), path.size());
+    path.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    velostream::synced.insert(path);
+    return 0;
+}
+
+__attribute__((visibility("default"))) int mkdir(const char* path, mode_t mode) noexcept {
+    return velostream::fails("mkdir") ? -1 : static_cast<int>(::syscall(SYS_mkdirat, AT_FDCWD, path, mode));
 }
 
 __attribute__((visibility("default"))) int ftruncate(int descriptor, off_t size) noexcept {
@@ -195,8 +207,64 @@ TEST_F(SpoolSystemFaultsTest, WhicheverCallFailsNothingIsLost) {
         failed.insert(kind);
     }
 
-    EXPECT_EQ(failed, (std::set<std::string>{"open", "flock", "ftruncate", "pwrite", "write", "fdatasync", "fsync",
-                                             "rename", "unlink"}));
+    EXPECT_EQ(failed, (std::set<std::string>{"mkdir", "open parent", "open", "flock", "ftruncate", "pwrite", "write",
+                                             "fdatasync", "fsync", "rename", "unlink"}));
+}
+
+TEST_F(SpoolSystemFaultsTest, ANewFolderIsOpenedWhenItAndThoseAboveItAreOnTheDiskWhicheverCallFailedBefore) {
+    const auto root = fs::canonical(folder.path());
+    std::set<std::string> failed;
+    for (std::size_t at = 0;; ++at) {
+        fs::remove_all(root / "a");
+        synced.clear();
+        fault = {.is_on = true, .at = at};
+        const bool is_open = open_spool_folder(root / "a/b/spool").has_value();
+        const auto kind = fault.failed;
+        fault = {};
+        ASSERT_EQ(is_open, kind.empty()) << at << kind;
+        EXPECT_TRUE(is_open || open_spool_folder(root / "a/b/spool")) << at << kind;
+        for (const auto& parent : {root, root / "a", root / "a/b"})
+            EXPECT_TRUE(synced.contains(parent)) << parent << ", call " << at << ": " << kind;
+        if (kind.empty()) break;
+        failed.insert(kind);
+    }
+
+    EXPECT_EQ(failed, (std::set<std::string>{"mkdir", "open parent", "fsync", "open", "flock", "ftruncate", "pwrite"}));
+}
+
+TEST_F(SpoolSystemFaultsTest, AFolderWhoseParentCannotBeSyncedIsNotOpenedAndNotLeft) {
+    for (const int error : {EIO, EACCES, EROFS, EINVAL}) {
+        fault = {.is_on = true, .only = "fsync", .error = error};
+        const auto files = open_spool_folder(spool());
+        fault = {};
+
+        ASSERT_FALSE(files) << error;
+        EXPECT_EQ(files.error().code().value(), error);
+        EXPECT_EQ(files.error().detail(), "fsync of the parent of " + spool().string());
+        EXPECT_FALSE(fs::exists(spool())) << error;
+    }
+    fault = {.is_on = true, .only = "open parent"};
+    EXPECT_EQ(open_spool_folder(spool()).error().detail(), "open the parent of " + spool().string());
+}
+
+TEST_F(SpoolSystemFaultsTest, AFolderThatWasThereNeedsAParentThatCanBeChangedOnlyIfThatFails) {
+    ASSERT_TRUE(open_spool_folder(spool()));
+    synced.clear();
+    ASSERT_TRUE(open_spool_folder(spool()));
+    EXPECT_TRUE(synced.contains(fs::canonical(folder.path()))) << "who made it may not have come to that";
+
+    const auto opens_with = [&](const char* kind, int error) {
+        fault = {.is_on = true, .only = kind, .error = error};
+        const bool is_open = open_spool_folder(spool()).has_value();
+        EXPECT_EQ(fault.failed, kind);
+        fault = {};
+        return is_open;
+    };
+    EXPECT_TRUE(opens_with("open parent", EACCES));
+    EXPECT_TRUE(opens_with("fsync", EROFS));
+    EXPECT_TRUE(opens_with("fsync", EINVAL));
+    EXPECT_FALSE(opens_with("fsync", EIO));
+    EXPECT_FALSE(opens_with("open parent", EMFILE));
 }
 
 TEST_F(SpoolSystemFaultsTest, AnErrorSaysWhatFailedAndOfWhichFile) {

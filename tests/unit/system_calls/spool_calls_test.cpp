@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdarg>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -48,10 +50,11 @@ class Trace {
     std::mutex mutex;
     bool is_on = false;
     std::size_t moments = 0;
-    std::map<int, std::string> names;  // of the descriptors that are open
-    std::map<std::string, File> files; // by name
-    std::vector<Call> folder_syncs;
-    std::map<std::string, std::size_t> acknowledged; // payloads, and when
+    std::map<int, std::string> names;                      // of the descriptors that are open
+    std::map<std::string, File> files;                     // by name
+    std::map<std::string, std::vector<Call>> folder_syncs; // by path
+    std::map<std::string, std::size_t> folders;            // that were made, and when the call had ended
+    std::map<std::string, std::size_t> acknowledged;       // payloads, and when
 };
 Trace trace;
 
@@ -59,6 +62,14 @@ Trace trace;
 Trace::File* traced(int descriptor) {
     const auto name = trace.names.find(descriptor);
     return trace.is_on && name != trace.names.end() ? &trace.files[name->second] : nullptr;
+}
+
+std::string path_of(int descriptor) {
+    std::string path(4096, '\0');
+    const auto link = "/proc/self/fd/" + std::to_string(descriptor);
+    const auto size = ::readlink(link.c_str(), path.data(), path.size());
+    path.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return path;
 }
 
 } // namespace
@@ -110,7 +121,16 @@ __attribute__((visibility("default"))) int fsync(int descriptor) {
     const auto began = trace.moment();
     const auto result = static_cast<int>(::syscall(SYS_fsync, descriptor));
     const std::lock_guard lock{trace.mutex};
-    if (trace.is_on && result == 0) trace.folder_syncs.push_back({began, ++trace.moments, {}});
+    if (trace.is_on && result == 0)
+        trace.folder_syncs[velostream::path_of(descriptor)].push_back({began, ++trace.moments, {}});
+    return result;
+}
+
+__attribute__((visibility("default"))) int mkdir(const char* path, mode_t mode) noexcept {
+    const auto result = static_cast<int>(::syscall(SYS_mkdirat, AT_FDCWD, path, mode));
+    using velostream::trace;
+    const std::lock_guard lock{trace.mutex};
+    if (trace.is_on && result == 0) trace.folders[path] = ++trace.moments;
     return result;
 }
 
@@ -128,24 +148,26 @@ std::size_t first_after(const std::vector<Trace::Call>& calls, std::size_t momen
     return never;
 }
 
-/// When `payload` was safe from a loss of power: written, its file synced after that, and the folder after the file was
+/// When `payload` was safe from a loss of power: written, its file synced after that, and `folder` after the file was
 /// made.
-std::size_t safe_at(const std::string& payload) {
+std::size_t safe_at(const std::string& payload, const std::string& folder) {
     for (const auto& [name, file] : trace.files)
         for (const auto& write : file.writes) {
             if (write.bytes.find(payload) == std::string::npos) continue;
-            const auto in_folder = file.is_new ? first_after(trace.folder_syncs, file.made) : 0;
+            const auto in_folder = file.is_new ? first_after(trace.folder_syncs[folder], file.made) : 0;
             return std::max(first_after(file.syncs, write.ended), in_folder);
         }
     return never;
 }
 
 TEST(SpoolCalls, NothingIsAcknowledgedBeforeTheSyncsThatMakeItSafeHaveEnded) {
-    const TemporaryFolder folder;
+    const TemporaryFolder temporary;
+    const auto root = std::filesystem::canonical(temporary.path());
+    const auto above = root / "above", folder = above / "spool";
     trace.is_on = true;
     std::size_t failed = 0;
     {
-        auto spool = Spool::open({.directory = folder / "spool", .min_free_disk = 0, .segment_size = 4_KiB});
+        auto spool = Spool::open({.directory = folder, .min_free_disk = 0, .segment_size = 4_KiB});
         ASSERT_TRUE(spool) << spool.error();
         asio::io_context io;
         // Each that has come there is followed by another, eight at a time, into some forty files.
@@ -169,7 +191,14 @@ TEST(SpoolCalls, NothingIsAcknowledgedBeforeTheSyncsThatMakeItSafeHaveEnded) {
 
     EXPECT_EQ(failed, 0u);
     EXPECT_GT(trace.files.size(), 30u) << "the trace saw new files begun";
-    for (const auto& [payload, moment] : trace.acknowledged) EXPECT_LT(safe_at(payload), moment) << payload;
+    auto first = never;
+    for (const auto& [payload, moment] : trace.acknowledged) {
+        EXPECT_LT(safe_at(payload, folder), moment) << payload;
+        first = std::min(first, moment);
+    }
+    ASSERT_EQ(trace.folders.size(), 2u) << "the trace saw the folders made";
+    EXPECT_LT(first_after(trace.folder_syncs[root], trace.folders[above]), first);
+    EXPECT_LT(first_after(trace.folder_syncs[above], trace.folders[folder]), first);
 }
 
 } // namespace

@@ -12,7 +12,7 @@
 #include "spool_log.hpp"
 #include "support/modelled_disk.hpp"
 
-namespace velostream {
+namespace velostream::spool_log_faults_test {
 namespace {
 
 using testing::ModelledDisk;
@@ -204,4 +204,4 @@ TEST_F(SpoolLogFaultsTest, ATornEndThatCannotBeCutOffKeepsTheSpoolShut) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::spool_log_faults_test

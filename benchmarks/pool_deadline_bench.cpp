@@ -110,8 +110,10 @@ void measure_busy(benchmark::State& state) {
     asio::io_context io{1};
     SimulatedServer<SteadyTime> server{{}, {}};
     using Pool = ConnectionPool<SimulatedServer<SteadyTime>::Factory>;
-    Pool pool{io.get_executor(), config(connections), SimulatedServer<SteadyTime>::Factory{server}};
-    while (pool.get_stats().idle < connections) io.run_one();
+    auto without_checks = config(connections);
+    without_checks.validation_window = 24h;
+    Pool pool{io.get_executor(), without_checks, SimulatedServer<SteadyTime>::Factory{server}};
+    run_until_idle(io, pool, connections);
     std::vector<Pool::Lease> held;
     while (auto lease = pool.try_get_connection()) held.push_back(std::move(*lease));
     measure_lateness(state, io, pool, Errc::pool_timeout);
@@ -126,7 +128,7 @@ void measure_cut_off(benchmark::State& state, const Database& database, const st
     with_checks.validation_window = 0ms;
     PostgresPool pool{io.get_executor(), with_checks,
                       postgres::Connections{database.tcp_dsn + " port=" + proxy.port()}};
-    while (pool.get_stats().idle < connections) io.run_one();
+    run_until_idle(io, pool, connections);
     fail(proxy);
     measure_lateness(state, io, pool, std::nullopt);
 }

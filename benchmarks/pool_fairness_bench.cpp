@@ -57,9 +57,11 @@ class Trial {
         // The first to come find a connection; of an unfair pool so may others.
         std::erase_if(waits_, [](Duration wait) { return wait < 1us; });
         std::ranges::sort(waits_);
-        return {.per_query_ns = static_cast<double>(took.count()) / static_cast<double>(queries_),
-                .median_wait_ns = static_cast<double>(waits_[waits_.size() / 2].count()),
-                .longest_wait_ns = static_cast<double>(waits_.back().count())};
+        Figures figures{.per_query_ns = static_cast<double>(took.count()) / static_cast<double>(queries_)};
+        if (waits_.empty()) return figures;
+        figures.median_wait_ns = static_cast<double>(waits_[waits_.size() / 2].count());
+        figures.longest_wait_ns = static_cast<double>(waits_.back().count());
+        return figures;
     }
 
   private:

@@ -44,7 +44,8 @@ class Place {
         for (std::size_t count = 0; count < pools; ++count)
             pools_.emplace_back(
                 io_.get_executor(),
-                ConnectionPoolConfig{.max_size = 1, .min_idle = 1, .connection_timeout = 1h, .max_waiters = 0},
+                ConnectionPoolConfig{
+                    .max_size = 1, .min_idle = 1, .connection_timeout = 1h, .max_waiters = 0, .validation_window = 24h},
                 Server::Factory{server_});
         for (auto& pool : pools_) {
             while (pool.get_stats().idle == 0) io_.run_one();

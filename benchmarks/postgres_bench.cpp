@@ -97,10 +97,16 @@ void pooled(benchmark::State& state, const Database& database, std::size_t conne
     Pool pool{io.get_executor(),
               {.max_size = connections, .min_idle = connections},
               postgres::Connections{database.socket_dsn}};
-    while (pool.get_stats().idle < connections) io.run_one();
+    run_until_idle(io, pool, connections);
     // Prepares the statement on each: those who ask at the same time have one each.
-    for (std::size_t count = 0; count < connections; ++count) asio::co_spawn(io, operation(pool, first_key), rethrow);
-    while (pool.get_stats().active > 0 || pool.get_stats().lent_at_once < connections) io.run_one();
+    std::size_t prepared = 0;
+    auto prepare = [&]() -> asio::awaitable<void> {
+        auto asking = operation(pool, first_key);
+        co_await std::move(asking);
+        ++prepared;
+    };
+    for (std::size_t count = 0; count < connections; ++count) asio::co_spawn(io, prepare(), rethrow);
+    while (prepared < connections) io.run_one();
 
     bool is_over = false;
     std::size_t asked = 0;

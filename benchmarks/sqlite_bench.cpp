@@ -146,7 +146,7 @@ void pooled(benchmark::State& state, std::size_t connections) {
     asio::io_context io{1};
     Pool pool{io.get_executor(), {.max_size = connections, .min_idle = connections}, sqlite::Connections{database()}};
     const auto guard = asio::make_work_guard(io);
-    while (pool.get_stats().idle < connections) io.run_one();
+    run_until_idle(io, pool, connections);
 
     bool is_over = false;
     std::size_t asked = 0;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,15 @@ void run_while_not(asio::io_context& io, SteadyTime&, Predicate is_done) {
 template <class Predicate>
 void run_while_not(asio::io_context& io, testing::ManualTime& time, Predicate is_done) {
     while (!is_done()) time.run_for(io, std::chrono::milliseconds{1});
+}
+
+/// Runs `io` until so many connections of `pool` are idle. Throws `std::runtime_error` if a connect fails meanwhile.
+template <class Pool>
+void run_until_idle(asio::io_context& io, const Pool& pool, std::size_t connections) {
+    for (auto stats = pool.get_stats(); stats.idle < connections; stats = pool.get_stats()) {
+        if (stats.last_connect_error) throw std::runtime_error{stats.last_connect_error->message()};
+        io.run_one();
+    }
 }
 
 /// For `co_spawn`: what a coroutine throws ends the benchmark.

@@ -13,6 +13,24 @@
 
 namespace velostream::kafka {
 
+namespace {
+
+constexpr auto hidden = "***";
+
+// Of a name that the client library does not have nobody can say whether the value is a secret.
+bool is_known(rd_kafka_conf_t* conf, const std::string& property) {
+    std::array<char, 512> why{};
+    return rd_kafka_conf_set(conf, property.c_str(), "", why.data(), why.size()) != RD_KAFKA_CONF_UNKNOWN;
+}
+
+// Up to the first character that no name has: what follows may be a value that came there by mistake.
+std::string shown_name(const std::string& name) {
+    const auto end = name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+    return end == std::string::npos ? name : name.substr(0, end) + hidden;
+}
+
+} // namespace
+
 bool is_secret(std::string_view property) noexcept {
     constexpr std::array<std::string_view, 6> marks{"password", "secret",      "token",
                                                     ".pem",     "jaas.config", "oauthbearer.config"};
@@ -21,10 +39,12 @@ bool is_secret(std::string_view property) noexcept {
 }
 
 std::string masked(const Properties& properties) {
+    const ClientConf::Owner any{rd_kafka_conf_new()};
     std::string text;
     for (const auto& [name, value] : properties) {
         if (!text.empty()) text.append(", ");
-        text.append(name).append("=").append(is_secret(name) ? "***" : value);
+        const bool is_shown = is_known(any.get(), name) && !is_secret(name);
+        text.append(shown_name(name)).append("=").append(is_shown ? value : hidden);
     }
     return text;
 }
@@ -55,9 +75,12 @@ void ClientConf::set(const char* name, const std::string& value) {
     std::array<char, 512> why{};
     const auto result = rd_kafka_conf_set(conf_.get(), name, value.c_str(), why.data(), why.size());
     if (result == RD_KAFKA_CONF_OK) return;
-    // The library's own words may quote the value.
-    problems_.push_back({name, is_secret(name) ? "***" : value,
-                         is_secret(name) ? "must be legal for the client library" : std::string{why.data()}});
+    if (result == RD_KAFKA_CONF_UNKNOWN)
+        problems_.push_back({shown_name(name), hidden, "is no property of the client library"});
+    else if (is_secret(name))
+        problems_.push_back({name, hidden, "must be legal for the client library"}); // its own words quote the value
+    else
+        problems_.push_back({name, value, why.data()});
 }
 
 void ClientConf::set(const char* name, Duration value) {

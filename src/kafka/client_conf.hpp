@@ -18,8 +18,14 @@ namespace velostream::kafka {
 /// The settings of one client, and every problem found while they were made.
 class ClientConf {
   public:
+    struct Destroy {
+        void operator()(rd_kafka_conf_t* conf) const noexcept { rd_kafka_conf_destroy(conf); }
+    };
+    using Owner = std::unique_ptr<rd_kafka_conf_t, Destroy>;
+
     ClientConf(const std::string& bootstrap_servers, const std::string& client_id);
 
+    /// A problem quotes the value only of a property that the client library has and that is no secret.
     void set(const char* name, const std::string& value);
     void set(const char* name, std::int64_t value) { set(name, std::to_string(value)); }
     /// In milliseconds, rounded up.
@@ -38,11 +44,7 @@ class ClientConf {
     rd_kafka_t* open(rd_kafka_type_t type);
 
   private:
-    struct Destroy {
-        void operator()(rd_kafka_conf_t* conf) const noexcept { rd_kafka_conf_destroy(conf); }
-    };
-
-    std::unique_ptr<rd_kafka_conf_t, Destroy> conf_{rd_kafka_conf_new()};
+    Owner conf_{rd_kafka_conf_new()};
     std::vector<ConfigProblem> problems_;
 };
 

@@ -57,7 +57,7 @@ struct ConsumerConfig {
 };
 
 /// All problems of a config, as for the other configs. Properties are judged by the client library; a secret value is
-/// never quoted.
+/// never quoted, nor that of a name which the library does not have.
 std::vector<ConfigProblem> validate(const ConsumerConfig& config);
 
 } // namespace velostream::kafka

@@ -26,13 +26,14 @@ struct Words {
     std::string help;
     std::string legal = {}; ///< `a whole number from 1 to 9`; empty if any text is
     bool is_repeatable = false;
+    bool is_secret = false; ///< no error quotes a value
 };
 
 // Values come as text: CLI11's conversions read 010 as eight and take the next option for a missing value, and its
 // texts do not name the value.
 void add(CLI::App& app, const Words& words, const std::function<bool(const std::string&)>& keep) {
     CLI::callback_t take = [words, keep](const CLI::results_t& given) {
-        const auto& [name, value, help, legal, is_repeatable] = words;
+        const auto& [name, value, help, legal, is_repeatable, is_secret] = words;
         const auto& rule = legal.empty() ? value : legal;
         if (given.size() > 1 && !is_repeatable) throw CLI::ValidationError(name, "given more than once");
         for (const auto& text : given) {
@@ -40,7 +41,7 @@ void add(CLI::App& app, const Words& words, const std::function<bool(const std::
                 throw CLI::ValidationError(name + '=' + text, name + " takes no value");
             if (!value.empty() && (text.empty() || text.starts_with("--")))
                 throw CLI::ValidationError(name, "needs a value, " + rule);
-            if (!keep(text)) throw CLI::ValidationError(name + ' ' + text, "must be " + rule);
+            if (!keep(text)) throw CLI::ValidationError(is_secret ? name : name + ' ' + text, "must be " + rule);
         }
         return true;
     };
@@ -105,7 +106,8 @@ void add_source(CLI::App& app, Options& options) {
               .value = "NAME=VALUE",
               .help = "a property of the Kafka client, such as security.protocol=SASL_SSL",
               .legal = "NAME=VALUE",
-              .is_repeatable = true},
+              .is_repeatable = true,
+              .is_secret = true},
              property, [&properties = source.cluster.properties](std::pair<std::string, std::string> one) {
                  properties.insert_or_assign(std::move(one.first), std::move(one.second));
              });
@@ -246,6 +248,11 @@ constexpr Usage usages[] = {
     {Command::purge, "purge", "Deletes letters."},
 };
 
+/// Without a value, which may be a secret: `--sasl.password=…`.
+std::string name_in(const std::string& word) {
+    return word.substr(0, word.find('='));
+}
+
 /// Options that exclude or need each other; empty if all is well.
 std::string conflict(const Options& options) {
     const auto& [topic, cluster, spool] = options.source;
@@ -298,7 +305,7 @@ class CommandLine {
         const auto& chosen = app_.get_subcommands();
         auto others = app_.remaining(true);
         std::erase(others, "");
-        if (chosen.empty()) return others.empty() ? "needs a command" : others.front() + ": no such command";
+        if (chosen.empty()) return others.empty() ? "needs a command" : name_in(others.front()) + ": no such command";
         return in_command(problem_of(others));
     }
 
@@ -334,7 +341,7 @@ class CommandLine {
     }
 
     std::string problem_of(const std::vector<std::string>& others) {
-        if (!others.empty()) return others.front() + ": no such option";
+        if (!others.empty()) return name_in(others.front()) + ": no such option";
         std::erase(letters_, "");
         const auto command = options_.command;
         const bool has_file = command == Command::export_letters || command == Command::import_letters;

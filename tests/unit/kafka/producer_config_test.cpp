@@ -20,6 +20,17 @@ TEST(KafkaProperties, SecretsAreMasked) {
     EXPECT_EQ(masked(properties), "sasl.password=***, sasl.username=alice, ssl.key.pem=***");
 }
 
+TEST(KafkaProperties, TheValueOfANameThatTheClientDoesNotHaveIsMasked) {
+    const Properties properties{{"SASL.PASSWORD", "hunter2"},
+                                {"acks", "all"},
+                                {"metadata.broker.list", "b:1"},
+                                {"sasl.pasword", "hunter2"},
+                                {"ssl.key.passwd hunter2", "2"}};
+
+    EXPECT_EQ(masked(properties),
+              "SASL.PASSWORD=***, acks=all, metadata.broker.list=b:1, sasl.pasword=***, ssl.key.passwd***=***");
+}
+
 TEST(KafkaProperties, EveryPropertyThatHoldsASecretIsKnown) {
     for (const auto* name :
          {"sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem", "ssl.certificate.pem",
@@ -49,6 +60,18 @@ TEST(ProducerConfig, ARefusalListsEveryProblemAndQuotesNoSecret) {
     for (const auto* name : {"no.such.property", "no.such.password", "acks", "delivery.report.only.error"})
         EXPECT_NE(text.find(name), std::string::npos) << text;
     EXPECT_EQ(text.find("hunter2"), std::string::npos) << text;
+}
+
+TEST(ProducerConfig, ARefusalQuotesNoValueWhoseNameIsMistyped) {
+    for (const auto* name :
+         {"sasl.pasword", "SASL.PASSWORD", "ssl.key.passwd", "sasl.password ", "sasl.pasword hunter2"}) {
+        const auto text = refusal_of({.bootstrap_servers = "localhost:9092", .properties = {{name, "hunter2"}}});
+
+        EXPECT_NE(text.find(" = ***: is no property of the client library"), std::string::npos) << text;
+        EXPECT_EQ(text.find("hunter2"), std::string::npos) << text;
+    }
+    EXPECT_NE(refusal_of({.bootstrap_servers = "localhost:9092", .properties = {{"acks", "many"}}}).find("acks = many"),
+              std::string::npos);
 }
 
 TEST(ProducerConfig, FieldsOutsideTheirRangeAreProblems) {

@@ -196,6 +196,16 @@ TEST(OptionsTest, WhatIsWrongIsOneLine) {
     expect_refused({"purge", "--spool", "s", "--before", "1:5"}, "purge: --before 1:5: a spool has partition 0 only");
 }
 
+TEST(OptionsTest, WhatMayBeASecretIsNotQuoted) {
+    for (const auto* malformed : {"sasl.password hunter2", "=hunter2"})
+        expect_refused({"list", "--topic", "t", "--brokers", "a:1", "-X", malformed}, "list: -X: must be NAME=VALUE");
+    expect_refused({"list", "--topic", "t", "--brokers", "a:1", "--sasl.password=hunter2"},
+                   "list: --sasl.password: no such option");
+    expect_refused({"list", "--topic", "t", "--brokers", "a:1", "sasl.password=hunter2"},
+                   "list: sasl.password: no such option");
+    expect_refused({"sasl.password=hunter2"}, "sasl.password: no such command");
+}
+
 TEST(OptionsTest, HelpIsThereForTheProgramAndForEachCommand) {
     const auto program = read({"--help"});
     EXPECT_EQ(program.exit_code, 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "velostream/kafka/dead_letter_topic.hpp"
 
+#include <algorithm>
 #include <boost/asio/deferred.hpp>
 #include <chrono>
 #include <stdexcept>
@@ -14,9 +15,13 @@
 namespace velostream::kafka {
 
 NewTopic new_dead_letter_topic(const DeadLetterQueueConfig& config, int partitions) {
+    // What brokers take by default of any other topic, and what the headers of a dead letter add to that.
+    constexpr Bytes largest_record = 1'048'588, most_of_headers = Bytes{64} << 10;
+    const auto most = std::max(config.max_record_size, largest_record + most_of_headers);
     const auto retention = std::chrono::ceil<std::chrono::milliseconds>(config.retention_period);
     NewTopic topic{config.topic, partitions};
     topic.config = {{"cleanup.policy", "delete"}, // the brokers' default may be to compact
+                    {"max.message.bytes", std::to_string(most)},
                     {"message.timestamp.type", "CreateTime"},
                     {"retention.ms", std::to_string(retention.count())}};
     return topic;

@@ -21,7 +21,9 @@
 namespace velostream::kafka {
 
 /// The topic that `config` describes, for `Admin::create_topics`, which leaves a topic that exists as it is. Dead
-/// letters stay for `retention_period` from the time of dead-lettering, and none is compacted away.
+/// letters stay for `retention_period` from the time of dead-lettering, and none is compacted away. It takes letters of
+/// `max_record_size`, and at least those of the largest record that brokers take by default with 64 KiB of headers:
+/// 1 114 124 bytes.
 NewTopic new_dead_letter_topic(const DeadLetterQueueConfig& config, int partitions = -1);
 
 /// Sees to it that the topic of `config` is there: creates it, or leaves the one that exists as it is and tells

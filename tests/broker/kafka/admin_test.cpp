@@ -148,9 +148,9 @@ TEST_F(AdminOnBrokerTest, ADeadLetterTopicThatExistsIsLeftAsItIsAndEveryDifferen
             observer->seen.clear();
             const auto ready = co_await ensure_dead_letter_topic(admin, config, observer, 3);
             EXPECT_TRUE(ready) << ready.error();
-            EXPECT_EQ(observer->seen,
-                      (std::vector<std::string>{"cleanup.policy compact not delete", "retention.ms 1000 not 18000000",
-                                                "partitions 2 not 3"}));
+            EXPECT_EQ(observer->seen, (std::vector<std::string>{
+                                          "cleanup.policy compact not delete", "max.message.bytes 1048588 not 1114124",
+                                          "retention.ms 1000 not 18000000", "partitions 2 not 3"}));
         }
     });
 }

@@ -25,8 +25,18 @@ TEST(NewDeadLetterTopic, KeepsDeadLettersForTheRetentionPeriodAndCompactsNone) {
     EXPECT_EQ(topic.partitions, 8);
     EXPECT_EQ(topic.replication, -1);
     EXPECT_EQ(topic.config, (Settings{{"cleanup.policy", "delete"},
+                                      {"max.message.bytes", "1114124"},
                                       {"message.timestamp.type", "CreateTime"},
                                       {"retention.ms", "604800000"}}));
+}
+
+TEST(NewDeadLetterTopic, TakesTheLargestLetterThatTheQueueMayMakeAndNeverLessThanALegalRecordWithHeaders) {
+    const auto limit = [](Bytes max_record_size) {
+        return new_dead_letter_topic({.max_record_size = max_record_size}).config.at("max.message.bytes");
+    };
+    EXPECT_EQ(limit(1'000), "1114124");
+    EXPECT_EQ(limit(1'114'125), "1114125");
+    EXPECT_EQ(limit(1'000'000'000), "1000000000");
 }
 
 TEST(NewDeadLetterTopic, HasAsManyPartitionsAsTheBrokersLikeUnlessItIsTold) {

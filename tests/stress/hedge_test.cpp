@@ -27,7 +27,7 @@
 #include "velostream/memory_limit.hpp"
 #include "velostream/pipeline.hpp"
 
-namespace velostream {
+namespace velostream::hedge_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -247,4 +247,4 @@ TEST(MemoryLimitsUnderThreads, NoMoreRunThanFitAndAllIsGivenBack) {
 }
 
 } // namespace
-} // namespace velostream
+} // namespace velostream::hedge_test

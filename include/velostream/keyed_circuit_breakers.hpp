@@ -23,6 +23,12 @@ namespace velostream {
 /// costs nothing but a look: its circuit is closed, and it gets an entry with its first failure or slow call. Its
 /// window begins there; once nothing bad is left in it, the entry goes again.
 ///
+/// So calls that went well before a key's first failure are not counted. For `failure_threshold` alone that makes no
+/// difference. A rate is that since the first failure until the window is full: higher than a single breaker's, and
+/// 1 for a key that fails ten times after any number of successes. Minimums are counted from there, too. Give keys
+/// numbers (`failure_threshold = 50` for half of the last 100), or a `minimum_throughput` as large as the window, which
+/// then opens no earlier than a window after the first failure.
+///
 /// ```cpp
 /// KeyedCircuitBreakers<std::string> breakers{"shops", {.breaker = {.failure_threshold = 5}, .max_keys = 100'000}};
 /// auto rows = co_await breakers.execute(shop, query);
@@ -231,8 +237,9 @@ class KeyedCircuitBreakers {
     }
 
     /// Calls `callback` for every change of state of any key, which the breaker's name ends with (`shops/4711`): those
-    /// of a key in their order, once, after it took effect, under no lock. It must not throw. A key that is neither
-    /// text nor a whole number is told as `?`.
+    /// of a key in their order, once, after it took effect, under no lock. It must not throw, and cannot be
+    /// taken back: what it refers to must outlive the breakers. A key that is neither text nor a whole number is told
+    /// as `?`.
     void on_state_change(std::function<void(const CircuitStateChanged&)> callback) {
         store_->on_state_change(std::move(callback));
     }

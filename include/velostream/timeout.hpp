@@ -28,6 +28,9 @@ struct TimeoutStats {
 /// Pipeline guarded{whole, retry, each, breaker};
 /// ```
 ///
+/// By the machine's clock it cancels at most 8 ms late and never early, while its executor and a thread of the context
+/// are free: all deadlines of a context go by ticks of 4 ms.
+///
 /// Waits of other policies end by then, too. The operation is cancelled, not abandoned: the call ends when it has, with
 /// `Errc::deadline_exceeded`; or as the caller's cancellation, if that came first. A result that it comes to
 /// nevertheless stands. An operation that takes the `CallContext` sees the deadline there, and is cancelled through

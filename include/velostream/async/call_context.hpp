@@ -14,7 +14,8 @@ namespace asio = boost::asio;
 /// What a caller may say about one call.
 struct CallOptions {
     /// When the answer is no longer wanted, over all tries. An operation is cancelled then; one that takes the
-    /// `CallContext` through its `cancellation_slot()`.
+    /// `CallContext` through its `cancellation_slot()`. By the machine's clock that comes up to 8 ms late, never early,
+    /// while the executor and a thread of the context are free.
     TimePoint deadline = TimePoint::max();
 
     /// What the caller holds for this call, such as the record that it is about: policies charge it to their accounts

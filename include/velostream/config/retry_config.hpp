@@ -67,7 +67,8 @@ struct RetryConfig {
     /// Default none: delays are exactly those of the strategy.
     Jitter jitter = Jitter::none;
 
-    /// The deadline of each try by itself. Legal: > 0. Unset: only the call's own deadline bounds it.
+    /// The deadline of each try by itself. Legal: > 0. Unset: only the call's own deadline bounds it. Comes up to 8 ms
+    /// late, never early, as every deadline by the machine's clock.
     std::optional<Duration> attempt_timeout = std::nullopt;
 
     /// How many of all calls may be tried again. Unset: `max_retries` of each call is the only limit. Set it where many

@@ -44,8 +44,7 @@ namespace velostream {
 ///           `ConfinedMemory` one thread at a time, in everything, `async_ready` included: for breakers that live on a
 ///           strand, at less than half the cost.
 /// Lifetime: must outlive its permits and the calls that it guards. A callback of `on_state_change` may still be
-///           running on the context of one who waited
-///           when the breaker has ended.
+///           running on the context of one who waited when the breaker has ended.
 template <TimeSource Time = SteadyTime, class Memory = SharedMemory>
 class CircuitBreaker {
     using Machine = BasicBreakerMachine<Memory>;
@@ -177,7 +176,8 @@ class CircuitBreaker {
 
     /// Also calls `callback` for every change of state: in their order, once, after it took effect, under no lock.
     /// It must not throw: that ends the program. Where there is no memory to tell of a change, it is told with the
-    /// next.
+    /// next. It cannot be taken back: what it refers to must outlive the breaker, and calls that are still running
+    /// then. Whoever goes earlier gives it a `std::weak_ptr`, or uses `set_observer`.
     void on_state_change(std::function<void(const CircuitStateChanged&)> callback) {
         state_->events.on_state_change(std::move(callback));
     }

@@ -156,7 +156,7 @@ BreakerEffect BasicBreakerMachine<Memory>::record_unusual(const BreakerPermit& p
     if (permit.probe) return record_probe(permit, kind, now, error);
     if (word.state == CircuitState::metrics_only)
         window_.record(word.epoch, kind == CallOutcomeKind::failure, is_slow(permit, now), now);
-    return BreakerEffect::none; // disabled: nothing is counted
+    return BreakerEffect::none; // disabled: nothing is judged, and only what is undecided is counted
 }
 
 template <class Memory>

@@ -58,8 +58,7 @@ class RetryPolicy {
     /// The first rule that applies decides:
     /// 1. What `no_retry_on` lists is not retried.
     /// 2. An error of unknown outcome, or one with such an error inside, is not, unless the operation is idempotent,
-    /// and
-    ///    `no_retry_on` does not list `outcome_unknown`.
+    ///    and `no_retry_on` does not list `outcome_unknown`.
     /// 3. What an inner retry had to give up, because its budget or memory was used up, is retried only where
     ///    `resource_exhausted` is listed.
     /// 4. `retry_if`, if it has an answer. It is not asked about `cancelled`.

@@ -3,6 +3,8 @@
 
 #include <chrono>
 
+#include "velostream/config/hedge_config.hpp"
+#include "velostream/config/keyed_circuit_breakers_config.hpp"
 #include "velostream/config/streaming_config.hpp"
 #include "velostream/config/validate.hpp"
 
@@ -108,6 +110,20 @@ TEST(Defaults, BulkheadAndRateLimiterRefuseAtOnceUntilALineIsAskedFor) {
     EXPECT_EQ(limiter.max_waiting, 0U);
     EXPECT_EQ(limiter.max_wait, std::nullopt);
     EXPECT_TRUE(validate(limiter).empty());
+}
+
+TEST(Defaults, AHedgeIsOneMoreAttemptAfterATenthOfASecond) {
+    const HedgeConfig hedge;
+    EXPECT_EQ(hedge.delay, 100ms);
+    EXPECT_EQ(hedge.max_hedges, 1U);
+    EXPECT_TRUE(validate(hedge).empty());
+}
+
+TEST(Defaults, KeyedBreakersKnowAHundredThousandKeys) {
+    const KeyedCircuitBreakersConfig breakers;
+    EXPECT_EQ(breakers.max_keys, 100'000U);
+    EXPECT_EQ(breakers.breaker.failure_threshold, CircuitBreakerConfig{}.failure_threshold);
+    EXPECT_TRUE(validate(breakers).empty());
 }
 
 TEST(Defaults, KafkaPoolHasOneProducerAndDeadLettersStaySevenDays) {

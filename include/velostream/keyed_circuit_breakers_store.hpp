@@ -29,6 +29,7 @@
 #include "velostream/core/breaker_machine.hpp"
 #include "velostream/core/breaker_report.hpp"
 #include "velostream/core/pristine_keys.hpp"
+#include "velostream/core/table_buckets.hpp"
 #include "velostream/keyed_circuit_breakers_gate.hpp"
 #include "velostream/keyed_circuit_breakers_news.hpp"
 #include "velostream/keyed_circuit_breakers_setting.hpp"
@@ -456,6 +457,7 @@ class KeyedBreakerStore : public std::enable_shared_from_this<KeyedBreakerStore<
         if (entry.gate) entry.gate->entry = nullptr;
         if (entry.gate) entry.gate->next = std::exchange(duties.gone, entry.gate);
         shard.entries.erase(place);
+        give_back_buckets(shard.entries);
         totals_.remove_key();
     }
 

@@ -84,6 +84,20 @@ TEST_F(KeyedCircuitBreakersTest, AKeyOfWhichNothingBadIsKnownCostsNothing) {
     EXPECT_LT(account.used(), empty + 2048);
 }
 
+TEST_F(KeyedCircuitBreakersTest, NorDoManyKeysWhenNothingBadIsKnownOfThemAnyMore) {
+    Breakers many{"many", {.breaker = {.failure_threshold = 2}, .max_keys = 10'000}, nullptr, time, {}, account};
+    const auto empty = account.used();
+    for (int i = 0; i < 10'000; ++i) fail(many, std::to_string(i));
+    const auto full = account.used() - empty;
+    for (int i = 0; i < 10'000; ++i) many.reset(std::to_string(i));
+
+    EXPECT_EQ(many.get_stats().keys, 0u);
+    EXPECT_LT(account.used() - empty, full / 200) << "a few buckets of each shard stay";
+    fail(many, "a");
+    fail(many, "a");
+    EXPECT_EQ(many.state("a"), CircuitState::open);
+}
+
 TEST_F(KeyedCircuitBreakersTest, CountsCallsThatSayNothingByTheirClass) {
     breakers.try_acquire("a")->ignore();
     breakers.try_acquire("b")->failure(bad_request);

@@ -21,12 +21,35 @@
 #include <utility>
 
 #include "async/in_place.hpp"
+#include "velostream/async/frame_memory.hpp"
 
 namespace velostream {
 
 namespace {
 
 using PlainTimer = asio::basic_waitable_timer<asio::steady_timer::clock_type, asio::steady_timer::traits_type, InPlace>;
+
+// One sleep after the other takes the same memory.
+struct ToFrameMemory {
+    template <class Timer>
+    void operator()(Timer* timer) const noexcept {
+        std::destroy_at(timer);
+        detail::FrameMemory::deallocate(timer, sizeof(Timer));
+    }
+};
+template <class Timer>
+using TimerPointer = std::unique_ptr<Timer, ToFrameMemory>;
+
+template <class Timer, class Executor>
+TimerPointer<Timer> make_timer(const Executor& executor, TimePoint at) {
+    auto* const memory = detail::FrameMemory::allocate(sizeof(Timer));
+    try {
+        return TimerPointer<Timer>{new (memory) Timer{executor, at}};
+    } catch (...) {
+        detail::FrameMemory::deallocate(memory, sizeof(Timer));
+        throw;
+    }
+}
 
 // Names no executor, so that its timer calls it in place.
 struct Wake {
@@ -37,7 +60,7 @@ struct Wake {
     }
     void operator()(boost::system::error_code code) { std::move(handler)(code); }
 
-    std::unique_ptr<PlainTimer> timer; // until the handler has returned: it may be about to be cancelled
+    TimerPointer<PlainTimer> timer; // until the handler has returned: it may be about to be cancelled
     SleepHandler handler;
 };
 
@@ -68,11 +91,11 @@ bool may_end_in_place(const asio::any_io_executor& executor, const SleepHandler&
 
 void SteadyTime::sleep_until(const asio::any_io_executor& executor, TimePoint at, SleepHandler handler) {
     if (may_end_in_place(executor, handler)) {
-        auto timer = std::make_unique<PlainTimer>(InPlace{executor.context()}, at);
+        auto timer = make_timer<PlainTimer>(InPlace{executor.context()}, at);
         auto& armed = *timer; // the handler owns the timer from here on
         armed.async_wait(Wake{std::move(timer), std::move(handler)});
     } else {
-        auto timer = std::make_unique<asio::steady_timer>(executor, at);
+        auto timer = make_timer<asio::steady_timer>(executor, at);
         auto& armed = *timer;
         armed.async_wait(asio::consign(std::move(handler), std::move(timer)));
     }

@@ -104,6 +104,20 @@ TEST_F(GuardedCallAllocations, SuccessInTheFirstTryTakesNone) {
     EXPECT_EQ(of([&] { return retry.execute_with_retry(with_context); }), 0u);
 }
 
+TEST_F(GuardedCallAllocations, ARetryTakesOneForItsWait) {
+    RetryExecutor<> again{RetryConfig{.backoff_strategy = FixedInterval{.interval = 1us}}};
+    int tries = 0;
+    const auto second_succeeds = [&tries](CallContext&) -> asio::awaitable<Result<int>> {
+        if (++tries % 2 == 1) co_return Errc::connect_failed;
+        co_return 1;
+    };
+
+    // The handler's executor becomes one of another type, which Asio keeps on the heap.
+    const auto call = [&] { return again.execute_with_retry(second_succeeds); };
+    EXPECT_EQ(testing::allocations_by_the_machines_clock(io, call), 1000u);
+    EXPECT_EQ(again.get_stats().succeeded_after_retry, 3 * 1020u);
+}
+
 TEST_F(GuardedCallAllocations, CountingACallForABudgetTakesNone) {
     EXPECT_EQ(of([&] { return limited.execute_with_retry(with_context); }), 0u);
     EXPECT_EQ(nothing.get_stats(time.now()).calls, 1020u);

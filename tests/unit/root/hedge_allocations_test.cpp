@@ -133,11 +133,14 @@ TEST_F(HedgeAllocations, NorDoesItWhereItsCallerCanBeCancelledUnlessItWaitsUnder
 TEST_F(HedgeAllocations, ACallThatIsHedgedTakesNone) {
     EXPECT_EQ(of(Pipeline{hedge}, first_fails()), 0u);
     EXPECT_EQ(of(Pipeline{outside, hedge, bulkhead}, first_fails()), 0u);
-    EXPECT_EQ(hedge.get_stats().won, 2040u);
+    EXPECT_GE(attempts, 2 * 2040);
+    EXPECT_EQ(hedge.get_stats().won, static_cast<std::uint64_t>(attempts) / 2) << "each call is hedged";
+    attempts = 0;
 
     EXPECT_EQ(of(Pipeline{quick}, first_is_cancelled(), {}, 30), 0u);
     EXPECT_EQ(of(Pipeline{outside, quick, bulkhead}, first_is_cancelled(), {}, 30), 0u);
-    EXPECT_EQ(quick.get_stats().won, 100u);
+    EXPECT_GE(attempts, 2 * 100);
+    EXPECT_EQ(quick.get_stats().won, static_cast<std::uint64_t>(attempts) / 2);
 }
 
 TEST_F(HedgeAllocations, WithADeadlineAPlainOneThatIsHedgedTakesTwo) {

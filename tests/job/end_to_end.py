@@ -51,7 +51,7 @@ class Usage(Job):
             ("--outage", "AT+LENGTH such as 40%+3s", ("40%", "101%+3s", "40%+3", "25h")),
             ("--db-fail-rate", "a number from 0 to 0.9", ("1", "x")),
             ("--db-outage", "AT+LENGTH such as 40%+3s", ("40%", "3s")),
-            ("--lookup", "sqlite (within the program) or postgres:DSN", ("mysql", "sqlite:x", "postgres")),
+            ("--lookup", "sqlite, within the program, or postgres:DSN", ("mysql", "sqlite:x", "postgres")),
             ("--brokers", "HOST:PORT", (" ", ",")),
             ("--prefix", "1 to 200 of a-z A-Z 0-9 . _ -", ("not legal", "a/b", "x" * 201)),
         ):
@@ -86,7 +86,7 @@ class Usage(Job):
             (["--prefix", "mine"], ("--prefix", "--brokers")),
             (["--db-outage", "40%+3s"], ("--db-outage", "--lookup")),
             (["--db-fail-rate", "0.5"], ("--db-fail-rate", "--lookup")),
-            (["--lookup", "postgres:no=such"], ("--lookup", "no")),
+            (["--lookup", "postgres:no=such"], ("--lookup postgres", "connection string")),
             (["--lookup", "sqlite", "--input", "-", "--db-outage", "40%+3s"], ("--db-outage", "-")),
             (["--lookup", "sqlite", "--input", self.pipe(), "--db-outage", "40%+3s"], ("--db-outage", "pipe")),
             (["--input", "-", "--outage", "40%+3s"], ("--outage", "-")),

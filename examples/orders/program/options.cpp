@@ -206,7 +206,7 @@ void add_options(CLI::App& app, Options& options) {
                   options.fail_rate);
     add(app,
         {"--lookup", "DATABASE", "look up the segment of each order's customer",
-         "sqlite (within the program) or postgres:DSN, a connection string such as\nhost=db dbname=shop"},
+         "sqlite, within the program, or postgres:DSN such as postgres:host=db dbname=shop"},
         [&options](const std::string& text) { return (options.lookup = parse_lookup(text)).has_value(); });
     add_outage(app, {.name = "--db-outage", .help = "that database is gone after AT of the lines"}, options.db_outage);
     add_fail_rate(app, {.name = "--db-fail-rate", .help = "the share of look-ups that fail"}, options.db_fail_rate);

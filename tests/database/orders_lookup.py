@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The orders job looks segments up in a real PostgreSQL server, which is killed meanwhile.
+"""The orders job looks segments up in a real PostgreSQL server, which hangs and is killed meanwhile.
 
 usage: orders_lookup.py JOB TEST_DATABASE.sh FOLDER RECOMPUTE.py
 FOLDER has a server that runs; without one the exit code is 77.
@@ -55,13 +55,17 @@ def main():
                             "INSERT INTO customer_segments SELECT n::text, 'mine' FROM generate_series(10000, 19999) n ON CONFLICT DO NOTHING"],
                            check=True, timeout=60)
 
-            def kill_and_restart():
+            def hang_and_kill_and_restart():
                 time.sleep(2)
+                starter("pause", server)
+                time.sleep(7)  # longer than all tries of a look-up may last
+                starter("resume", server)
+                time.sleep(1)
                 starter("kill", server)
                 time.sleep(2)
                 starter("restart", server)
 
-            second = run_job(folder, dsn, "--generate", "60000", "--customers", "3000", meanwhile=kill_and_restart)
+            second = run_job(folder, dsn, "--generate", "100000", "--customers", "3000", meanwhile=hang_and_kill_and_restart)
             lookup = second["lookup"]
             print(json.dumps(lookup))
             assert [each["segment"] for each in lookup["segments"]] == ["mine"], "a table that is there stays as it is"

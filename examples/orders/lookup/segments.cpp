@@ -99,7 +99,8 @@ class DatabaseSegments final : public Segments {
                 ++(*segment ? figures_.found : figures_.unknown);
                 co_return segment;
             }
-            if (!segment.error().passes_with_time()) co_return segment.error();
+            // A question that may have been answered can be asked again.
+            if (!segment.error().passes_with_repetition()) co_return segment.error();
             auto waiting = until_worth_a_try(breaker_);
             co_await std::move(waiting);
         }

@@ -393,7 +393,8 @@ class DeadLetterQueue {
         const auto executor = co_await asio::this_coro::executor;
         const auto [interrupted] = co_await async_sleep_until(
             time_, executor, saturating_add(time_.now(), config_.retry_delay), asio::as_tuple(asio::use_awaitable));
-        co_return interrupted&& end_with(Errc::cancelled);
+        if (!interrupted) co_return false;
+        co_return end_with(Errc::cancelled);
     }
 
     // The source must stand still until then; or, without a time, until the circuit is not open.

@@ -24,7 +24,7 @@ struct GuardFigures {
     velostream::CircuitState breaker = velostream::CircuitState::closed;
 };
 
-/// Counts it.
+/// Counts it, but for the state, which is the breaker's own to tell.
 ///
 /// Threads: that of the calls, one. Lifetime: `figures` must outlive this object.
 class GuardEvents final : public velostream::Observer {
@@ -35,7 +35,6 @@ class GuardEvents final : public velostream::Observer {
         const auto at = std::chrono::steady_clock::now() - began_;
         figures_.transitions.push_back({at, change.from, change.to, std::string{change.why}});
         if (change.to == velostream::CircuitState::open) ++figures_.opened;
-        figures_.breaker = change.to;
     }
     void on_retry_scheduled(const velostream::RetryScheduled&) noexcept override { ++figures_.retries; }
 

@@ -4,7 +4,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/error.hpp>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 
@@ -46,13 +45,13 @@ class PerishableConnections {
         /// As that of the database's connection.
         template <class... Values>
         auto query(const velostream::CallContext& call, std::string sql, const Values&... values) {
-            auto asking = inner_.query(call, std::move(sql), values...);
-            return is_lost() ? failed<decltype(asking)>(lost()) : std::move(asking);
+            using Asking = decltype(inner_.query(call, std::move(sql), values...));
+            return is_lost() ? failed<Asking>(lost()) : inner_.query(call, std::move(sql), values...);
         }
         /// As that of the database's connection.
         auto execute(const velostream::CallContext& call, std::string sql) {
-            auto asking = inner_.execute(call, std::move(sql));
-            return is_lost() ? failed<decltype(asking)>(lost()) : std::move(asking);
+            using Asking = decltype(inner_.execute(call, std::move(sql)));
+            return is_lost() ? failed<Asking>(lost()) : inner_.execute(call, std::move(sql));
         }
         bool is_lost() const { return outage_->is_down() || outage_->begun() != opened_in_; }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <string_view>
+#include <utility>
 
 #include "input/byte_source.hpp"
 #include "input/csv.hpp"
@@ -10,7 +11,6 @@
 
 namespace orders {
 
-using velostream::Error;
 using velostream::Result;
 
 namespace {
@@ -29,9 +29,6 @@ void append_quoted(std::string& sql, std::string_view text) {
 } // namespace
 
 Result<std::string> fill_table_sql(const std::string& path) {
-    const auto wrong = [&path](std::string_view what) {
-        return Error{make_error_code(InputErrc::unreadable), path + ": " + std::string{what}};
-    };
     const auto bytes = open_bytes(path, [] { return false; });
     if (!bytes) return bytes.error();
 
@@ -48,10 +45,11 @@ Result<std::string> fill_table_sql(const std::string& path) {
         else
             records.finish();
         while (const auto record = records.next()) {
-            if (is_header && *record != header) return wrong("its header is not " + std::string{header});
+            if (is_header && *record != header) return unreadable(path, "its header is not " + std::string{header});
             if (std::exchange(is_header, false)) continue;
             const RecordFields fields{*record};
-            if (fields.count() != 2) return wrong("this is no customer with a segment: " + std::string{*record});
+            if (fields.count() != 2)
+                return unreadable(path, "this is no customer with a segment: " + std::string{*record});
             sql += std::exchange(is_first, false) ? "(" : ",(";
             append_quoted(sql, fields[0]);
             sql += ',';
@@ -59,7 +57,7 @@ Result<std::string> fill_table_sql(const std::string& path) {
             sql += ')';
         }
     }
-    if (is_first) return wrong("it has no customers");
+    if (is_first) return unreadable(path, "it has no customers");
     return sql;
 }
 

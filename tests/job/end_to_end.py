@@ -4,6 +4,9 @@
 
 usage: end_to_end.py JOB ORDERS.csv.zst [unittest arguments]
 """
+import collections
+import csv
+import io
 import os
 import pty
 import subprocess
@@ -254,6 +257,30 @@ class Results(Job):
         self.assertEqual({each["segment"]: each["lines"] for each in lookup["segments"]},
                          {"retail": 203063, "regular": 123027, "wholesale": 35683, "export": 44928})
         self.assertIn("406 789 in sqlite", run.stdout)
+
+    def test_the_segments_that_come_with_the_orders_follow_from_them(self):
+        def unpacked(path):
+            text = subprocess.run(["zstd", "-dc", path], check=True, stdout=subprocess.PIPE, timeout=TIMEOUT).stdout.decode()
+            return csv.DictReader(io.StringIO(text))
+
+        units, invoices, country = collections.Counter(), collections.defaultdict(set), {}
+        for line in unpacked(ORDERS):
+            customer = line["CustomerID"].removesuffix(".0")
+            country[customer] = line["Country"]
+            if int(line["Quantity"]) > 0:
+                units[customer] += int(line["Quantity"])
+                invoices[customer].add(line["InvoiceNo"])
+
+        def segment_of(customer):
+            if country[customer] != "United Kingdom":
+                return "export"
+            if units[customer] / len(invoices[customer]) >= 500:
+                return "wholesale"
+            return "regular" if len(invoices[customer]) >= 10 else "retail"
+
+        segments = os.path.join(os.path.dirname(ORDERS), "customer_segments.csv.zst")
+        self.assertEqual({line["customer"]: line["segment"] for line in unpacked(segments)},
+                         {customer: segment_of(customer) for customer in invoices if customer})
 
     def test_with_a_database_that_goes_and_fails_they_are_the_same(self):
         run = self.run_job("--lookup", "sqlite", "--db-outage", "40%+3s", "--db-fail-rate", "0.1", "--report", self.report)

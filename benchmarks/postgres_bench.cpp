@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "pools/askers.hpp"
 #include "pools/bare_libpq.hpp"
 #include "pools/database.hpp"
 #include "pools/simulated_server.hpp"
@@ -108,24 +109,7 @@ void pooled(benchmark::State& state, const Database& database, std::size_t conne
     for (std::size_t count = 0; count < connections; ++count) asio::co_spawn(io, prepare(), rethrow);
     while (prepared < connections) io.run_one();
 
-    bool is_over = false;
-    std::size_t asked = 0;
-    auto work = [&]() -> asio::awaitable<void> {
-        while (!is_over) {
-            if (!state.KeepRunning()) {
-                is_over = true;
-                break;
-            }
-            auto asking = operation(pool, key(asked++));
-            co_await std::move(asking);
-        }
-    };
-    {
-        const CountAllocations count{state};
-        for (std::size_t number = 0; number < connections; ++number) asio::co_spawn(io, work(), rethrow);
-        while (!is_over) io.run_one();
-    }
-    while (pool.get_stats().active > 0) io.run_one();
+    ask_again_and_again(state, io, connections, [&](std::size_t number) { return operation(pool, key(number)); });
 }
 
 } // namespace

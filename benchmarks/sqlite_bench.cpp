@@ -21,6 +21,7 @@
 #include <thread>
 #include <utility>
 
+#include "pools/askers.hpp"
 #include "pools/simulated_server.hpp"
 #include "process/temporary_folder.hpp"
 #include "support/allocations.hpp"
@@ -148,26 +149,7 @@ void pooled(benchmark::State& state, std::size_t connections) {
     const auto guard = asio::make_work_guard(io);
     run_until_idle(io, pool, connections);
 
-    bool is_over = false;
-    std::size_t asked = 0;
-    std::size_t ended = 0;
-    auto work = [&]() -> asio::awaitable<void> {
-        while (!is_over) {
-            if (!state.KeepRunning()) {
-                is_over = true;
-                break;
-            }
-            auto asking = query(pool, id(asked++));
-            co_await std::move(asking);
-        }
-        ++ended;
-    };
-    {
-        const CountAllocations count{state};
-        for (std::size_t number = 0; number < connections; ++number) asio::co_spawn(io, work(), rethrow);
-        while (!is_over) io.run_one();
-    }
-    while (ended < connections) io.run_one();
+    ask_again_and_again(state, io, connections, [&](std::size_t number) { return query(pool, id(number)); });
 }
 
 } // namespace

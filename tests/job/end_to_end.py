@@ -4,9 +4,6 @@
 
 usage: end_to_end.py JOB ORDERS.csv.zst [unittest arguments]
 """
-import collections
-import csv
-import io
 import os
 import pty
 import subprocess
@@ -16,6 +13,7 @@ import time
 import unittest
 
 from job_case import HEADER, JOB, ORDERS, TIMEOUT, Job
+from look_ups import LookUps  # noqa: F401 (found by unittest)
 from signals import Signals  # noqa: F401 (found by unittest)
 
 REPORT_KEYS = {"lines", "valid", "dead_letters", "customers", "grand_total", "top", "retries", "breaker", "memory", "seconds"}
@@ -247,54 +245,6 @@ class Results(Job):
         self.assertRegex(run.stdout, r"closed -> open")
         self.assertRegex(run.stdout, r"half_open -> closed")
 
-    def test_with_look_ups_they_are_the_same_and_each_order_is_of_a_segment(self):
-        run = self.run_job("--lookup", "sqlite", "--report", self.report)
-        report = self.read_report()
-        self.assert_recomputed(ORDERS)
-        lookup = report["lookup"]
-        self.assertEqual(lookup["database"], "sqlite")
-        self.assertEqual((lookup["found"], lookup["unknown"]), (406701, 88))
-        self.assertEqual({each["segment"]: each["lines"] for each in lookup["segments"]},
-                         {"retail": 203063, "regular": 123027, "wholesale": 35683, "export": 44928})
-        self.assertIn("406 789 in sqlite", run.stdout)
-
-    def test_the_segments_that_come_with_the_orders_follow_from_them(self):
-        def unpacked(path):
-            text = subprocess.run(["zstd", "-dc", path], check=True, stdout=subprocess.PIPE, timeout=TIMEOUT).stdout.decode()
-            return csv.DictReader(io.StringIO(text))
-
-        units, invoices, country = collections.Counter(), collections.defaultdict(set), {}
-        for line in unpacked(ORDERS):
-            customer = line["CustomerID"].removesuffix(".0")
-            country[customer] = line["Country"]
-            if int(line["Quantity"]) > 0:
-                units[customer] += int(line["Quantity"])
-                invoices[customer].add(line["InvoiceNo"])
-
-        def segment_of(customer):
-            if country[customer] != "United Kingdom":
-                return "export"
-            if units[customer] / len(invoices[customer]) >= 500:
-                return "wholesale"
-            return "regular" if len(invoices[customer]) >= 10 else "retail"
-
-        segments = os.path.join(os.path.dirname(ORDERS), "customer_segments.csv.zst")
-        self.assertEqual({line["customer"]: line["segment"] for line in unpacked(segments)},
-                         {customer: segment_of(customer) for customer in invoices if customer})
-
-    def test_with_a_database_that_goes_and_fails_they_are_the_same(self):
-        run = self.run_job("--lookup", "sqlite", "--db-outage", "40%+3s", "--db-fail-rate", "0.1", "--report", self.report)
-        report = self.read_report()
-        self.assert_recomputed(ORDERS)
-        lookup = report["lookup"]
-        self.assertEqual(lookup["found"] + lookup["unknown"], report["valid"])
-        self.assertGreater(lookup["retries"], 10_000)
-        self.assertGreaterEqual(lookup["breaker"]["opened"], 1)
-        self.assertEqual(lookup["breaker"]["state"], "closed")
-        self.assertGreater(lookup["connections"]["failed"], 0)
-        self.assertEqual(report["breaker"], {"opened": 0, "state": "closed"})
-        self.assertRegex(run.stdout, r"(?m)^[0-9.]+ s: .*look-ups, breaker (open|half_open)")
-
     def test_with_failing_requests_they_are_the_same(self):
         self.run_job("--fail-rate", "0.05", "--seed", "5", "--report", self.report, "--quiet")
         self.assert_recomputed(ORDERS)
@@ -440,13 +390,6 @@ class Behaviour(Job):
             run = self.run_job("--generate", "1000", "--lookup", "sqlite", "--db-outage", "1001+1s", *options)
             self.assertEqual(run.stderr, "orders_pipeline: the outage of the database never came: it was due after line 1 001, "
                                          "and the input had 1 000\n")
-
-    def test_a_little_memory_is_enough_for_look_ups(self):
-        orders = self.path("orders.csv")
-        self.run_job("--generate", "5000", "--customers", "500", "--memory-mb", "1", "--lookup", "sqlite", "--report", self.report,
-                     "--write-orders", orders, "--quiet")
-        self.assert_recomputed(orders)
-        self.assertLessEqual(self.read_report()["memory"]["peak_bytes"], 1024 * 1024)
 
     def test_few_generated_orders_have_dirt_too(self):
         self.run_job("--generate", "1000", "--report", self.report, "--quiet")
